@@ -1,0 +1,102 @@
+"""How hidden states are handled in a stacked LSTM: every state and gate, recorded exactly.
+
+The public names are loaded on first use, because TensorFlow takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstm_states.builders import (
+        build_intermediate_outputs,
+        build_stacked,
+        build_variable_length,
+        describe_layers,
+    )
+    from lstm_states.training import (
+        ProgressLine,
+        fit_seeds,
+        make_deterministic,
+        predict_test,
+        save_model,
+        typical_seed,
+    )
+    from lstm_states.traces import (
+        UnsupportedLayerError,
+        check_traces,
+        open_traces,
+        record_traces,
+        write_traces,
+    )
+
+__version__ = _version("lstm-states")
+
+_HOMES = {
+    "build_intermediate_outputs": "builders",
+    "build_stacked": "builders",
+    "describe_layers": "builders",
+    "build_variable_length": "builders",
+    "ProgressLine": "training",
+    "predict_test": "training",
+    "fit_seeds": "training",
+    "make_deterministic": "training",
+    "save_model": "training",
+    "typical_seed": "training",
+    "UnsupportedLayerError": "traces",
+    "check_traces": "traces",
+    "open_traces": "traces",
+    "record_traces": "traces",
+    "write_traces": "traces",
+}
+
+__all__ = [  # noqa: RUF022 (grouped by what they are for)
+    "build_intermediate_outputs",
+    "build_stacked",
+    "build_variable_length",
+    "describe_layers",
+    "ProgressLine",
+    "predict_test",
+    "fit_seeds",
+    "make_deterministic",
+    "save_model",
+    "typical_seed",
+    "UnsupportedLayerError",
+    "check_traces",
+    "open_traces",
+    "record_traces",
+    "write_traces",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that holds ``name`` when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _quiet_start():
+        module = import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(module, name)
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keep TensorFlow's greetings, which no setting of its own stops, out of notebooks."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def __dir__() -> list[str]:
+    """List the public names before they are loaded."""
+    return [*globals(), *__all__]

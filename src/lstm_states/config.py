@@ -1,0 +1,195 @@
+"""The schema of params.yaml: what a parameter is called, what it may be, what is wrong if it isn't."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
+"""The documented configurations, in the order of the article."""
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ConfigError(ValueError):
+    """A parameter is unknown, missing or out of range; the message names key, value and what fits."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _SplitByTime(_Strict):
+    train_fraction: Fraction = 0.6
+    validation_fraction: Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _leave_a_test_part(self) -> _SplitByTime:
+        if self.train_fraction + self.validation_fraction >= 1:
+            raise ValueError("train_fraction + validation_fraction must leave a part for the test")
+        return self
+
+
+class OrderBook(_SplitByTime):
+    """The Bitstamp order-book capture, resampled to bars of ``bar_ms`` milliseconds."""
+
+    maker: Literal["order_book"]
+    source: Literal["data/sources.yaml"]
+    bar_ms: Count
+    horizon_bars: Count
+
+
+class JapaneseVowels(_Strict):
+    """The utterances of nine speakers; a part of the official training set is for validation."""
+
+    maker: Literal["japanese_vowels"]
+    source: Literal["data/sources.yaml"]
+    validation_fraction: Fraction
+    seed: int
+
+
+class Table(_SplitByTime):
+    """A user's CSV or Parquet file; with ``series`` each value of that column is one sequence."""
+
+    maker: Literal["table"]
+    source: str
+    time: str
+    features: Annotated[list[str], Field(min_length=1)]
+    target: str
+    series: str | None = None
+    horizon: Annotated[int, Field(ge=0)] = 0
+
+
+Dataset = Annotated[OrderBook | JapaneseVowels | Table, Field(discriminator="maker")]
+
+
+class Experiment(_Strict):
+    """What every configuration's notebook takes."""
+
+    dataset: str
+    target: str
+    units: Annotated[list[Count], Field(min_length=1)]
+    head_units: Count
+    head_activation: str | None
+    loss: Literal["mse", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_size: Count
+    epochs: Count
+    patience: Annotated[int, Field(ge=0)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    trace_samples: Count
+    resamples: Annotated[int, Field(ge=100)]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Experiment:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {self.seeds}; each may stand there once")
+        return self
+
+
+class Windowed(Experiment):
+    """A configuration on windows of one long series."""
+
+    window: Annotated[int, Field(ge=2)]
+    train_stride: Count
+    center: bool
+
+
+class Masked(Experiment):
+    """The configuration on whole sequences of different lengths."""
+
+    mask_value: float
+
+
+class Params(_Strict):
+    """All of params.yaml."""
+
+    datasets: dict[str, Dataset]
+    stacked: Windowed
+    intermediate_outputs: Windowed
+    variable_length: Masked
+
+    @model_validator(mode="after")
+    def _datasets_exist(self) -> Params:
+        for name in CONFIGURATIONS:
+            dataset = getattr(self, name).dataset
+            if dataset not in self.datasets:
+                raise ValueError(f"{name}.dataset is {dataset!r}; there are {list(self.datasets)}")
+        return self
+
+
+def project_root() -> Path:
+    """Return the repository: the nearest folder at or above here with a dvc.yaml, else our checkout.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    here = Path.cwd()
+    checkout = Path(__file__).parents[2]
+    for folder in (here, *here.parents, checkout):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise ConfigError(f"no dvc.yaml in {here} or above it; change to a clone of the repository")
+
+
+def load_params(path: Path | None = None) -> Params:
+    """Read and check params.yaml (the project's own by default).
+
+    Raises:
+        ConfigError: naming every key that is unknown, missing or out of range.
+    """
+    path = path or project_root() / "params.yaml"
+    return _validated(Params, yaml.safe_load(path.read_text()), path.name)
+
+
+def read_parameters(configuration: str, namespace: Mapping[str, Any]) -> Any:
+    """Check the parameters a notebook holds and return them as one frozen object.
+
+    Args:
+        configuration: One of :data:`CONFIGURATIONS`.
+        namespace: The notebook's ``globals()``; names that are no parameter are left alone.
+
+    Raises:
+        ConfigError: naming every parameter that is missing or out of range.
+    """
+    schema = Params.model_fields[configuration].annotation
+    assert isinstance(schema, type)
+    values = {name: namespace[name] for name in schema.model_fields if name in namespace}
+    return _validated(schema, values, f"notebook {configuration}")
+
+
+def _validated(schema: type[BaseModel], values: Any, where: str) -> Any:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problems = [_explained(schema, problem) for problem in error.errors()]
+        raise ConfigError(f"{where}: " + "\n  ".join(problems)) from None
+
+
+def _explained(schema: type[BaseModel], problem: Any) -> str:
+    # The tag of a union member is no key of the file.
+    makers = {"order_book", "japanese_vowels", "table"}
+    location = [str(part) for part in problem["loc"]]
+    if location[:1] == ["datasets"] and len(location) > 2 and location[2] in makers:
+        del location[2]
+    key = ".".join(location) or "parameters"
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(location[-1], _known_names(schema), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{key} is not a parameter{hint}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return message if problem["type"] == "value_error" else f"{key} is {problem['input']!r}: {message}"
+
+
+def _known_names(schema: type[BaseModel]) -> list[str]:
+    models = [schema, OrderBook, JapaneseVowels, Table, Windowed, Masked]
+    return sorted({name for model in models for name in model.model_fields})

@@ -1,0 +1,330 @@
+"""One figure per idea, each from a labelled data set, all in one style.
+
+Every function returns a closed Figure: Jupyter shows it once, where it is the last expression.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lstm_states.schema import GATES, PARTS, QUANTITIES
+
+WIDTH = 8.0
+"""Width of a figure in inches."""
+
+_TITLES = {
+    "hidden": "hidden state h",
+    "cell": "cell state c",
+    "input_gate": "input gate i",
+    "forget_gate": "forget gate f",
+    "candidate": "candidate g",
+    "output_gate": "output gate o",
+}
+
+
+def _axes(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    sns.set_theme(style="ticks", context="notebook", palette="colorblind", font_scale=0.85)
+    size = (WIDTH, height)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, layout="constrained", squeeze=False, **options
+    )
+    plt.close(figure)
+    return figure, axes
+
+
+def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
+    """Plot the target over time, coloured by part; gaps are the embargo.
+
+    Args:
+        samples: ``y (sample)`` or ``(sample, time)``, ``part`` and ``end (sample)``.
+        title: The finding.
+    """
+    figure, axes = _axes(1, 1, 2.8)
+    axis = axes[0, 0]
+    y = samples["y"] if samples["y"].ndim == 1 else samples["y"].isel(time=-1)
+    # Whatever the order of magnitude, a minute's mean shows the level and its drift.
+    for index, name in enumerate(PARTS):
+        part = y.where(samples["part"] == index, drop=True)
+        values = part.values * samples.attrs["target_std"] + samples.attrs["target_mean"]
+        smooth = np.convolve(values, np.ones(100) / 100, mode="valid") if len(values) > 200 else values
+        times = part["end"].values[len(values) - len(smooth) :]
+        axis.plot(times, smooth, lw=1.1, label=name)
+    axis.set(title=title, ylabel=f"{samples.attrs['target']}\n({samples.attrs['target_unit']})")
+    if np.issubdtype(samples["end"].dtype, np.datetime64):
+        axis.xaxis.set_major_formatter(plt.matplotlib.dates.DateFormatter("%H:%M"))
+        axis.set_xlabel("time of day (UTC); mean over 100 windows")
+    else:
+        axis.set_xlabel("time; mean over 100 windows")
+    axis.legend(frameon=False, ncols=3)
+    sns.despine(figure)
+    return figure
+
+
+def plot_lengths(samples: xr.Dataset, *, title: str) -> Figure:
+    """Plot how many sequences of each length the parts hold.
+
+    Args:
+        samples: ``length`` and ``part (sample)``.
+        title: The finding.
+    """
+    figure, axes = _axes(1, 1, 2.6)
+    names = np.array(PARTS)[samples["part"].values]
+    sns.histplot(
+        x=samples["length"].values, hue=names, hue_order=PARTS, multiple="stack", discrete=True,
+        ax=axes[0, 0], alpha=0.9,
+    )  # fmt: skip
+    axes[0, 0].set(title=title, xlabel="length (steps)", ylabel="sequences")
+    axes[0, 0].get_legend().set_frame_on(False)
+    sns.despine(figure)
+    return figure
+
+
+def plot_learning_curves(history: xr.Dataset, *, loss: str, title: str) -> Figure:
+    """Plot training and validation loss of every seed by epoch; a dot marks the kept weights.
+
+    Args:
+        history: What ``fit_seeds`` returned.
+        loss: Name of the loss.
+        title: The finding.
+    """
+    figure, axes = _axes(1, 2, 2.9, sharey=True)
+    for axis, name, part in zip(
+        axes[0], ("loss", "val_loss"), ("training part", "validation part"), strict=True
+    ):
+        for number, seed in enumerate(history["seed"].values):
+            curve = history[name].sel(seed=seed).dropna("epoch")
+            color = f"C{number % 10}"
+            axis.plot(curve["epoch"], curve, color=color, lw=1.2, label=f"seed {seed}")
+            kept = int(history["kept_epoch"].sel(seed=seed))
+            axis.plot(kept, float(curve.sel(epoch=kept)), "o", color=color, ms=4)
+        axis.set(title=part, xlabel="epoch", ylabel=loss if axis is axes[0, 0] else "")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axes[0, 0].legend(frameon=False, fontsize="small")
+    figure.suptitle(title)
+    sns.despine(figure)
+    return figure
+
+
+def plot_results(results: xr.Dataset, *, title: str) -> Figure:
+    """Plot the score of the model and of each baseline with its 95 % interval, and every seed.
+
+    Args:
+        results: What ``measure_results`` returned.
+        title: The finding.
+    """
+    figure, axes = _axes(1, 1, 0.9 + 0.45 * results.sizes["predictor"])
+    axis = axes[0, 0]
+    for row, name in enumerate(results["predictor"].values):
+        one = results.sel(predictor=name)
+        color = "C0" if name == "model" else "0.45"
+        axis.plot([one["low"], one["high"]], [row, row], color=color, lw=2, solid_capstyle="butt")
+        axis.plot(one["score"], row, "o", color=color)
+    seeds = results["seed_score"].values
+    axis.plot(seeds, np.zeros(len(seeds)) - 0.25, "|", color="C0", ms=8, mew=1.5)
+    labels = ["LSTM stack\n(ticks: seeds)", *results["predictor"].values[1:]]
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.5, -0.6)
+    axis.set(title=title, xlabel=f"{_metric(results)} on the test part, with 95 % interval")
+    sns.despine(figure)
+    return figure
+
+
+def plot_forecast(samples: xr.Dataset, predicted: np.ndarray, *, title: str, steps: int = 600) -> Figure:
+    """Plot the first test samples of a series against their predictions.
+
+    Args:
+        samples: ``y`` and ``part (sample)``.
+        predicted: Predictions ``(test sample)`` in the scale of ``y``.
+        title: The finding.
+        steps: How many samples to show.
+    """
+    figure, axes = _axes(1, 1, 2.8)
+    axis = axes[0, 0]
+    test = samples["part"].values == PARTS.index("test")
+    mean, std = samples.attrs["target_mean"], samples.attrs["target_std"]
+    end = samples["end"].values[test][:steps]
+    for values, label, style in (
+        (samples["y"].values[test], "measured", {"color": "0.6", "lw": 1.0}),
+        (predicted, "predicted", {"color": "C0", "lw": 1.3}),
+    ):
+        axis.plot(end, values[:steps] * std + mean, label=label, **style)
+    if np.issubdtype(end.dtype, np.datetime64):
+        axis.xaxis.set_major_formatter(plt.matplotlib.dates.DateFormatter("%H:%M:%S"))
+    ylabel = f"{samples.attrs['target']}\n({samples.attrs['target_unit']})"
+    axis.set(title=title, xlabel="time (start of the test part)", ylabel=ylabel)
+    axis.legend(frameon=False, ncols=2)
+    sns.despine(figure)
+    return figure
+
+
+def plot_by_step(by_step: xr.Dataset, *, baseline: float, label: str, title: str) -> Figure:
+    """Plot the score by the number of steps the stack has seen: median and range of the seeds.
+
+    Args:
+        by_step: What ``measure_by_step`` returned.
+        baseline: A baseline's score, which always sees the whole window.
+        label: The baseline's name.
+        title: The finding.
+    """
+    figure, axes = _axes(1, 1, 2.8)
+    axis = axes[0, 0]
+    auc, steps = by_step["auc"], by_step["steps_seen"]
+    axis.fill_between(steps, auc.min("seed"), auc.max("seed"), color="C0", alpha=0.25, lw=0)
+    axis.plot(steps, auc.median("seed"), color="C0", label="LSTM stack, median and range of seeds")
+    axis.axhline(baseline, color="0.45", ls="--", label=f"{label}, whole window")
+    axis.set(title=title, xlabel="steps seen since the states were zero", ylabel="AUC, test part")
+    axis.legend(frameon=False, loc="lower right")
+    sns.despine(figure)
+    return figure
+
+
+def plot_confusion(actual: np.ndarray, predicted: np.ndarray, *, title: str) -> Figure:
+    """Plot how often each class was taken for which.
+
+    Args:
+        actual: Classes ``(sample)``, counted from 0.
+        predicted: Predicted classes ``(sample)``.
+        title: The finding.
+    """
+    size = int(max(actual.max(), predicted.max())) + 1
+    counts = np.zeros((size, size), int)
+    np.add.at(counts, (actual.astype(int), predicted.astype(int)), 1)
+    figure, axes = _axes(1, 1, 4.2)
+    names = range(1, size + 1)
+    sns.heatmap(
+        counts, annot=np.where(counts, counts.astype(str), ""), fmt="", cmap="crest", ax=axes[0, 0],
+        xticklabels=names, yticklabels=names, square=True, cbar_kws={"label": "sequences"},
+        mask=counts == 0, linewidths=0.5, linecolor="0.92",
+    )  # fmt: skip
+    axes[0, 0].set(title=title, xlabel="predicted class", ylabel="actual class")
+    return figure
+
+
+def plot_states(traces: xr.DataTree, *, sample: int, title: str) -> Figure:
+    """Plot every quantity of every layer for one sample: units down, time across.
+
+    Units are sorted by their mean forget gate, the longest memory on top. Masked steps have no
+    gates and are left blank there.
+
+    Args:
+        traces: What ``record_traces`` returned.
+        sample: Which sample.
+        title: The finding.
+    """
+    layers = _layers(traces)
+    figure, axes = _axes(len(QUANTITIES), len(layers), 8.2, sharex=True)
+    for column, (name, node) in enumerate(layers.items()):
+        one = node.isel(sample=sample)
+        order = np.argsort(-one["forget_gate"].mean("time").values)
+        for row, quantity in enumerate(QUANTITIES):
+            _heatmap(figure, axes[row, column], one[quantity].values[:, order].T, quantity)
+            if column == 0:
+                axes[row, 0].set_ylabel(_TITLES[quantity].replace(" ", "\n", 1))
+        axes[0, column].set_title(f"{name}, {node.sizes['unit']} units")
+        axes[-1, column].set_xlabel("timestep")
+    figure.suptitle(title)
+    return figure
+
+
+def _heatmap(figure: Figure, axis: Axes, values: np.ndarray, quantity: str) -> None:
+    gate = quantity in GATES and quantity != "candidate"
+    limit = 1.0 if gate else float(np.nanquantile(np.abs(values), 0.99)) or 1.0
+    image = axis.imshow(
+        values, aspect="auto", interpolation="nearest", cmap="mako" if gate else "vlag",
+        vmin=0.0 if gate else -limit, vmax=limit,
+    )  # fmt: skip
+    axis.set_facecolor("0.9")
+    axis.set_yticks([])
+    bar = figure.colorbar(image, ax=axis, pad=0.01, fraction=0.05)
+    bar.set_ticks([0.0, 0.5, 1.0] if gate else [-limit, 0, limit])
+    bar.ax.set_yticklabels(["0", "½", "1"] if gate else [f"{-limit:.1f}", "0", f"{limit:.1f}"])
+
+
+def plot_gates(traces: xr.DataTree, *, title: str) -> Figure:
+    """Plot the distribution of each gate and state over samples, real steps and units, by layer.
+
+    Args:
+        traces: What ``record_traces`` returned.
+        title: The finding.
+    """
+    figure, axes = _axes(2, 3, 4.4)
+    for axis, quantity in zip(axes.flat, QUANTITIES, strict=True):
+        for number, (name, node) in enumerate(_layers(traces).items()):
+            values = node[quantity].where(node["mask"]).values
+            values = values[np.isfinite(values)]
+            density, edges = np.histogram(values, bins=60, density=True)
+            middles = (edges[1:] + edges[:-1]) / 2
+            axis.fill_between(middles, density, alpha=0.3, color=f"C{number}", lw=0)
+            axis.plot(middles, density, color=f"C{number}", lw=1.2, label=name)
+        axis.set(title=_TITLES[quantity], xlabel="value", yticks=[])
+        axis.set_ylim(bottom=0)
+    axes[0, 0].set_ylabel("density")
+    axes[1, 0].set_ylabel("density")
+    axes[0, 0].legend(frameon=False, fontsize="small")
+    figure.suptitle(title)
+    sns.despine(figure, left=True)
+    return figure
+
+
+def plot_norms(traces: xr.DataTree, *, title: str) -> Figure:
+    """Plot the root mean square over units of h and c by step and layer: median and quartiles.
+
+    Args:
+        traces: What ``record_traces`` returned.
+        title: The finding.
+    """
+    figure, axes = _axes(1, 2, 2.9)
+    for axis, quantity in zip(axes[0], ("hidden", "cell"), strict=True):
+        for number, (name, node) in enumerate(_layers(traces).items()):
+            norm = np.sqrt((node[quantity].where(node["mask"]) ** 2).mean("unit"))
+            low, middle, high = norm.quantile([0.25, 0.5, 0.75], "sample").values
+            steps = np.arange(len(middle))
+            axis.fill_between(steps, low, high, color=f"C{number}", alpha=0.25, lw=0)
+            axis.plot(steps, middle, color=f"C{number}", label=name)
+        axis.set(title=_TITLES[quantity], xlabel="timestep")
+        axis.set_ylim(bottom=0)
+    axes[0, 0].set_ylabel("root mean square over units")
+    axes[0, 0].legend(frameon=False)
+    figure.suptitle(title)
+    sns.despine(figure)
+    return figure
+
+
+def plot_padding(traces: xr.DataTree, *, sample: int, units: int = 6, title: str) -> Figure:
+    """Plot the cell states of a padded sample: what is carried through the shaded padding.
+
+    Args:
+        traces: What ``record_traces`` returned.
+        sample: A sample with masked steps.
+        units: How many units of each layer to show, those with the largest states.
+        title: The finding.
+    """
+    layers = _layers(traces)
+    figure, axes = _axes(1, len(layers), 2.9)
+    for axis, (name, node) in zip(axes[0], layers.items(), strict=True):
+        one = node.isel(sample=sample)
+        largest = np.argsort(-np.abs(one["cell"].values).max(axis=0))[:units]
+        axis.plot(one["cell"].values[:, largest], lw=1.3, drawstyle="steps-post")
+        for step in np.flatnonzero(~one["mask"].values):
+            axis.axvspan(step, step + 1, color="0.9", lw=0, zorder=0)
+        axis.set(title=f"{name}, {len(largest)} of {node.sizes['unit']} units", xlabel="timestep")
+        axis.margins(x=0)
+    axes[0, 0].set_ylabel("cell state c")
+    figure.suptitle(title)
+    sns.despine(figure)
+    return figure
+
+
+def _layers(traces: xr.DataTree) -> dict[str, xr.Dataset]:
+    return {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
+
+
+def _metric(results: xr.Dataset) -> str:
+    return {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}[results.attrs["metric"]]

@@ -1,0 +1,188 @@
+"""Numbers from predictions and from traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+from scipy.stats import rankdata
+
+from lstm_states.schema import GATES, PARTS
+
+TASKS = {
+    "mse": "regression",
+    "huber": "regression",
+    "binary_crossentropy": "binary",
+    "sparse_categorical_crossentropy": "classes",
+}
+"""The kind of task that a loss stands for."""
+
+SATURATED = (0.1, 0.9)
+"""A gate below the first is called closed, above the second open (Karpathy et al. 2015)."""
+
+
+def measure_r2(y: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the share of the variance of ``y (sample,)`` that ``predicted`` explains."""
+    return float(1 - np.mean((y - predicted) ** 2) / np.var(y))
+
+
+def measure_auc(y: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the area under the ROC curve: how often a 1 is ranked above a 0, ties counting half.
+
+    The rank-sum form of Mann and Whitney (1947); both arrays are ``(sample,)``, ``y`` of 0 and 1.
+    NaN if ``y`` holds one value only.
+    """
+    positive = y > 0.5
+    ones = int(positive.sum())
+    pairs = ones * (len(y) - ones)
+    if pairs == 0:
+        return float("nan")
+    return float((rankdata(predicted)[positive].sum() - ones * (ones + 1) / 2) / pairs)
+
+
+def measure_accuracy(y: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the share of samples whose class in ``predicted (sample,)`` is that in ``y``."""
+    return float(np.mean(y == predicted))
+
+
+SCORES: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]] = {
+    "regression": ("r2", measure_r2),
+    "binary": ("auc", measure_auc),
+    "classes": ("accuracy", measure_accuracy),
+}
+"""For each task the name of its metric and the function; higher is better in all of them."""
+
+
+def measure_results(
+    task: str,
+    samples: xr.Dataset,
+    model_predictions: np.ndarray,
+    baselines: Mapping[str, np.ndarray],
+    *,
+    typical: int,
+    block: int,
+    resamples: int,
+) -> xr.Dataset:
+    """Score the model of every seed and the baselines on the test part, with intervals.
+
+    The intervals come from a bootstrap that keeps the dependence in the data: windows of a series
+    overlap, so blocks of ``block`` neighbouring windows are drawn (moving blocks, Kuensch 1989);
+    utterances are drawn within their class, since the classes are fixed.
+
+    Args:
+        task: A key of :data:`SCORES`.
+        samples: Holds ``y`` and ``part``; with ``y (sample, time)`` the last step is scored.
+        model_predictions: ``(seed, test sample)``.
+        baselines: Predictions ``(test sample)`` by name.
+        typical: Index of the seed whose model gets the interval.
+        block: Windows in a block; 0 draws within classes.
+        resamples: Draws of the bootstrap.
+
+    Returns:
+        ``score``, ``low`` and ``high`` (95 %) along ``predictor``, which is the model and then the
+        baselines; ``gain``, ``gain_low`` and ``gain_high``, the typical model's lead on each
+        baseline with the same draws for both; and ``seed_score (seed)``.
+    """
+    name, score = SCORES[task]
+    y = samples["y"].values[samples["part"].values == PARTS.index("test")]
+    y = y if y.ndim == 1 else y[:, -1]
+    predictions = {"model": model_predictions[typical], **baselines}
+    draws = _block_draws(len(y), block, resamples) if block else _class_draws(y, resamples)
+    drawn = np.array([[score(y[d], p[d]) for p in predictions.values()] for d in draws])
+    point = np.array([score(y, p) for p in predictions.values()])
+    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    gains = drawn[:, :1] - drawn
+    gain_low, gain_high = np.nanquantile(gains, [0.025, 0.975], axis=0)
+    return xr.Dataset(
+        {
+            "score": ("predictor", point),
+            "low": ("predictor", low),
+            "high": ("predictor", high),
+            "gain": ("predictor", point[0] - point),
+            "gain_low": ("predictor", gain_low),
+            "gain_high": ("predictor", gain_high),
+            "seed_score": ("seed", [score(y, p) for p in model_predictions]),
+        },
+        coords={"predictor": list(predictions)},
+        attrs={"metric": name},
+    )
+
+
+def _block_draws(size: int, block: int, resamples: int) -> np.ndarray:
+    """Return row indices ``(resample, sample)`` made of whole blocks of neighbours."""
+    rng = np.random.default_rng(0)
+    block = min(block, size)
+    starts = rng.integers(0, size - block + 1, (resamples, -(-size // block)))
+    return (starts[..., np.newaxis] + np.arange(block)).reshape(resamples, -1)[:, :size]
+
+
+def _class_draws(y: np.ndarray, resamples: int) -> np.ndarray:
+    """Return row indices ``(resample, sample)`` with as many of each class as ``y`` has."""
+    rng = np.random.default_rng(0)
+    members = [np.flatnonzero(y == value) for value in np.unique(y)]
+    return np.concatenate([rng.choice(m, (resamples, len(m))) for m in members], axis=1)
+
+
+def measure_by_step(samples: xr.Dataset, predictions: np.ndarray) -> xr.Dataset:
+    """Score a model that predicts at every step by how many steps it has seen.
+
+    Args:
+        samples: Holds ``y (sample, time)`` of 0 and 1, and ``part``.
+        predictions: Probabilities ``(seed, test sample, time)``.
+
+    Returns:
+        ``auc (seed, steps_seen)``.
+    """
+    y = samples["y"].values[samples["part"].values == PARTS.index("test")]
+    steps = range(y.shape[1])
+    auc = [[measure_auc(y[:, t], p[:, t]) for t in steps] for p in predictions]
+    return xr.Dataset(
+        {"auc": (("seed", "steps_seen"), auc)}, coords={"steps_seen": [t + 1 for t in steps]}
+    )
+
+
+def measure_states(traces: xr.DataTree) -> xr.Dataset:
+    """Sum up what the states and gates of each layer did at real steps.
+
+    Args:
+        traces: What ``record_traces`` returned.
+
+    Returns:
+        Along ``layer``: ``hidden_size`` and ``cell_size``, root mean squares; ``hidden_saturated``,
+        the share of |h| above 0.9; for each sigmoid gate ``<gate>_closed`` and ``<gate>_open``, the
+        shares below 0.1 and above 0.9; ``half_life`` in steps, after which the median unit's cell
+        state has halved under its mean forget gate, ``-ln 2 / mean ln f``; and ``change``, the root
+        mean square of h(t) - h(t-1) over that of h.
+    """
+    layers = {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
+    rows = [_layer_summary(node) for node in layers.values()]
+    return xr.Dataset(
+        {name: ("layer", [row[name] for row in rows]) for name in rows[0]},
+        coords={"layer": list(layers)},
+    )
+
+
+def _layer_summary(node: xr.Dataset) -> dict[str, float]:
+    real = node["mask"]
+    hidden, cell = (node[name].where(real) for name in ("hidden", "cell"))
+    decay = np.log(node["forget_gate"].where(real)).mean(("sample", "time"))
+    summary = {
+        "hidden_size": _rms(hidden),
+        "cell_size": _rms(cell),
+        "hidden_saturated": _share(np.abs(hidden) > SATURATED[1], real),
+        "half_life": float((-np.log(2) / decay).median()),
+        "change": _rms(hidden.diff("time")) / _rms(hidden),
+    }
+    for gate in (name for name in GATES if name != "candidate"):
+        summary[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
+        summary[f"{gate}_open"] = _share(node[gate] > SATURATED[1], real)
+    return summary
+
+
+def _rms(values: xr.DataArray) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+def _share(condition: xr.DataArray, real: xr.DataArray) -> float:
+    return float(condition.where(real).mean())

@@ -1,0 +1,70 @@
+"""The command `lstm-states`: what the stages of dvc.yaml call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from lstm_states.config import CONFIGURATIONS, ConfigError, load_params, project_root
+from lstm_states.schema import DataError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 1 with a few lines on stderr if it failed."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except KeyboardInterrupt:
+        print("lstm-states: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not isinstance(error, ConfigError | DataError) and not _is_experiment_error(error):
+            raise
+        print(f"lstm-states: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _is_experiment_error(error: Exception) -> bool:
+    # By name: importing the runner costs seconds that `prepare` doesn't need.
+    return type(error).__name__ == "ExperimentError"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lstm-states", description="Run parts of the pipeline.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    prepare = commands.add_parser("prepare", help="obtain, check and process a data set")
+    prepare.add_argument("dataset", help="a key of `datasets` in params.yaml")
+    prepare.set_defaults(command=_prepare)
+    run = commands.add_parser("run", help="run a configuration's notebook and write its report")
+    run.add_argument("configuration", choices=CONFIGURATIONS)
+    run.set_defaults(command=_run)
+    compare = commands.add_parser("compare", help="write the index of all reports")
+    compare.set_defaults(command=_compare)
+    return parser
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from lstm_states.datasets import prepare_dataset
+
+    root = project_root()
+    datasets = load_params(root / "params.yaml").datasets
+    if options.dataset not in datasets:
+        raise ConfigError(f"no data set {options.dataset!r} in params.yaml: {list(datasets)}")
+    path = prepare_dataset(options.dataset, datasets[options.dataset], root)
+    print(f"wrote {path.relative_to(root)}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    from lstm_states.pipeline.runner import run_experiment
+
+    root = project_root()
+    report = run_experiment(options.configuration, root)
+    print(f"wrote {report.relative_to(root)}/report.html")
+
+
+def _compare(_: argparse.Namespace) -> None:
+    from lstm_states.pipeline.compare import write_index
+
+    root = project_root()
+    print(f"wrote {write_index(root).relative_to(root)}")

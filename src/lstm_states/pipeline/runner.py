@@ -1,0 +1,135 @@
+"""Run one configuration's notebook with the parameters of params.yaml, and keep what came of it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+
+from lstm_states import tracking
+from lstm_states.config import ConfigError, Experiment, load_params
+from lstm_states.pipeline.article import has_tag
+from lstm_states.pipeline.canonical import canonical_notebook
+from lstm_states.pipeline.reports import render_html
+from lstm_states.schema import DataError
+
+
+class ExperimentError(RuntimeError):
+    """A notebook stopped; the message names the cell, the error and where the rest is."""
+
+
+def find_notebook(configuration: str, root: Path) -> Path:
+    """Return ``notebooks/NN_<configuration>.ipynb``.
+
+    Raises:
+        ConfigError: if there isn't exactly one.
+    """
+    found = sorted((root / "notebooks").glob(f"[0-9][0-9]_{configuration}.ipynb"))
+    if len(found) != 1:
+        raise ConfigError(f"notebooks/NN_{configuration}.ipynb: {len(found)} found, not 1")
+    return found[0]
+
+
+def notebook_defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """Return names and values of the cell tagged ``parameters``, which holds literals only."""
+    cell = next(cell for cell in notebook.cells if has_tag(cell, "parameters"))
+    return {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def run_experiment(configuration: str, root: Path) -> Path:
+    """Run a configuration and write its report.
+
+    Args:
+        configuration: A key of params.yaml, such as ``stacked``.
+        root: The repository.
+
+    Returns:
+        ``reports/<configuration>``, made anew.
+
+    Raises:
+        ConfigError: if a parameter is wrong; no kernel was started.
+        DataError: if the processed data isn't there; no kernel was started.
+        ExperimentError: if a cell failed. The MLflow run is marked FAILED and the partial notebook
+            stays in ``reports/failed/<configuration>``.
+    """
+    settings: Experiment = getattr(load_params(root / "params.yaml"), configuration)
+    source = find_notebook(configuration, root)
+    parameters = settings.model_dump()
+    _check_names(nbformat.read(source, as_version=4), parameters, source.name)
+    _check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
+    client = tracking.connect(root)
+    notebook = str(source.relative_to(root))
+    run = tracking.create_run(
+        client, configuration, parameters, root, notebook=notebook, interactive=False
+    )
+    run_id = run.info.run_id
+    report = root / "reports" / configuration
+    attempt = root / "reports" / "failed" / configuration
+    shutil.rmtree(attempt, ignore_errors=True)
+    attempt.mkdir(parents=True)
+    os.environ.update(_kernel_environment(run_id, report, tracking.store_uri(root)))
+    try:
+        _execute(source, attempt / source.name, parameters, root)
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        tracking.close_run(client, run_id, status, attempt)
+        raise
+    _write_report(attempt / source.name, report)
+    shutil.rmtree(attempt)
+    tracking.close_run(client, run_id, "FINISHED", report)
+    tracking.register_champion(client, run_id, configuration)
+    return report
+
+
+def _check_names(
+    notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], name: str
+) -> None:
+    """Refuse parameters that the notebook doesn't take; papermill itself would only warn."""
+    takes = set(notebook_defaults(notebook))
+    for key in sorted(takes ^ set(parameters)):
+        where = "params.yaml, but not in" if key in parameters else "not in params.yaml, but in"
+        raise ConfigError(f"parameter {key!r} is in {where} the parameters cell of {name}")
+
+
+def _check_data(path: Path) -> None:
+    if not path.is_dir():
+        raise DataError(f"{path.name} is missing in data/processed; `dvc repro prepare` makes it")
+
+
+def _kernel_environment(run_id: str, report: Path, store: str) -> dict[str, str]:
+    return {
+        "MLFLOW_RUN_ID": run_id,
+        "MLFLOW_TRACKING_URI": store,
+        tracking.OUTPUT_VARIABLE: str(report),
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _execute(source: Path, target: Path, parameters: dict[str, Any], root: Path) -> None:
+    try:
+        papermill.execute_notebook(
+            source, target, parameters, kernel_name="python3", cwd=root, progress_bar=True
+        )
+    except papermill.PapermillExecutionError as error:
+        raise ExperimentError(
+            f"{source.name} failed in code cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"The notebook up to there is {target.relative_to(root)}"
+        ) from None
+
+
+def _write_report(executed: Path, report: Path) -> None:
+    notebook = canonical_notebook(nbformat.read(executed, as_version=4))
+    nbformat.write(notebook, report / "report.ipynb")
+    heading = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    title = heading.splitlines()[0].lstrip("# ")
+    (report / "report.html").write_text(render_html(notebook, title=title))

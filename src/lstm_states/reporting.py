@@ -1,0 +1,126 @@
+"""What a report says in words and tables, worked out from the measured values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pandas.io.formats.style import Styler
+
+METRICS = {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}
+
+
+def describe_lead(results: xr.Dataset) -> str:
+    """Say how the model did beside its strongest baseline.
+
+    It beats it, or is beaten, only where the 95 % interval of the difference leaves out 0.
+    """
+    others = results.isel(predictor=slice(1, None))
+    best = others.isel(predictor=int(others["gain"].argmin()))
+    gain, low, high = (float(best[name]) for name in ("gain", "gain_low", "gain_high"))
+    return lead_in_words(str(best["predictor"].values), gain, low, high)
+
+
+def lead_in_words(name: str, gain: float, low: float, high: float) -> str:
+    """Say how a model did beside the baseline ``name``, given the difference and its interval."""
+    word = "beats" if low > 0 else "is beaten by" if high < 0 else "matches"
+    sign = "+" if gain >= 0 else "−"
+    interval = f"{low:+.3f} to {high:+.3f}".replace("-", "−")
+    return f"The LSTM stack {word} {name}: {sign}{abs(gain):.3f} (95 % CI {interval})"
+
+
+def describe_results(results: xr.Dataset) -> str:
+    """Say in Markdown what the seeds reached and how that compares."""
+    seeds = results["seed_score"].values
+    metric = METRICS[results.attrs["metric"]]
+    model = results.sel(predictor="model")
+    return (
+        f"**{metric} on the test part: {np.median(seeds):.3f}**, the median of {len(seeds)} seeds "
+        f"({seeds.min():.3f} to {seeds.max():.3f}). The typical model has {float(model['score']):.3f} "
+        f"(95 % CI {float(model['low']):.3f} to {float(model['high']):.3f}). "
+        f"**{describe_lead(results)}.**"
+    )
+
+
+def results_table(results: xr.Dataset) -> Styler:
+    """Tabulate every predictor's score and interval, and the model's lead on it."""
+    metric = METRICS[results.attrs["metric"]]
+    rows = []
+    for name in results["predictor"].values:
+        one = {key: float(results[key].sel(predictor=name)) for key in results if "predictor" in results[key].dims}
+        first = name == "model"
+        rows.append(
+            {
+                "predictor": "LSTM stack, typical seed" if first else name,
+                metric: f"{one['score']:.3f}",
+                "95 % interval": f"{one['low']:.3f} to {one['high']:.3f}",
+                "lead of the stack": "" if first else f"{one['gain']:+.3f}",
+                "its 95 % interval": ""
+                if first
+                else f"{one['gain_low']:+.3f} to {one['gain_high']:+.3f}",
+            }
+        )
+    return pd.DataFrame(rows).style.hide()
+
+
+def states_table(summary: xr.Dataset) -> Styler:
+    """Tabulate what ``measure_states`` returned, a column per layer."""
+    labels = {
+        "hidden_size": "size of h (root mean square)",
+        "cell_size": "size of c (root mean square)",
+        "hidden_saturated": "|h| above 0.9",
+        "half_life": "half-life of c, median unit (steps)",
+        "change": "change of h per step, relative",
+    }
+    labels |= {
+        f"{gate}_gate_{end}": f"{gate} gate {side}"
+        for gate in ("input", "forget", "output")
+        for end, side in (("closed", "below 0.1"), ("open", "above 0.9"))
+    }
+    shares = {"hidden_saturated"} | {name for name in labels if "_gate_" in name}
+    rows = [
+        {"": label}
+        | {
+            str(layer): f"{value:.1%}" if name in shares else f"{value:.2f}"
+            for layer, value in zip(summary["layer"].values, summary[name].values, strict=True)
+        }
+        for name, label in labels.items()
+    ]
+    return pd.DataFrame(rows).style.hide()
+
+
+def describe_training(history: xr.Dataset) -> str:
+    """Say which epoch was kept and what the seeds' validation losses there were."""
+    kept = history["val_loss"].sel(epoch=history["kept_epoch"]).values
+    epochs = history["kept_epoch"].values
+    when = f"epoch {epochs[0]}" if len(set(epochs)) == 1 else f"epochs {epochs.min()} to {epochs.max()}"
+    return f"Kept weights are from {when}; validation loss {kept.min():.3f} to {kept.max():.3f}"
+
+
+def describe_change(summary: xr.Dataset) -> str:
+    """Say which layer's hidden state moves faster."""
+    change = summary["change"]
+    shown = ", ".join(f"{v:.2f} in {n}" for n, v in zip(change["layer"].values, change.values, strict=True))
+    return f"Relative change of h per step: {shown}"
+
+
+def describe_saturation(summary: xr.Dataset) -> str:
+    """Say how often the forget gates are nearly open."""
+    share = summary["forget_gate_open"]
+    shown = ", ".join(f"{v:.0%} in {n}" for n, v in zip(share["layer"].values, share.values, strict=True))
+    return f"Forget gates above 0.9: {shown}"
+
+
+def describe_memory(summary: xr.Dataset) -> str:
+    """Say how long the layers' cell states last."""
+    life = summary["half_life"]
+    shown = ", ".join(f"{v:.1f} in {n}" for n, v in zip(life["layer"].values, life.values, strict=True))
+    return f"Half-life of a cell state, in steps: {shown}"
+
+
+def describe_warm_up(by_step: xr.Dataset) -> str:
+    """Say after how many steps the median seed has 90 % of what it gains over chance."""
+    auc = by_step["auc"].median("seed").values
+    enough = 0.5 + 0.9 * (auc.max() - 0.5)
+    step = int(by_step["steps_seen"].values[np.argmax(auc >= enough)])
+    return f"After {step} steps the stack has 90 % of its best lead over chance (AUC {auc.max():.3f})"

@@ -1,0 +1,167 @@
+"""Train one configuration with several seeds, deterministically."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import xarray as xr
+
+from lstm_states.schema import PARTS
+
+EpochListener = Callable[[int, int, dict[str, float]], None]
+"""Called as ``listener(seed, epoch, losses)`` after every epoch, epochs counted from 1."""
+
+
+def make_deterministic(threads: int = 2) -> None:
+    """Make every later TensorFlow operation give the same bits on each run of this machine class.
+
+    Args:
+        threads: Threads within and between operations; sums depend on their number.
+
+    Raises:
+        RuntimeError: if TensorFlow has already run something, so that threads can't be set.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit_seeds(
+    build: Callable[[], keras.Model],
+    samples: xr.Dataset,
+    *,
+    seeds: Sequence[int],
+    epochs: int,
+    batch_size: int,
+    patience: int,
+    train_stride: int = 1,
+    listeners: Sequence[EpochListener] = (),
+) -> tuple[list[keras.Model], xr.Dataset]:
+    """Train one fresh model per seed and keep the weights of its best epoch.
+
+    Args:
+        build: Makes a compiled model; called once per seed, after the seed is set.
+        samples: ``x (sample, time, feature)``, ``y`` and ``part (sample)``; with ``level
+            (sample)`` the models learn the difference ``y - level``.
+        seeds: Each decides initial weights and order of the batches.
+        epochs: Largest number of passes over the training part.
+        batch_size: Samples per step.
+        patience: Epochs without a better validation loss before training stops and the best
+            weights come back; 0 trains all epochs and keeps the last weights.
+        train_stride: Train on every so many-th sample; neighbouring windows are nearly equal.
+        listeners: Told of every epoch.
+
+    Returns:
+        The models, and ``loss`` and ``val_loss (seed, epoch)``, NaN after an early stop, with
+        ``kept_epoch (seed)``, the epoch whose weights the model has.
+    """
+    x, part = samples["x"].values, samples["part"].values
+    y = (samples["y"] - samples["level"] if "level" in samples else samples["y"]).values
+    train = np.flatnonzero(part == PARTS.index("train"))[::train_stride]
+    validation = np.flatnonzero(part == PARTS.index("validation"))
+    data = {"x": x[train], "y": y[train], "validation_data": (x[validation], y[validation])}
+    models, histories = [], []
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        model = build()
+        callbacks: list[keras.callbacks.Callback] = [_Listeners(seed, listeners)]
+        if patience:
+            stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
+            callbacks.append(stop)
+        fitted = model.fit(
+            **data, epochs=epochs, batch_size=batch_size, callbacks=callbacks, verbose=0
+        )
+        models.append(model)
+        histories.append(fitted.history)
+    return models, _history(histories, seeds, epochs, best=patience > 0)
+
+
+def typical_seed(history: xr.Dataset) -> int:
+    """Return the index of the seed whose kept validation loss is the median one (the lower of two).
+
+    It stands for all seeds where one model must be shown; the test part has no say in it.
+    """
+    kept = history["val_loss"].sel(epoch=history["kept_epoch"])
+    return int(np.argsort(kept.values, kind="stable")[(len(kept) - 1) // 2])
+
+
+def predict_test(models: Sequence[keras.Model], samples: xr.Dataset) -> np.ndarray:
+    """Predict the test part with every model, the ``level`` added back where there is one.
+
+    Returns:
+        ``(seed, test sample)`` or ``(seed, test sample, time)`` for a head of one unit; for a wider
+        head the most probable class.
+    """
+    test = samples["part"].values == PARTS.index("test")
+    x = samples["x"].values[test]
+    predicted = np.stack([model.predict(x, batch_size=512, verbose=0) for model in models])
+    if predicted.shape[-1] > 1:
+        return predicted.argmax(axis=-1)
+    level = samples["level"].values[test] if "level" in samples else 0.0
+    return predicted[..., 0] + level
+
+
+class ProgressLine:
+    """A listener that shows the latest epoch in one line, redrawn in place."""
+
+    def __init__(self, seeds: Sequence[int], epochs: int) -> None:
+        """Count on ``epochs`` epochs for each of ``seeds``."""
+        from IPython.display import display
+
+        self._seeds = list(seeds)
+        self._epochs = epochs
+        self._line = display("training", display_id=True)
+
+    def __call__(self, seed: int, epoch: int, losses: dict[str, float]) -> None:
+        """Show where the training is."""
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        number = self._seeds.index(seed) + 1
+        line = f"seed {number} of {len(self._seeds)}, epoch {epoch} of {self._epochs}: {shown}"
+        if self._line is not None:
+            self._line.update(line)
+
+
+class _Listeners(keras.callbacks.Callback):
+    """Hand the losses of each epoch on."""
+
+    def __init__(self, seed: int, listeners: Sequence[EpochListener]) -> None:
+        super().__init__()
+        self._seed = seed
+        self._listeners = listeners
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        losses = {name: float(value) for name, value in (logs or {}).items()}
+        for listener in self._listeners:
+            listener(self._seed, epoch + 1, losses)
+
+
+def _history(
+    histories: list[dict[str, list[float]]], seeds: Sequence[int], epochs: int, *, best: bool
+) -> xr.Dataset:
+    losses = {
+        name: np.array([h[name] + [np.nan] * (epochs - len(h[name])) for h in histories])
+        for name in ("loss", "val_loss")
+    }
+    if best:
+        kept = np.nanargmin(losses["val_loss"], axis=1) + 1
+    else:
+        kept = np.full(len(seeds), epochs)
+    return xr.Dataset(
+        {name: (("seed", "epoch"), values) for name, values in losses.items()}
+        | {"kept_epoch": ("seed", kept)},
+        coords={"seed": list(seeds), "epoch": np.arange(1, epochs + 1)},
+    )
+
+
+def save_model(model: keras.Model, folder: Any) -> None:
+    """Write ``model.json`` and ``model.weights.h5`` to ``folder``: the same bytes at every save."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").write_text(model.to_json(indent=2) + "\n")
+    model.save_weights(folder / "model.weights.h5")

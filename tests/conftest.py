@@ -1,0 +1,20 @@
+import os
+
+# Before TensorFlow starts: no device chatter, and nothing of ours talks to the network.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DVC_NO_ANALYTICS", "true")
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def shake(model, rng):
+    """Give every weight a random value: fresh zero biases would hide what padding does."""
+    model.set_weights([rng.normal(0, 0.4, w.shape).astype(w.dtype) for w in model.get_weights()])
+    return model

@@ -1,0 +1,70 @@
+"""The index: results against baselines, links, figures side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bs4 import BeautifulSoup
+
+from lstm_states.pipeline.index import ReportRow, Thumbnail, render_index
+from lstm_states.pipeline.reports import external_resources
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def report_row(name: str, *thumbnails: Thumbnail) -> ReportRow:
+    """A row of the index with long words in it."""
+    return ReportRow(
+        configuration=name,
+        question="Does <h> pass?",
+        data="4,000 sequences",
+        metric="test MSE",
+        value="0.091",
+        interval="95 % CI 0.087 to 0.096",
+        baselines=("ridge 0.103", "last value 0.240"),
+        verdict="beats ridge by 0.012 (95 % CI 0.004 to 0.020)",
+        report=f"{name}/report.html",
+        notebook=f"{name}/report.ipynb",
+        thumbnails=thumbnails,
+    )
+
+
+def index_page() -> str:
+    """An index of two configurations that share one figure's caption."""
+    rows = [
+        report_row("stacked", Thumbnail("stacked/a.png", "Loss"), Thumbnail("s.png", "Alone")),
+        report_row("masked", Thumbnail("masked/a.png", "Loss")),
+    ]
+    return render_index(rows, title="LSTM & states", intro="First.\n\nSecond <p>.")
+
+
+def test_index_shows_result_against_baseline_with_links() -> None:
+    soup = BeautifulSoup(index_page(), "html.parser")
+    row = soup.select_one("tbody tr")
+    assert "Does <h> pass?" in row.get_text()
+    assert [item.get_text() for item in row.find_all("li")] == ["ridge 0.103", "last value 0.240"]
+    assert "beats ridge by 0.012" in row.get_text()
+    links = {link["href"] for link in row.find_all("a")}
+    assert links == {"stacked/report.html", "stacked/report.ipynb"}
+    assert [p.get_text() for p in soup.select("main > p")] == ["First.", "Second <p>."]
+
+
+def test_index_sets_figures_of_one_caption_side_by_side() -> None:
+    soup = BeautifulSoup(index_page(), "html.parser")
+    groups = {
+        grid.find_previous("h2").get_text(): [image["src"] for image in grid.find_all("img")]
+        for grid in soup.select(".figures")
+    }
+    assert groups == {"Loss": ["stacked/a.png", "masked/a.png"], "stacked": ["s.png"]}
+    assert external_resources(index_page()) == ["stacked/a.png", "masked/a.png", "s.png"]
+
+
+def test_index_fits_a_phone(browser: Browser) -> None:
+    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    phone.set_content(index_page())
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    data, verdict = (phone.locator(f"[data-label={x}]").first for x in ("Data", "Verdict"))
+    assert verdict.bounding_box()["y"] > data.bounding_box()["y"]
+    assert verdict.bounding_box()["width"] > 300
+    phone.close()
