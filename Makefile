@@ -38,3 +38,27 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requireme
 	$(BIN)/uv pip compile pyproject.toml --extra experiments --group data --group dev --universal \
 		--python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-annotate --no-header --quiet --upgrade -o requirements.lock
+	$(BIN)/python -m tests.environment > environment.yml
+
+repro: $(READY) ## run the main job: all stages that have changed, then reports/index.html
+	dvc repro
+	@echo "Reports: reports/index.html   Runs: make ui   Notebooks: make notebooks"
+
+test: lint ## run the checks and all tests
+	python -m pytest
+
+lint: $(READY) ## style, types, layers, and notebooks free of outputs
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	nbstripout --verify notebooks/*.ipynb
+
+notebooks: $(READY) ## open the notebooks in JupyterLab, on this machine only
+	jupyter lab --ip 127.0.0.1 --notebook-dir . notebooks
+
+ui: $(READY) ## compare the runs in the MLflow UI, on this machine only
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1
+
+clean: ## remove .venv and what checks leave behind; data, reports and runs stay
+	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

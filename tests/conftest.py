@@ -8,10 +8,20 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 import numpy as np
 import pytest
 
+from tests.clone import Clone, make_clone
+
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory) -> Clone:
+    """A clone of the working tree with small parameters, its pipeline run from nothing."""
+    clone = make_clone(tmp_path_factory.mktemp("clone") / "lstm-states")
+    clone.run("dvc", "repro")
+    return clone
 
 
 def shake(model, rng):

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
         build_variable_length,
         describe_layers,
     )
+    from lstm_states.traces import (
+        UnsupportedLayerError,
+        check_traces,
+        open_traces,
+        record_traces,
+        write_traces,
+    )
     from lstm_states.training import (
         ProgressLine,
         fit_seeds,
@@ -26,13 +33,6 @@ if TYPE_CHECKING:
         predict_test,
         save_model,
         typical_seed,
-    )
-    from lstm_states.traces import (
-        UnsupportedLayerError,
-        check_traces,
-        open_traces,
-        record_traces,
-        write_traces,
     )
 
 __version__ = _version("lstm-states")
@@ -85,7 +85,8 @@ def __getattr__(name: str) -> Any:
 
 @contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Keep TensorFlow's greetings, which no setting of its own stops, out of notebooks."""
+    """Keep TensorFlow's greetings out of notebooks; its own setting stops only what comes later."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -25,18 +25,16 @@ def fit_baselines(task: str, samples: xr.Dataset) -> dict[str, np.ndarray]:
         task: ``"regression"``, ``"binary"`` or ``"classes"``.
         samples: ``x (sample, time, feature)``, ``y`` and ``part``; with ``y (sample, time)`` the
             last step counts. ``persistence``, shaped like ``y``, is taken where it is there.
-            ``window_means (sample, drifting)`` are inputs of the linear model, so that it can undo
-            the centering of ``x``.
+            ``window_means (sample, feature)``, where there, are put back into ``x``.
 
     Returns:
         By name, predictions of the test part: numbers, probabilities of 1, or classes. The linear
-        model sees what the LSTM sees, the whole (padded) sequence at once.
+        model sees the whole (padded) sequence at once, before any centering.
     """
     last = {name: _last(samples[name].values) for name in ("y", "persistence") if name in samples}
     train, validation, test = (samples["part"].values == i for i in range(len(PARTS)))
-    x = samples["x"].values.reshape(samples.sizes["sample"], -1)
-    if "window_means" in samples:
-        x = np.concatenate([x, samples["window_means"].values], axis=1)
+    window = (samples["x"] + samples.get("window_means", 0.0)).transpose(*samples["x"].dims)
+    x = window.values.reshape(len(window), -1)
     y = last["y"]
     predictions = {}
     if task == "regression":

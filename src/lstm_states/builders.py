@@ -126,17 +126,20 @@ def _lstm_layers(
         raise ValueError("units is empty; a stack needs one width per LSTM layer, such as (64, 32)")
     _check_sizes(**{f"units[{depth}]": width for depth, width in enumerate(units)})
     last = len(units) - 1
+    # Named as Keras names them in a fresh session: the addresses of their traces don't depend on
+    # what was built before.
     return [
         keras.layers.LSTM(
-            width, return_sequences=depth < last or last_returns_sequences, dropout=dropout
+            width,
+            return_sequences=depth < last or last_returns_sequences,
+            dropout=dropout,
+            name=f"lstm_{depth}" if depth else "lstm",
         )
         for depth, width in enumerate(units)
     ]
 
 
-def _compiled(
-    name: str, layers: list[keras.Layer], loss: str, learning_rate: float
-) -> keras.Model:
+def _compiled(name: str, layers: list[keras.Layer], loss: str, learning_rate: float) -> keras.Model:
     model = keras.Sequential(layers, name=name)
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss)
     return model

@@ -1,4 +1,4 @@
-"""The schema of params.yaml: what a parameter is called, what it may be, what is wrong if it isn't."""
+"""The schema of params.yaml: what each parameter is called and what it may be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class ConfigError(ValueError):
-    """A parameter is unknown, missing or out of range; the message names key, value and what fits."""
+    """A parameter is unknown, missing or out of range; names the key, the value and what fits."""
 
 
 class _Strict(BaseModel):
@@ -99,6 +99,11 @@ class Windowed(Experiment):
 
     window: Annotated[int, Field(ge=2)]
     train_stride: Count
+
+
+class Centered(Windowed):
+    """The configuration with one forecast a window, which may be relative to the window's mean."""
+
     center: bool
 
 
@@ -112,7 +117,7 @@ class Params(_Strict):
     """All of params.yaml."""
 
     datasets: dict[str, Dataset]
-    stacked: Windowed
+    stacked: Centered
     intermediate_outputs: Windowed
     variable_length: Masked
 
@@ -125,8 +130,16 @@ class Params(_Strict):
         return self
 
 
+SCHEMAS: dict[str, type[Experiment]] = {
+    "stacked": Centered,
+    "intermediate_outputs": Windowed,
+    "variable_length": Masked,
+}
+"""The schema of each configuration's parameters."""
+
+
 def project_root() -> Path:
-    """Return the repository: the nearest folder at or above here with a dvc.yaml, else our checkout.
+    """Return the repository: the nearest folder from here up with a dvc.yaml, else our checkout.
 
     Raises:
         ConfigError: if there is none.
@@ -159,8 +172,7 @@ def read_parameters(configuration: str, namespace: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: naming every parameter that is missing or out of range.
     """
-    schema = Params.model_fields[configuration].annotation
-    assert isinstance(schema, type)
+    schema = SCHEMAS[configuration]
     values = {name: namespace[name] for name in schema.model_fields if name in namespace}
     return _validated(schema, values, f"notebook {configuration}")
 
@@ -186,10 +198,11 @@ def _explained(schema: type[BaseModel], problem: Any) -> str:
         return f"{key} is not a parameter{hint}"
     if problem["type"] == "missing":
         return f"{key} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return message if problem["type"] == "value_error" else f"{key} is {problem['input']!r}: {message}"
+    if problem["type"] == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    return f"{key} is {problem['input']!r}: {problem['msg']}"
 
 
 def _known_names(schema: type[BaseModel]) -> list[str]:
-    models = [schema, OrderBook, JapaneseVowels, Table, Windowed, Masked]
+    models: list[type[BaseModel]] = [schema, OrderBook, JapaneseVowels, Table, Centered, Masked]
     return sorted({name for model in models for name in model.model_fields})

@@ -12,9 +12,10 @@ import numpy as np
 import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 
-from lstm_states.schema import GATES, PARTS, QUANTITIES
+from lstm_states.schema import GATES, METRICS, PARTS, QUANTITIES
 
 WIDTH = 8.0
 """Width of a figure in inches."""
@@ -49,16 +50,16 @@ def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
     figure, axes = _axes(1, 1, 2.8)
     axis = axes[0, 0]
     y = samples["y"] if samples["y"].ndim == 1 else samples["y"].isel(time=-1)
-    # Whatever the order of magnitude, a minute's mean shows the level and its drift.
     for index, name in enumerate(PARTS):
         part = y.where(samples["part"] == index, drop=True)
         values = part.values * samples.attrs["target_std"] + samples.attrs["target_mean"]
-        smooth = np.convolve(values, np.ones(100) / 100, mode="valid") if len(values) > 200 else values
+        width = 100 if len(values) > 200 else 1
+        smooth = np.convolve(values, np.ones(width) / width, mode="valid")
         times = part["end"].values[len(values) - len(smooth) :]
         axis.plot(times, smooth, lw=1.1, label=name)
     axis.set(title=title, ylabel=f"{samples.attrs['target']}\n({samples.attrs['target_unit']})")
     if np.issubdtype(samples["end"].dtype, np.datetime64):
-        axis.xaxis.set_major_formatter(plt.matplotlib.dates.DateFormatter("%H:%M"))
+        axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))
         axis.set_xlabel("time of day (UTC); mean over 100 windows")
     else:
         axis.set_xlabel("time; mean over 100 windows")
@@ -94,7 +95,7 @@ def plot_learning_curves(history: xr.Dataset, *, loss: str, title: str) -> Figur
         loss: Name of the loss.
         title: The finding.
     """
-    figure, axes = _axes(1, 2, 2.9, sharey=True)
+    figure, axes = _axes(1, 2, 2.9)
     for axis, name, part in zip(
         axes[0], ("loss", "val_loss"), ("training part", "validation part"), strict=True
     ):
@@ -104,7 +105,7 @@ def plot_learning_curves(history: xr.Dataset, *, loss: str, title: str) -> Figur
             axis.plot(curve["epoch"], curve, color=color, lw=1.2, label=f"seed {seed}")
             kept = int(history["kept_epoch"].sel(seed=seed))
             axis.plot(kept, float(curve.sel(epoch=kept)), "o", color=color, ms=4)
-        axis.set(title=part, xlabel="epoch", ylabel=loss if axis is axes[0, 0] else "")
+        axis.set(title=part, xlabel="epoch", ylabel=loss.replace("_", " "))
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0, 0].legend(frameon=False, fontsize="small")
     figure.suptitle(title)
@@ -126,6 +127,13 @@ def plot_results(results: xr.Dataset, *, title: str) -> Figure:
         color = "C0" if name == "model" else "0.45"
         axis.plot([one["low"], one["high"]], [row, row], color=color, lw=2, solid_capstyle="butt")
         axis.plot(one["score"], row, "o", color=color)
+    # A constant forecast can be far off: it's named at the edge, to leave the others room.
+    left = float(results["low"].where(results["score"] > 0).min())
+    left -= 0.1 * (float(results["high"].max()) - left)
+    for row, score in enumerate(results["score"].values):
+        if score < left:
+            axis.text(left, row, f" ◂ {score:.2f}", va="center", color="0.45")
+    axis.set_xlim(left=left)
     seeds = results["seed_score"].values
     axis.plot(seeds, np.zeros(len(seeds)) - 0.25, "|", color="C0", ms=8, mew=1.5)
     labels = ["LSTM stack\n(ticks: seeds)", *results["predictor"].values[1:]]
@@ -136,7 +144,9 @@ def plot_results(results: xr.Dataset, *, title: str) -> Figure:
     return figure
 
 
-def plot_forecast(samples: xr.Dataset, predicted: np.ndarray, *, title: str, steps: int = 600) -> Figure:
+def plot_forecast(
+    samples: xr.Dataset, predicted: np.ndarray, *, title: str, steps: int = 600
+) -> Figure:
     """Plot the first test samples of a series against their predictions.
 
     Args:
@@ -156,7 +166,7 @@ def plot_forecast(samples: xr.Dataset, predicted: np.ndarray, *, title: str, ste
     ):
         axis.plot(end, values[:steps] * std + mean, label=label, **style)
     if np.issubdtype(end.dtype, np.datetime64):
-        axis.xaxis.set_major_formatter(plt.matplotlib.dates.DateFormatter("%H:%M:%S"))
+        axis.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
     ylabel = f"{samples.attrs['target']}\n({samples.attrs['target_unit']})"
     axis.set(title=title, xlabel="time (start of the test part)", ylabel=ylabel)
     axis.legend(frameon=False, ncols=2)
@@ -175,11 +185,17 @@ def plot_by_step(by_step: xr.Dataset, *, baseline: float, label: str, title: str
     """
     figure, axes = _axes(1, 1, 2.8)
     axis = axes[0, 0]
-    auc, steps = by_step["auc"], by_step["steps_seen"]
-    axis.fill_between(steps, auc.min("seed"), auc.max("seed"), color="C0", alpha=0.25, lw=0)
-    axis.plot(steps, auc.median("seed"), color="C0", label="LSTM stack, median and range of seeds")
+    score, steps = by_step["score"], by_step["steps_seen"]
+    axis.fill_between(steps, score.min("seed"), score.max("seed"), color="C0", alpha=0.25, lw=0)
+    axis.plot(
+        steps, score.median("seed"), color="C0", label="LSTM stack, median and range of seeds"
+    )
     axis.axhline(baseline, color="0.45", ls="--", label=f"{label}, whole window")
-    axis.set(title=title, xlabel="steps seen since the states were zero", ylabel="AUC, test part")
+    axis.set(
+        title=title,
+        xlabel="steps seen since the states were zero",
+        ylabel=f"{_metric(by_step)}, test part",
+    )
     axis.legend(frameon=False, loc="lower right")
     sns.despine(figure)
     return figure
@@ -259,7 +275,9 @@ def plot_gates(traces: xr.DataTree, *, title: str) -> Figure:
         for number, (name, node) in enumerate(_layers(traces).items()):
             values = node[quantity].where(node["mask"]).values
             values = values[np.isfinite(values)]
-            density, edges = np.histogram(values, bins=60, density=True)
+            # The tails of the cell state reach far; they are too thin to see.
+            inner = np.quantile(values, [0.002, 0.998])
+            density, edges = np.histogram(values, bins=60, range=inner, density=True)
             middles = (edges[1:] + edges[:-1]) / 2
             axis.fill_between(middles, density, alpha=0.3, color=f"C{number}", lw=0)
             axis.plot(middles, density, color=f"C{number}", lw=1.2, label=name)
@@ -283,7 +301,7 @@ def plot_norms(traces: xr.DataTree, *, title: str) -> Figure:
     figure, axes = _axes(1, 2, 2.9)
     for axis, quantity in zip(axes[0], ("hidden", "cell"), strict=True):
         for number, (name, node) in enumerate(_layers(traces).items()):
-            norm = np.sqrt((node[quantity].where(node["mask"]) ** 2).mean("unit"))
+            norm = (node[quantity].where(node["mask"]) ** 2).mean("unit") ** 0.5
             low, middle, high = norm.quantile([0.25, 0.5, 0.75], "sample").values
             steps = np.arange(len(middle))
             axis.fill_between(steps, low, high, color=f"C{number}", alpha=0.25, lw=0)
@@ -326,5 +344,5 @@ def _layers(traces: xr.DataTree) -> dict[str, xr.Dataset]:
     return {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
 
 
-def _metric(results: xr.Dataset) -> str:
-    return {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}[results.attrs["metric"]]
+def _metric(scores: xr.Dataset) -> str:
+    return METRICS[scores.attrs["metric"]]

@@ -124,21 +124,25 @@ def _class_draws(y: np.ndarray, resamples: int) -> np.ndarray:
     return np.concatenate([rng.choice(m, (resamples, len(m))) for m in members], axis=1)
 
 
-def measure_by_step(samples: xr.Dataset, predictions: np.ndarray) -> xr.Dataset:
+def measure_by_step(task: str, samples: xr.Dataset, predictions: np.ndarray) -> xr.Dataset:
     """Score a model that predicts at every step by how many steps it has seen.
 
     Args:
-        samples: Holds ``y (sample, time)`` of 0 and 1, and ``part``.
-        predictions: Probabilities ``(seed, test sample, time)``.
+        task: A key of :data:`SCORES`.
+        samples: Holds ``y (sample, time)`` and ``part``.
+        predictions: ``(seed, test sample, time)``.
 
     Returns:
-        ``auc (seed, steps_seen)``.
+        ``score (seed, steps_seen)``.
     """
+    name, score = SCORES[task]
     y = samples["y"].values[samples["part"].values == PARTS.index("test")]
     steps = range(y.shape[1])
-    auc = [[measure_auc(y[:, t], p[:, t]) for t in steps] for p in predictions]
+    scores = [[score(y[:, t], p[:, t]) for t in steps] for p in predictions]
     return xr.Dataset(
-        {"auc": (("seed", "steps_seen"), auc)}, coords={"steps_seen": [t + 1 for t in steps]}
+        {"score": (("seed", "steps_seen"), scores)},
+        coords={"steps_seen": [t + 1 for t in steps]},
+        attrs={"metric": name},
     )
 
 
@@ -166,11 +170,11 @@ def measure_states(traces: xr.DataTree) -> xr.Dataset:
 def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     real = node["mask"]
     hidden, cell = (node[name].where(real) for name in ("hidden", "cell"))
-    decay = np.log(node["forget_gate"].where(real)).mean(("sample", "time"))
+    decay = xr.apply_ufunc(np.log, node["forget_gate"].where(real)).mean(["sample", "time"])
     summary = {
         "hidden_size": _rms(hidden),
         "cell_size": _rms(cell),
-        "hidden_saturated": _share(np.abs(hidden) > SATURATED[1], real),
+        "hidden_saturated": _share(abs(hidden) > SATURATED[1], real),
         "half_life": float((-np.log(2) / decay).median()),
         "change": _rms(hidden.diff("time")) / _rms(hidden),
     }

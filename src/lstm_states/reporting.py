@@ -7,7 +7,17 @@ import pandas as pd
 import xarray as xr
 from pandas.io.formats.style import Styler
 
-METRICS = {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}
+from lstm_states.schema import METRICS, PARTS
+
+
+def describe_data(samples: xr.Dataset) -> str:
+    """Say in Markdown what data this is and how many samples each part holds."""
+    counts = [int((samples["part"] == index).sum()) for index in range(len(PARTS))]
+    shown = ", ".join(f"{count:,} {name}" for name, count in zip(PARTS, counts, strict=True))
+    return (
+        f"**{samples.attrs['title']}**, target `{samples.attrs['target']}`: {shown} samples of "
+        f"{samples.sizes['feature']} features. Source: {samples.attrs['source']}."
+    )
 
 
 def describe_lead(results: xr.Dataset) -> str:
@@ -16,7 +26,7 @@ def describe_lead(results: xr.Dataset) -> str:
     It beats it, or is beaten, only where the 95 % interval of the difference leaves out 0.
     """
     others = results.isel(predictor=slice(1, None))
-    best = others.isel(predictor=int(others["gain"].argmin()))
+    best = others.isel(predictor=int(np.argmin(others["gain"].values)))
     gain, low, high = (float(best[name]) for name in ("gain", "gain_low", "gain_high"))
     return lead_in_words(str(best["predictor"].values), gain, low, high)
 
@@ -36,8 +46,8 @@ def describe_results(results: xr.Dataset) -> str:
     model = results.sel(predictor="model")
     return (
         f"**{metric} on the test part: {np.median(seeds):.3f}**, the median of {len(seeds)} seeds "
-        f"({seeds.min():.3f} to {seeds.max():.3f}). The typical model has {float(model['score']):.3f} "
-        f"(95 % CI {float(model['low']):.3f} to {float(model['high']):.3f}). "
+        f"({seeds.min():.3f} to {seeds.max():.3f}). The typical model has {model['score']:.3f} "
+        f"(95 % CI {model['low']:.3f} to {model['high']:.3f}). "
         f"**{describe_lead(results)}.**"
     )
 
@@ -47,7 +57,7 @@ def results_table(results: xr.Dataset) -> Styler:
     metric = METRICS[results.attrs["metric"]]
     rows = []
     for name in results["predictor"].values:
-        one = {key: float(results[key].sel(predictor=name)) for key in results if "predictor" in results[key].dims}
+        one = results.drop_dims("seed").sel(predictor=name)
         first = name == "model"
         rows.append(
             {
@@ -55,7 +65,7 @@ def results_table(results: xr.Dataset) -> Styler:
                 metric: f"{one['score']:.3f}",
                 "95 % interval": f"{one['low']:.3f} to {one['high']:.3f}",
                 "lead of the stack": "" if first else f"{one['gain']:+.3f}",
-                "its 95 % interval": ""
+                "its interval": ""
                 if first
                 else f"{one['gain_low']:+.3f} to {one['gain_high']:+.3f}",
             }
@@ -93,34 +103,36 @@ def describe_training(history: xr.Dataset) -> str:
     """Say which epoch was kept and what the seeds' validation losses there were."""
     kept = history["val_loss"].sel(epoch=history["kept_epoch"]).values
     epochs = history["kept_epoch"].values
-    when = f"epoch {epochs[0]}" if len(set(epochs)) == 1 else f"epochs {epochs.min()} to {epochs.max()}"
+    first, last = epochs.min(), epochs.max()
+    when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     return f"Kept weights are from {when}; validation loss {kept.min():.3f} to {kept.max():.3f}"
 
 
 def describe_change(summary: xr.Dataset) -> str:
     """Say which layer's hidden state moves faster."""
-    change = summary["change"]
-    shown = ", ".join(f"{v:.2f} in {n}" for n, v in zip(change["layer"].values, change.values, strict=True))
-    return f"Relative change of h per step: {shown}"
+    return f"Relative change of h per step: {_by_layer(summary['change'], '.2f')}"
 
 
 def describe_saturation(summary: xr.Dataset) -> str:
     """Say how often the forget gates are nearly open."""
-    share = summary["forget_gate_open"]
-    shown = ", ".join(f"{v:.0%} in {n}" for n, v in zip(share["layer"].values, share.values, strict=True))
-    return f"Forget gates above 0.9: {shown}"
+    return f"Forget gates above 0.9: {_by_layer(summary['forget_gate_open'], '.0%')}"
 
 
 def describe_memory(summary: xr.Dataset) -> str:
     """Say how long the layers' cell states last."""
-    life = summary["half_life"]
-    shown = ", ".join(f"{v:.1f} in {n}" for n, v in zip(life["layer"].values, life.values, strict=True))
-    return f"Half-life of a cell state, in steps: {shown}"
+    return f"Half-life of a cell state, in steps: {_by_layer(summary['half_life'], '.1f')}"
+
+
+def _by_layer(values: xr.DataArray, form: str) -> str:
+    pairs = zip(values["layer"].values, values.values, strict=True)
+    return ", ".join(f"{value:{form}} in {layer}" for layer, value in pairs)
 
 
 def describe_warm_up(by_step: xr.Dataset) -> str:
-    """Say after how many steps the median seed has 90 % of what it gains over chance."""
-    auc = by_step["auc"].median("seed").values
-    enough = 0.5 + 0.9 * (auc.max() - 0.5)
-    step = int(by_step["steps_seen"].values[np.argmax(auc >= enough)])
-    return f"After {step} steps the stack has 90 % of its best lead over chance (AUC {auc.max():.3f})"
+    """Say what the median seed scores after the first, the tenth and the last step."""
+    score = by_step["score"].median("seed")
+    last = by_step.sizes["steps_seen"]
+    shown = ", ".join(
+        f"{score.sel(steps_seen=step):.3f} after {step}" for step in (1, min(10, last), last)
+    )
+    return f"{METRICS[by_step.attrs['metric']]} by the number of steps seen: {shown}"

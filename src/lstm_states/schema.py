@@ -25,6 +25,10 @@ QUANTITIES = ("hidden", "cell", *GATES)
 """What a trace holds for every layer, sample, timestep and unit."""
 
 
+METRICS = {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}
+"""Metrics by the name they have in files, with the name they have in text."""
+
+
 class DataError(ValueError):
     """Data that breaks the schema; the message names the row, column or file."""
 
@@ -35,13 +39,13 @@ def check_processed(data: xr.Dataset) -> xr.Dataset:
     Raises:
         DataError: naming the variable, dimension or row that breaks the layout.
     """
-    layout = data.attrs.get("layout")
+    layout = str(data.attrs.get("layout"))
     leading = {"series": ("time",), "sequences": ("sample", "time")}.get(layout)
     if leading is None:
         raise DataError(f"attrs['layout'] is {layout!r}; it must be 'series' or 'sequences'")
     for name in ("features", "targets", "part"):
         if name not in data:
-            raise DataError(f"variable {name!r} is missing; the data has {sorted(data.data_vars)}")
+            raise DataError(f"variable {name!r} is missing; the data has {list(data.data_vars)}")
     if data["features"].dims != (*leading, "feature"):
         raise DataError(f"features has dims {data['features'].dims}, not {(*leading, 'feature')}")
     allowed = {(*leading, "target"), (leading[0], "target")}
@@ -78,7 +82,7 @@ def check_finite(values: xr.DataArray) -> None:
         labels = []
         for dim, index in zip(values.dims, place, strict=True):
             named = dim in values.coords and values.coords[dim].dtype.kind in "UOT"
-            labels.append(f"{dim} {values.coords[dim].values[index]!s}" if named else f"{dim} {index}")
+            labels.append(f"{dim} {values.coords[dim].values[index] if named else index}")
         value = values.values[place]
         raise DataError(f"{values.name} is {value} at {', '.join(labels)}; it must be finite")
 

@@ -1,4 +1,4 @@
-"""The record of every run in MLflow: a SQLite store at the repository root, or the server you set."""
+"""The record of every run in MLflow: a SQLite store at the root, or the server that is set."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ import yaml
 
 # Before MLflow is imported: it would otherwise try to reach the network.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import numpy as np
 import xarray as xr
+from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Run
 
 from lstm_states.config import project_root
@@ -39,8 +41,8 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 def store_uri(root: Path) -> str:
-    """Return ``MLFLOW_TRACKING_URI`` where it is set, else the address of ``mlflow.db`` in ``root``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    """Return ``MLFLOW_TRACKING_URI`` where it is set, else the address of ``mlflow.db``."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_home(root) / 'mlflow.db'}"
 
 
 def connect(root: Path) -> mlflow.MlflowClient:
@@ -50,9 +52,16 @@ def connect(root: Path) -> mlflow.MlflowClient:
     client = mlflow.MlflowClient(uri)
     if client.get_experiment_by_name(EXPERIMENT) is None:
         # A server knows where its artifacts go; beside our own store they would follow the cwd.
-        artifacts = (root / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
+        artifacts = (_home(root) / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
         client.create_experiment(EXPERIMENT, artifact_location=artifacts)
     return client
+
+
+def _home(root: Path) -> Path:
+    """Return where the store is: ``root``, or the clone that a queued experiment belongs to."""
+    # `dvc exp run --queue` works in <clone>/.dvc/tmp/exps/..., which is thrown away.
+    text = root.as_posix()
+    return Path(text.partition("/.dvc/tmp/exps/")[0])
 
 
 def create_run(
@@ -147,7 +156,7 @@ class Recorder:
         """Log the data as the run's input, its digest being DVC's md5 of the processed store."""
         digest = _dvc_digest(self.root, f"data/processed/{dataset}.zarr")
         x, y = samples["x"].values, samples["y"].values
-        data = mlflow.data.from_numpy(x, targets=y, name=dataset, digest=digest)
+        data = from_numpy(x, targets=y, name=dataset, digest=digest)
         mlflow.log_input(data, context="training", tags={"source": samples.attrs["source"]})
 
     def log_results(self, results: xr.Dataset, *, kept_loss: float) -> None:
@@ -197,7 +206,9 @@ class Recorder:
         mlflow.end_run()
 
 
-def close_run(client: mlflow.MlflowClient, run_id: str, status: str, directory: Path | None) -> None:
+def close_run(
+    client: mlflow.MlflowClient, run_id: str, status: str, directory: Path | None
+) -> None:
     """Give a run its final ``status`` and the files in ``directory`` that it doesn't have yet."""
     if directory is not None:
         present = {file.path for file in client.list_artifacts(run_id)}
@@ -215,13 +226,15 @@ def register_champion(client: mlflow.MlflowClient, run_id: str, configuration: s
     name = f"{EXPERIMENT}-{configuration}"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    run = client.get_run(run_id)
-    model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    outputs = client.get_run(run_id).outputs
+    if outputs is None or not outputs.model_outputs:
+        raise LookupError(f"run {run_id} logged no model to register")
+    model = client.get_logged_model(outputs.model_outputs[0].model_id)
     made = client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
     aliases = client.get_registered_model(name).aliases
     if "champion" in aliases:
-        champion = client.get_model_version_by_alias(name, "champion")
-        if _kept_loss(client, champion.run_id) <= _kept_loss(client, run_id):
+        champion = client.get_model_version_by_alias(name, "champion").run_id
+        if champion and _kept_loss(client, champion) <= _kept_loss(client, run_id):
             return
     client.set_registered_model_alias(name, "champion", made.version)
 

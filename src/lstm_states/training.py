@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,11 +26,12 @@ def make_deterministic(threads: int = 2) -> None:
     Raises:
         RuntimeError: if TensorFlow has already run something, so that threads can't be set.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if tf.config.threading.get_intra_op_parallelism_threads() != threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf.config.experimental.enable_op_determinism()
+    # Every seed has a model of its own, traced anew; TensorFlow would warn that this is slow.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def fit_seeds(
@@ -113,11 +114,12 @@ class ProgressLine:
 
     def __init__(self, seeds: Sequence[int], epochs: int) -> None:
         """Count on ``epochs`` epochs for each of ``seeds``."""
-        from IPython.display import display
+        from IPython.display import Pretty, display
 
         self._seeds = list(seeds)
         self._epochs = epochs
-        self._line = display("training", display_id=True)
+        self._pretty = Pretty
+        self._line = display(Pretty("training"), display_id=True)
 
     def __call__(self, seed: int, epoch: int, losses: dict[str, float]) -> None:
         """Show where the training is."""
@@ -125,7 +127,7 @@ class ProgressLine:
         number = self._seeds.index(seed) + 1
         line = f"seed {number} of {len(self._seeds)}, epoch {epoch} of {self._epochs}: {shown}"
         if self._line is not None:
-            self._line.update(line)
+            self._line.update(self._pretty(line))
 
 
 class _Listeners(keras.callbacks.Callback):
@@ -149,10 +151,8 @@ def _history(
         name: np.array([h[name] + [np.nan] * (epochs - len(h[name])) for h in histories])
         for name in ("loss", "val_loss")
     }
-    if best:
-        kept = np.nanargmin(losses["val_loss"], axis=1) + 1
-    else:
-        kept = np.full(len(seeds), epochs)
+    last = np.full(len(seeds), epochs)
+    kept = np.nanargmin(losses["val_loss"], axis=1) + 1 if best else last
     return xr.Dataset(
         {name: (("seed", "epoch"), values) for name, values in losses.items()}
         | {"kept_epoch": ("seed", kept)},

@@ -62,7 +62,9 @@ def test_stack_equals_the_equations(kind, rng):
     head = below[:, -1] @ model.layers[-1].get_weights()[0] + model.layers[-1].get_weights()[1]
     np.testing.assert_allclose(traces["outputs"], head, atol=1e-5)
     keras_mask = None if mask is None else tf.constant(mask)
-    np.testing.assert_allclose(traces["outputs"], model.call(tf.constant(x), mask=keras_mask), atol=1e-6)
+    np.testing.assert_allclose(
+        traces["outputs"], model.call(tf.constant(x), mask=keras_mask), atol=1e-6
+    )
 
 
 def test_masking_layer_and_predict(rng):
@@ -184,7 +186,9 @@ def test_golden_numbers_of_constant_weights():
 @pytest.mark.filterwarnings("ignore:(?s).*Layer 'encoder'.*input with a mask attached")
 def test_functional_nested_bidirectional_and_multiple_outputs(rng):
     inner_in = keras.Input((None, 4))
-    inner = keras.Model(inner_in, LSTM(5, return_sequences=True, name="lstm")(inner_in), name="encoder")
+    inner = keras.Model(
+        inner_in, LSTM(5, return_sequences=True, name="lstm")(inner_in), name="encoder"
+    )
     inputs = keras.Input((None, 4))
     both = keras.layers.Bidirectional(LSTM(3, return_sequences=True), name="both")(inner(inputs))
     last, h, c = LSTM(2, return_state=True, name="top")(both)
@@ -213,7 +217,11 @@ def test_functional_nested_bidirectional_and_multiple_outputs(rng):
 def test_the_model_is_unchanged(rng):
     model = shake(
         keras.Sequential(
-            [keras.Input((7, 4), batch_size=2), LSTM(3, stateful=True, name="live"), keras.layers.Dense(1)]
+            [
+                keras.Input((7, 4), batch_size=2),
+                LSTM(3, stateful=True, name="live"),
+                keras.layers.Dense(1),
+            ]
         ),
         rng,
     )
@@ -269,7 +277,9 @@ def test_a_wrong_kernel_is_caught(rng, monkeypatch):
     ],
 )
 def test_unsupported_layers_are_refused(layer, reason, rng):
-    model = keras.Sequential([keras.Input((4, 2)), LSTM(3, return_sequences=True, name="ok"), layer()])
+    model = keras.Sequential(
+        [keras.Input((4, 2)), LSTM(3, return_sequences=True, name="ok"), layer()]
+    )
     x = np.zeros((1, 4, 2), "float32")
     with pytest.raises(UnsupportedLayerError, match=reason):
         record_traces(model, x)
@@ -285,7 +295,9 @@ def test_a_layer_called_twice_is_refused():
 
 
 def test_time_distributed_lstm_is_refused():
-    model = keras.Sequential([keras.Input((5, 4, 3)), keras.layers.TimeDistributed(LSTM(2), name="outer")])
+    model = keras.Sequential(
+        [keras.Input((5, 4, 3)), keras.layers.TimeDistributed(LSTM(2), name="outer")]
+    )
     with pytest.raises(UnsupportedLayerError, match="'outer'"):
         record_traces(model, np.zeros((1, 5, 4, 3), "float32"))
 
@@ -298,7 +310,10 @@ def test_time_distributed_lstm_is_refused():
         ({"batch_size": 0}, "batch_size is 0"),
         ({"mask": np.ones((3, 5), bool)}, "must hold the same number"),
         ({"initial_state": {"other": (0, 0)}}, "names 'other'"),
-        ({"initial_state": {"low": (np.zeros((2, 4)), np.zeros((2, 5)))}}, r"must each have \(2, 5\)"),
+        (
+            {"initial_state": {"low": (np.zeros((2, 4)), np.zeros((2, 5)))}},
+            r"must each have \(2, 5\)",
+        ),
     ],
 )
 def test_bad_arguments_are_named(options, message, rng):

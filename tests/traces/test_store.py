@@ -8,7 +8,11 @@ from tests.conftest import shake
 
 
 def test_round_trip_is_exact(tmp_path, rng):
-    layers = [keras.Input((5, 4)), keras.layers.LSTM(3, return_sequences=True), keras.layers.LSTM(2)]
+    layers = [
+        keras.Input((5, 4)),
+        keras.layers.LSTM(3, return_sequences=True),
+        keras.layers.LSTM(2),
+    ]
     model = shake(keras.Sequential(layers), rng)
     traces = record_traces(model, rng.normal(size=(70, 5, 4)).astype("float32"))
     write_traces(traces, tmp_path / "states.zarr")

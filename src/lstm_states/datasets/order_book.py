@@ -158,9 +158,7 @@ def _look_around(counts: np.ndarray, moves: np.ndarray, horizon: int) -> np.ndar
     return np.stack([both[:-horizon], both[horizon:]])
 
 
-def _dataset(
-    bars: np.ndarray, around: np.ndarray, edges: np.ndarray, horizon: int
-) -> xr.Dataset:
+def _dataset(bars: np.ndarray, around: np.ndarray, edges: np.ndarray, horizon: int) -> xr.Dataset:
     dims = ("time", "target")
     features = np.concatenate([bars[horizon - 1 : -horizon], around[0]], axis=1)
     return xr.Dataset(

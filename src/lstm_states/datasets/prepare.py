@@ -34,7 +34,9 @@ def prepare_dataset(name: str, settings: Dataset, root: Path) -> Path:
         case OrderBook():
             data = make_order_book(obtain(settings.maker, root / settings.source, raw), **options)
         case JapaneseVowels():
-            data = make_japanese_vowels(obtain(settings.maker, root / settings.source, raw), **options)
+            data = make_japanese_vowels(
+                obtain(settings.maker, root / settings.source, raw), **options
+            )
         case Table():
             path = root / settings.source
             data = make_table(path, **options)
@@ -52,7 +54,7 @@ def _record_table(path: Path, raw: Path) -> None:
 def _write(data: xr.Dataset, path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Zarr's format 3 has variable-length strings only; NumPy's fixed ones would be unstable there.
+    # Zarr's format 3 knows strings of variable length; NumPy's fixed ones aren't in it yet.
     texts = {str(n): v.astype(object) for n, v in data.coords.items() if v.dtype.kind == "U"}
     data.assign_coords(texts).to_zarr(path, mode="w-", consolidated=False)
     return path

@@ -41,7 +41,7 @@ def load_windows(
         ``x (sample, time, feature)`` float32, ``y (sample)`` or ``(sample, time)``, ``part
         (sample)`` as an index into ``PARTS``, the coordinate ``end (sample)``, and ``persistence``,
         shaped like ``y``, where the data has it. With ``center`` also ``level (sample)`` in the
-        scale of ``y`` and ``window_means (sample, drifting)``, what was taken off. ``attrs`` hold
+        scale of ``y`` and ``window_means (sample, feature)``, what was taken off. ``attrs`` hold
         ``target_mean`` and ``target_std``.
 
     Raises:
@@ -163,13 +163,11 @@ def _center(samples: xr.Dataset, past: np.ndarray, moments: tuple, drifts: np.nd
 
     ``past (sample, time)`` is the target's quantity as far as it is known at each step.
     """
-    x = samples["x"].values.copy()
-    means = x[..., drifts].mean(axis=1, keepdims=True)
-    x[..., drifts] -= means
-    samples["x"] = samples["x"].dims, x
+    means = samples["x"].mean("time") * drifts
+    samples["x"] = samples["x"] - means
+    samples["window_means"] = means
     level = (past.mean(axis=1) - moments[0]) / moments[1]
     samples["level"] = "sample", level.astype(np.float32)
-    samples["window_means"] = ("sample", "drifting"), means[:, 0]
 
 
 def _windows(rows: np.ndarray, window: int) -> np.ndarray:
@@ -177,9 +175,7 @@ def _windows(rows: np.ndarray, window: int) -> np.ndarray:
     return np.moveaxis(np.lib.stride_tricks.sliding_window_view(rows, window, axis=0), -1, 1)
 
 
-def _finished(
-    samples: xr.Dataset, data: xr.Dataset, target: str, moments: tuple
-) -> xr.Dataset:
+def _finished(samples: xr.Dataset, data: xr.Dataset, target: str, moments: tuple) -> xr.Dataset:
     for index, name in enumerate(PARTS):
         if not (samples["part"] == index).any():
             raise DataError(f"the {name} part holds no sample; change the fractions or the window")

@@ -59,7 +59,7 @@ def make_table(
     part = split_by_time(size, train_fraction, validation_fraction)
     data["part"] = part if series is None else part.rename(time="sample")
     layout = "series" if series is None else "sequences"
-    units = {"feature_unit": ("feature", ["as given"] * len(features))}
+    units: dict[str, tuple[str, list]] = {"feature_unit": ("feature", ["as given"] * len(features))}
     units["target_unit"] = ("target", ["as given"])
     units["drifts"] = ("feature", [True] * len(features))
     return check_processed(data.assign_coords(units).assign_attrs(attrs, layout=layout))
@@ -88,7 +88,9 @@ def _check_numbers(column: pd.Series) -> None:
     bad = np.flatnonzero(~np.isfinite(numbers))
     if bad.size:
         value = column.iloc[bad[0]]
-        raise DataError(f"column {column.name!r} is {value!r} at row {bad[0]}; it must be a finite number")
+        raise DataError(
+            f"column {column.name!r} is {value!r} at row {bad[0]}; it must be a finite number"
+        )
 
 
 def _times(column: pd.Series) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""From parameters to reports: the runner, canonical notebooks, pages, the command line."""

@@ -11,8 +11,8 @@ import nbformat
 from lstm_states.config import CONFIGURATIONS, load_params
 from lstm_states.pipeline.article import first_heading
 from lstm_states.pipeline.index import ReportRow, Thumbnail, render_index
-from lstm_states.reporting import METRICS, lead_in_words
-from lstm_states.schema import DataError
+from lstm_states.reporting import lead_in_words
+from lstm_states.schema import METRICS, DataError
 
 THUMBNAILS = {
     "results": "Result beside the baselines",
@@ -23,9 +23,9 @@ THUMBNAILS = {
 """Figures to set side by side, by file name, with what they show."""
 
 INTRO = (
-    "Three documented configurations of a stacked LSTM, trained on real data. Each report shows the "
-    "result beside the simplest baselines, and then what the hidden state, the cell state and the "
-    "gates of every layer did."
+    "Three documented configurations of a stacked LSTM, trained on real data. Each report shows "
+    "the result beside the simplest baselines, and then what the hidden state, the cell state and "
+    "the gates of every layer did."
 )
 
 

@@ -91,9 +91,7 @@ def run_experiment(configuration: str, root: Path) -> Path:
     return report
 
 
-def _check_names(
-    notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], name: str
-) -> None:
+def _check_names(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], name: str) -> None:
     """Refuse parameters that the notebook doesn't take; papermill itself would only warn."""
     takes = set(notebook_defaults(notebook))
     for key in sorted(takes ^ set(parameters)):

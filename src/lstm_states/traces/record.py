@@ -90,10 +90,9 @@ def record_traces(
     states = _check_states(initial_state or {}, selected, size)
     _check_stateful(selected, size, batch_size)
     record = _recorder(model, selected)
-    arguments = (x, mask, states)
     batches = []
     for start in range(0, size, batch_size):
-        batch = _rows(arguments, slice(start, start + batch_size))
+        batch = _rows((x, mask, states), slice(start, start + batch_size))
         batches.append(keras.tree.map_structure(np.asarray, record(*batch)))
     outputs, nodes = keras.tree.map_structure(lambda *parts: _joined(parts), *batches)
     return _tree(model, selected, names, outputs, nodes)
@@ -106,10 +105,11 @@ def _recorder(model: keras.Model, layers: Mapping[str, keras.layers.LSTM]) -> Ca
     def record(x: Any, mask: Any, states: Any) -> Any:
         # The scope catches every assignment, so live states and counters stay as they are.
         with keras.StatelessScope(), _intercepted(layers, states) as calls, catch_warnings():
-            # Keras warns that a mask given to the outermost model doesn't leave it: nothing is lost.
-            filterwarnings("ignore", f"Layer '{re.escape(model.name)}' .*input with a mask attached")
+            # Keras warns that a mask given to the outermost model doesn't leave it; none needs to.
+            filterwarnings("ignore", f"Layer '{re.escape(model.name)}' .*input with a mask")
             outputs = model(x, training=False, **({} if mask is None else {"mask": mask}))
-        return outputs, {address: _quantities(address, layers[address], calls) for address in layers}
+        nodes = {address: _quantities(address, layers[address], calls) for address in layers}
+        return outputs, nodes
 
     return record
 
@@ -126,9 +126,9 @@ def _intercepted(
     calls: dict[str, list[tuple]] = {address: [] for address in layers}
 
     def wrap(address: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def inner_loop(sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+        def inner_loop(sequences: Any, initial_state: Any, mask: Any, **options: Any) -> Any:
             start = states.get(address, initial_state)
-            result = original(sequences, start, mask, training=training)
+            result = original(sequences, start, mask, **options)
             calls[address].append((sequences, tuple(start), mask, result))
             return result
 
@@ -198,8 +198,12 @@ def _node(
             f"layer {address!r}: the recorded hidden state differs from the layer's own by "
             f"{error:.2g}, more than {limit:.2g}"
         )
-    per_step = {q: (("sample", "time", "unit"), values[q], {"long_name": _LONG_NAMES[q]}) for q in names}
-    starts = {q: (("sample", "unit"), values[q]) for q in ("initial_hidden", "initial_cell")}
+    dims = ("sample", "time", "unit")
+    variables: dict[str, tuple] = {
+        q: (dims, values[q], {"long_name": _LONG_NAMES[q]}) for q in names
+    }
+    variables |= {q: (("sample", "unit"), values[q]) for q in ("initial_hidden", "initial_cell")}
+    variables["mask"] = ("sample", "time"), values["mask"]
     attrs = {
         "units": layer.units,
         "activation": keras.activations.serialize(layer.activation),
@@ -207,7 +211,7 @@ def _node(
         "go_backwards": int(layer.go_backwards),
         "layer_output_error": error,
     }
-    return xr.Dataset({**per_step, **starts, "mask": (("sample", "time"), values["mask"])}, attrs=attrs)
+    return xr.Dataset(variables, attrs=attrs)
 
 
 def _model_attrs(model: keras.Model) -> dict[str, str]:

@@ -1,0 +1,122 @@
+"""The whole pipeline in a clone with small parameters: DVC's own commands, as users type them."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from tests.clone import Clone, set_defaults
+
+pytestmark = pytest.mark.slow
+
+CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
+
+
+def test_it_leaves_reports_metrics_weights_and_traces(clone):
+    for name in CONFIGURATIONS:
+        folder = clone.path / "reports" / name
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert len(metrics["baselines"]) >= 2
+        page = (folder / "report.html").read_text()
+        metric = next(iter(metrics["test"]))
+        assert f"on the test part: {metrics['test'][metric]:.3f}" in page
+        assert (folder / "model/model.weights.h5").is_file()
+        assert (folder / "states.zarr/zarr.json").is_file()
+        # Nothing that warns or logs is left for readers to wade through.
+        notebook = json.loads((folder / "report.ipynb").read_text())
+        streams = [o for c in notebook["cells"] for o in c.get("outputs", ()) if "name" in o]
+        assert streams == []
+    index = (clone.path / "reports/index.html").read_text()
+    assert all(f"{name}/report.html" in index for name in CONFIGURATIONS)
+
+
+def test_a_second_repro_does_nothing(clone):
+    assert "up to date" in clone.run("dvc", "repro")
+
+
+def test_a_parameter_reruns_its_configuration_alone(clone):
+    kept = (clone.path / "params.yaml").read_text()
+    clone.set_parameters({"stacked": {"learning_rate": 0.5}})
+    planned = clone.run("dvc", "repro", "--dry")
+    difference = clone.run("dvc", "params", "diff", "--json")
+    (clone.path / "params.yaml").write_text(kept)
+    assert "experiment@stacked" in planned
+    assert "compare" in planned
+    assert "Running stage 'experiment@intermediate_outputs'" not in planned
+    assert "Running stage 'experiment@variable_length'" not in planned
+    assert json.loads(difference)["params.yaml"]["stacked.learning_rate"]["new"] == 0.5
+
+
+def test_dvc_shows_the_graph_the_metrics_and_the_plots(clone):
+    assert "experiment@stacked" in clone.run("dvc", "dag")
+    shown = json.loads(clone.run("dvc", "metrics", "show", "--json"))
+    files = shown["workspace"]["data"] if "workspace" in shown else shown[""]["data"]
+    assert set(files) == {f"reports/{name}/metrics.json" for name in CONFIGURATIONS}
+    clone.run("dvc", "plots", "show", "--out", "dvc_plots")
+    page = (clone.path / "dvc_plots/index.html").read_text()
+    shutil.rmtree(clone.path / "dvc_plots")
+    assert "val_loss" in page
+    assert "Confusion" in page
+
+
+def test_an_experiment_is_run_compared_and_undone(clone):
+    clone.run("git", "add", "--all")
+    clone.run("git", "commit", "--quiet", "--message", "results")
+    before = (clone.path / "reports/variable_length/metrics.json").read_text()
+    clone.run("dvc", "exp", "run", "-S", "variable_length.epochs=1", "experiment@variable_length")
+    after = (clone.path / "reports/variable_length/metrics.json").read_text()
+    assert before != after
+    changed = json.loads(clone.run("dvc", "metrics", "diff", "--json"))
+    assert "reports/variable_length/metrics.json" in changed
+    clone.run("git", "checkout", "--", ".")
+    clone.run("dvc", "checkout")
+    assert (clone.path / "reports/variable_length/metrics.json").read_text() == before
+
+
+def test_a_remote_hands_the_outputs_to_another_clone(clone, tmp_path):
+    clone.run("dvc", "remote", "add", "--force", "--default", "local", str(tmp_path / "remote"))
+    clone.run("dvc", "push")
+    other = Clone(tmp_path / "other")
+    clone.run("git", "clone", "--quiet", ".", str(other.path))
+    other.run("dvc", "remote", "add", "--default", "local", str(tmp_path / "remote"))
+    clone.run("dvc", "remote", "remove", "local")
+    other.run("dvc", "pull")
+    for name in ("stacked/report.html", "index.html"):
+        path = f"reports/{name}"
+        assert (other.path / path).read_bytes() == (clone.path / path).read_bytes()
+    assert "up to date" in other.run("dvc", "repro", "--dry")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rte": 0.1}, "stacked.learning_rte is not a parameter; did you mean 'learning_rate'"),
+        ({"epochs": -1}, "stacked.epochs is -1"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_a_kernel_starts(clone, change, message):
+    kept = (clone.path / "params.yaml").read_text()
+    clone.set_parameters({"stacked": change})
+    printed = clone.run("lstm-states", "run", "stacked", ok=False)
+    (clone.path / "params.yaml").write_text(kept)
+    assert message in printed
+    assert "Executing" not in printed
+    assert len(printed.splitlines()) <= 4
+
+
+def test_your_own_table_runs_through_the_same_notebook(clone, tmp_path):
+    """The worked example of docs/own-data.md."""
+    own = Clone(tmp_path / "own")
+    clone.run("git", "clone", "--quiet", ".", str(own.path))
+    path = own.path / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    example = (own.path / "docs/own-data.md").read_text()
+    params["datasets"] |= yaml.safe_load(example.split("```yaml\n")[1].split("```")[0])["datasets"]
+    params["stacked"] |= {"dataset": "pendulum", "target": "angle_next"}
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    set_defaults(own.path / "notebooks/01_stacked.ipynb", params["stacked"])
+    own.run("dvc", "repro", "experiment@stacked")
+    metrics = json.loads((own.path / "reports/stacked/metrics.json").read_text())
+    assert metrics["baselines"]["ridge"]["r2"] > 0.9
+    assert "persistence" in metrics["baselines"]

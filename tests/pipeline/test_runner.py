@@ -1,0 +1,48 @@
+import nbformat
+import pytest
+
+from lstm_states import tracking
+from lstm_states.config import ConfigError
+from lstm_states.pipeline.runner import find_notebook
+from tests.clone import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def broken(clone):
+    """The variable_length notebook of the clone with a cell that divides by zero."""
+    path = clone.path / "notebooks/03_variable_length.ipynb"
+    kept = path.read_text()
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells[3].source = "settings.epochs / 0"
+    nbformat.write(notebook, path)
+    yield clone
+    path.write_text(kept)
+
+
+def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
+    report = broken.path / "reports/variable_length/report.html"
+    kept = report.read_bytes()
+    printed = broken.run("lstm-states", "run", "variable_length", ok=False)
+    said = printed[printed.index("lstm-states:") :]
+    assert "03_variable_length.ipynb failed in code cell 5: ZeroDivisionError" in said
+    assert "reports/failed/variable_length/03_variable_length.ipynb" in said
+    assert len(said.splitlines()) <= 3
+    partial = broken.path / "reports/failed/variable_length/03_variable_length.ipynb"
+    outputs = [c.get("outputs") for c in nbformat.read(partial, as_version=4).cells]
+    assert any(o["output_type"] == "error" for found in outputs if found for o in found)
+    client = tracking.connect(broken.path)
+    experiment = client.get_experiment_by_name("lstm-states")
+    run = client.search_runs([experiment.experiment_id], max_results=1)[0]
+    assert run.info.status == "FAILED"
+    assert run.data.tags["configuration"] == "variable_length"
+    assert "03_variable_length.ipynb" in [f.path for f in client.list_artifacts(run.info.run_id)]
+    assert report.read_bytes() == kept
+
+
+def test_the_notebook_of_a_configuration_is_found_by_its_name():
+    assert find_notebook("stacked", ROOT).name == "01_stacked.ipynb"
+    with pytest.raises(ConfigError, match=r"NN_nothing\.ipynb: 0 found"):
+        find_notebook("nothing", ROOT)

@@ -1,0 +1,173 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from lstm_states.config import (
+    CONFIGURATIONS,
+    ConfigError,
+    Masked,
+    Table,
+    Windowed,
+    load_params,
+    project_root,
+    read_parameters,
+)
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "params.yaml"
+VALUES = yaml.safe_load(FILE.read_text())
+TABLE = {
+    "maker": "table",
+    "source": "mine.csv",
+    "time": "t",
+    "features": ["a"],
+    "target": "y",
+}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load the repository's own parameters with some of them changed, keys as a.b.c."""
+
+    def load_changed(removed=(), **changes):
+        values = copy.deepcopy(VALUES)
+        for key, value in [*changes.items(), *((key, None) for key in removed)]:
+            *folders, name = key.split(".")
+            place = values
+            for folder in folders:
+                place = place[folder]
+            if key in removed:
+                del place[name]
+            else:
+                place[name] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return load_params(path)
+
+    return load_changed
+
+
+def test_the_projects_own_parameters_load_as_they_stand():
+    assert load_params(FILE).model_dump() == VALUES
+
+
+def test_the_file_is_found_from_any_folder_below(monkeypatch):
+    monkeypatch.chdir(ROOT / "tests")
+    assert project_root() == ROOT
+    assert load_params() == load_params(FILE)
+
+
+def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert (project_root() / "dvc.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        # unknown, with the name that was meant
+        ("stacked.learning_rat", 0.1, "stacked.learning_rat is not .* mean 'learning_rate'"),
+        ("datasets.order_book.bar_mss", 1, "datasets.order_book.bar_mss is not .* mean 'bar_ms'"),
+        ("variable_length.window", 10, "variable_length.window is not a parameter"),
+        ("xyzzy", 1, "xyzzy is not a parameter$"),
+        # mistyped: nothing is converted
+        ("stacked.epochs", "8", "stacked.epochs is '8': .*valid integer"),
+        ("stacked.epochs", 8.0, "stacked.epochs is 8.0: .*valid integer"),
+        ("stacked.center", 1, "stacked.center is 1: .*valid boolean"),
+        ("stacked.learning_rate", "1e-3", "stacked.learning_rate is '1e-3': .*valid number"),
+        ("stacked.units", 64, "stacked.units is 64: .*valid list"),
+        ("stacked.loss", "mae", "stacked.loss is 'mae': .*'mse', 'huber'"),
+        # out of range
+        ("stacked.dropout", 1.0, "stacked.dropout is 1.0: .*less than 1"),
+        ("stacked.learning_rate", 0.0, "stacked.learning_rate is 0.0: .*greater than 0"),
+        ("stacked.units", [64, 0], "stacked.units.1 is 0: .*greater than or equal to 1"),
+        ("stacked.units", [], r"stacked.units is \[\]: .*at least 1 item"),
+        ("stacked.window", 1, "stacked.window is 1: .*greater than or equal to 2"),
+        ("stacked.patience", -1, "stacked.patience is -1: .*greater than or equal to 0"),
+        ("stacked.resamples", 99, "stacked.resamples is 99: .*equal to 100"),
+        ("stacked.seeds", [0, -1], "stacked.seeds.1 is -1: .*equal to 0"),
+        # wrong together
+        ("stacked.seeds", [3, 1, 3], r"seeds are \[3, 1, 3\]; each may stand there once"),
+        ("stacked.dataset", "orderbook", "stacked.dataset is 'orderbook'; there are .*order_book"),
+        ("datasets.order_book.train_fraction", 0.9, "must leave a part for the test"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_with_what_is_right(load, key, value, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load(**{key: value})
+    assert str(error.value).startswith("params.yaml: ")
+
+
+@pytest.mark.parametrize("key", ["stacked.units", "datasets.japanese_vowels.seed", "stacked"])
+def test_a_missing_key_is_named(load, key):
+    with pytest.raises(ConfigError, match=f"{key} is missing"):
+        load(removed=[key])
+
+
+def test_all_problems_are_told_at_once(load):
+    with pytest.raises(ConfigError) as error:
+        load(**{"stacked.epochs": 0, "variable_length.units": [-1]})
+    assert "stacked.epochs is 0" in str(error.value)
+    assert "variable_length.units.0 is -1" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("stacked.seeds", [3, 1, 3], r"stacked.*seeds are \[3, 1, 3\]"),
+        ("datasets.order_book.train_fraction", 0.9, r"datasets.order_book.*0\.9"),
+        ("datasets.order_book.maker", "order_bok", "order_bok.*'order_book'"),
+    ],
+)
+def test_rules_across_values_name_the_key_too(load, key, value, message):
+    with pytest.raises(ConfigError, match=message):
+        load(**{key: value})
+
+
+@pytest.mark.parametrize("text", ["", "- stacked\n"])
+def test_a_file_without_keys_is_refused(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"params.yaml: parameters is"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_users_own_table_is_a_dataset(load):
+    params = load(**{"datasets.mine": TABLE, "stacked.dataset": "mine"})
+    assert params.datasets["mine"] == Table(**TABLE, train_fraction=0.6, validation_fraction=0.1)
+    assert params.datasets["mine"].series is None
+    assert params.datasets["mine"].horizon == 0
+
+
+def test_parameters_cannot_be_changed_afterwards():
+    with pytest.raises(ValidationError, match="frozen"):
+        load_params(FILE).stacked.epochs = 1
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_a_notebooks_globals_become_its_parameters(configuration):
+    namespace = {**VALUES[configuration], "samples": object(), "np": None}
+    parameters = read_parameters(configuration, namespace)
+    assert isinstance(parameters, Masked if configuration == "variable_length" else Windowed)
+    assert parameters.model_dump() == VALUES[configuration]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "notebook stacked: epochs is 0: .*greater than or equal to 1"),
+        ({"units": (64, 32)}, r"units is \(64, 32\): .*valid list"),
+        ({"seeds": [1, 1]}, r"seeds are \[1, 1\]"),
+    ],
+)
+def test_a_notebooks_wrong_value_is_named(change, message):
+    with pytest.raises(ConfigError, match=message):
+        read_parameters("stacked", {**VALUES["stacked"], **change})
+
+
+def test_a_notebooks_missing_parameter_is_named():
+    values = {name: value for name, value in VALUES["stacked"].items() if name != "window"}
+    with pytest.raises(ConfigError, match="notebook stacked: window is missing"):
+        read_parameters("stacked", values)

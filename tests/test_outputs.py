@@ -1,0 +1,60 @@
+"""The reports of the full pipeline, where it has run: they say what metrics.json says."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from lstm_states import check_traces, open_traces, tracking
+from tests.clone import ROOT
+
+CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "reports/index.html").is_file(), reason="`make repro` has not run here"
+)
+
+
+class Text(HTMLParser):
+    """Collect the text of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.text = ""
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def text_of(path):
+    parser = Text()
+    parser.feed(path.read_text())
+    return " ".join(parser.text.split())
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_report_and_index_say_what_metrics_json_says(name):
+    folder = ROOT / "reports" / name
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metric = next(iter(metrics["test"]))
+    report, index = text_of(folder / "report.html"), text_of(ROOT / "reports/index.html")
+    assert f"on the test part: {metrics['test'][metric]:.3f}" in report
+    assert f"{metrics['test'][metric]:.3f}" in index
+    for baseline, scores in metrics["baselines"].items():
+        assert baseline.replace("_", " ") in report
+        assert f"{scores[metric]:.3f}" in report
+        assert f"{baseline.replace('_', ' ')} {scores[metric]:.3f}" in index
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_stored_states_obey_the_equations(name):
+    residuals = check_traces(open_traces(ROOT / "reports" / name / "states.zarr"))
+    assert list(residuals["layer"].values) == ["lstm", "lstm_1"]
+    assert max(float(residuals[key].max()) for key in residuals) < 1e-5
+
+
+def test_mlflow_holds_a_finished_run_of_each():
+    client = tracking.connect(ROOT)
+    experiment = client.get_experiment_by_name("lstm-states")
+    runs = client.search_runs([experiment.experiment_id], "status = 'FINISHED'")
+    assert {run.data.tags["configuration"] for run in runs} >= set(CONFIGURATIONS)

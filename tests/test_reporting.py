@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from lstm_states import reporting
+from lstm_states.measures import SCORES
+
+
+@pytest.fixture
+def results():
+    columns = {
+        "score": [0.5, 0.1, 0.45],
+        "low": [0.4, 0.05, 0.35],
+        "high": [0.6, 0.15, 0.55],
+        "gain": [0, 0.4, 0.05],
+        "gain_low": [0, 0.3, -0.01],
+        "gain_high": [0, 0.5, 0.11],
+    }
+    return xr.Dataset(
+        {name: ("predictor", values) for name, values in columns.items()}
+        | {"seed_score": ("seed", [0.5, 0.25, 0.75])},
+        coords={"predictor": ["model", "mean", "ridge"]},
+        attrs={"metric": "r2"},
+    )
+
+
+@pytest.fixture
+def summary():
+    names = ["hidden_size", "cell_size", "hidden_saturated", "half_life", "change"]
+    names += [
+        f"{g}_gate_{end}" for g in ("input", "forget", "output") for end in ("closed", "open")
+    ]
+    values = {name: ("layer", [number / 8, number / 16]) for number, name in enumerate(names)}
+    return xr.Dataset(values, coords={"layer": ["lstm", "lstm_1"]})
+
+
+def test_every_metric_has_a_name():
+    assert {name for name, _ in SCORES.values()} == set(reporting.METRICS)
+
+
+@pytest.mark.parametrize(
+    ("gain", "low", "high", "words"),
+    [
+        (0.05, 0.01, 0.09, "beats ridge: +0.050 (95 % CI +0.010 to +0.090)"),
+        (0.05, -0.01, 0.11, "matches ridge: +0.050 (95 % CI −0.010 to +0.110)"),
+        (-0.05, -0.1, 0.0, "matches ridge: −0.050 (95 % CI −0.100 to +0.000)"),
+        (-0.05, -0.09, -0.01, "is beaten by ridge: −0.050 (95 % CI −0.090 to −0.010)"),
+    ],
+)
+def test_a_lead_counts_only_if_its_interval_leaves_out_zero(gain, low, high, words):
+    assert reporting.lead_in_words("ridge", gain, low, high) == f"The LSTM stack {words}"
+
+
+def test_the_lead_is_that_on_the_strongest_baseline(results):
+    assert reporting.describe_lead(results) == (
+        "The LSTM stack matches ridge: +0.050 (95 % CI −0.010 to +0.110)"
+    )
+
+
+def test_results_in_words(results):
+    assert reporting.describe_results(results) == (
+        "**R² on the test part: 0.500**, the median of 3 seeds (0.250 to 0.750). "
+        "The typical model has 0.500 (95 % CI 0.400 to 0.600). "
+        "**The LSTM stack matches ridge: +0.050 (95 % CI −0.010 to +0.110).**"
+    )
+
+
+def test_results_as_a_table(results):
+    table = reporting.results_table(results).data
+    assert list(table.columns[:3]) == ["predictor", "R²", "95 % interval"]
+    assert table.to_numpy().tolist() == [
+        ["LSTM stack, typical seed", "0.500", "0.400 to 0.600", "", ""],
+        ["mean", "0.100", "0.050 to 0.150", "+0.400", "+0.300 to +0.500"],
+        ["ridge", "0.450", "0.350 to 0.550", "+0.050", "-0.010 to +0.110"],
+    ]
+
+
+def test_states_as_a_table(summary):
+    table = reporting.states_table(summary).data.set_index("")
+    assert list(table.columns) == ["lstm", "lstm_1"]
+    assert len(table) == len(summary)
+    assert table.loc["size of c (root mean square)"].tolist() == ["0.12", "0.06"]
+    assert table.loc["|h| above 0.9"].tolist() == ["25.0%", "12.5%"]
+    assert table.loc["half-life of c, median unit (steps)"].tolist() == ["0.38", "0.19"]
+    assert table.loc["forget gate above 0.9"].tolist() == ["100.0%", "50.0%"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        ([2, 2], "epoch 2; validation loss 0.300 to 0.700"),
+        ([2, 1], "epochs 1 to 2; validation loss 0.300 to 0.500"),
+    ],
+)
+def test_training_in_words(kept, words):
+    history = xr.Dataset(
+        {"val_loss": (("seed", "epoch"), [[0.9, 0.3], [0.5, 0.7]]), "kept_epoch": ("seed", kept)},
+        coords={"epoch": [1, 2]},
+    )
+    assert reporting.describe_training(history) == f"Kept weights are from {words}"
+
+
+@pytest.mark.parametrize(
+    ("describe", "words"),
+    [
+        ("change", "Relative change of h per step: 0.50 in lstm, 0.25 in lstm_1"),
+        ("saturation", "Forget gates above 0.9: 100% in lstm, 50% in lstm_1"),
+        ("memory", "Half-life of a cell state, in steps: 0.4 in lstm, 0.2 in lstm_1"),
+    ],
+)
+def test_states_in_words(summary, describe, words):
+    assert getattr(reporting, f"describe_{describe}")(summary) == words
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (12, "0.500 after 1, 0.590 after 10, 0.610 after 12"),
+        (10, "0.500 after 1, 0.590 after 10"),
+        (4, "0.500 after 1, 0.530 after 4"),
+    ],
+)
+def test_the_warm_up_is_that_of_the_median_seed(steps, words):
+    median = 0.5 + 0.01 * np.arange(steps)
+    by_step = xr.Dataset(
+        {"score": (("seed", "steps_seen"), [median - 0.3, median, median + 0.01])},
+        coords={"steps_seen": 1 + np.arange(steps)},
+        attrs={"metric": "auc"},
+    )
+    assert reporting.describe_warm_up(by_step) == f"AUC by the number of steps seen: {words}"
