@@ -30,7 +30,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@echo "Compiling packages once, so that every later start is quick"
 	@# Some packages ship sources for other Python versions; those fail to compile and are never imported.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements.lock

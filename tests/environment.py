@@ -1,4 +1,4 @@
-"""Render environment.yml from requirements.lock: `python -m tests.environment > environment.yml`."""
+"""Render environment.yml from requirements.lock: `python -m tests.environment`."""
 
 import re
 from pathlib import Path

@@ -31,7 +31,9 @@ def make_env(machine, *variables):
 def fake_python(machine, prelude):
     """A Python that runs ``prelude`` before the code it is given with -c."""
     path = machine / "bin/fake"
-    path.write_text(f'#!{shutil.which("sh")}\nexec {sys.executable} -c "{prelude}; exec(r\'\'\'$2\'\'\')"\n')
+    path.write_text(
+        f"#!{shutil.which('sh')}\nexec {sys.executable} -c \"{prelude}; exec(r'''$2''')\"\n"
+    )
     path.chmod(0o755)
     return f"PYTHON={path}"
 

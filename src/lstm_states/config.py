@@ -32,7 +32,10 @@ class _SplitByTime(_Strict):
     @model_validator(mode="after")
     def _leave_a_test_part(self) -> _SplitByTime:
         if self.train_fraction + self.validation_fraction >= 1:
-            raise ValueError("train_fraction + validation_fraction must leave a part for the test")
+            raise ValueError(
+                f"train_fraction {self.train_fraction} + validation_fraction "
+                f"{self.validation_fraction} must leave a part for the test"
+            )
         return self
 
 
@@ -199,7 +202,8 @@ def _explained(schema: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing"
     if problem["type"] == "value_error":
-        return problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{key}: {message}" if location else message
     return f"{key} is {problem['input']!r}: {problem['msg']}"
 
 

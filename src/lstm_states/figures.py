@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 
-from lstm_states.schema import GATES, METRICS, PARTS, QUANTITIES
+from lstm_states.schema import GATES, METRICS, PARTS, QUANTITIES, layers_of
 
 WIDTH = 8.0
 """Width of a figure in inches."""
@@ -50,19 +50,21 @@ def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
     figure, axes = _axes(1, 1, 2.8)
     axis = axes[0, 0]
     y = samples["y"] if samples["y"].ndim == 1 else samples["y"].isel(time=-1)
+    width = 100 if samples.sizes["sample"] > 200 else 1
+    smoothed = f"; mean over {width} windows" if width > 1 else ""
     for index, name in enumerate(PARTS):
         part = y.where(samples["part"] == index, drop=True)
         values = part.values * samples.attrs["target_std"] + samples.attrs["target_mean"]
-        width = 100 if len(values) > 200 else 1
-        smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+        span = min(width, len(values))
+        smooth = np.convolve(values, np.ones(span) / span, mode="valid")
         times = part["end"].values[len(values) - len(smooth) :]
         axis.plot(times, smooth, lw=1.1, label=name)
     axis.set(title=title, ylabel=f"{samples.attrs['target']}\n({samples.attrs['target_unit']})")
     if np.issubdtype(samples["end"].dtype, np.datetime64):
         axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))
-        axis.set_xlabel("time of day (UTC); mean over 100 windows")
+        axis.set_xlabel(f"time of day (UTC){smoothed}")
     else:
-        axis.set_xlabel("time; mean over 100 windows")
+        axis.set_xlabel(f"time{smoothed}")
     axis.legend(frameon=False, ncols=3)
     sns.despine(figure)
     return figure
@@ -128,7 +130,8 @@ def plot_results(results: xr.Dataset, *, title: str) -> Figure:
         axis.plot([one["low"], one["high"]], [row, row], color=color, lw=2, solid_capstyle="butt")
         axis.plot(one["score"], row, "o", color=color)
     # A constant forecast can be far off: it's named at the edge, to leave the others room.
-    left = float(results["low"].where(results["score"] > 0).min())
+    positive = results["low"].where(results["score"] > 0).min()
+    left = float(positive.fillna(results["low"].min()))
     left -= 0.1 * (float(results["high"].max()) - left)
     for row, score in enumerate(results["score"].values):
         if score < left:
@@ -234,7 +237,7 @@ def plot_states(traces: xr.DataTree, *, sample: int, title: str) -> Figure:
         sample: Which sample.
         title: The finding.
     """
-    layers = _layers(traces)
+    layers = layers_of(traces)
     figure, axes = _axes(len(QUANTITIES), len(layers), 8.2, sharex=True)
     for column, (name, node) in enumerate(layers.items()):
         one = node.isel(sample=sample)
@@ -272,7 +275,7 @@ def plot_gates(traces: xr.DataTree, *, title: str) -> Figure:
     """
     figure, axes = _axes(2, 3, 4.4)
     for axis, quantity in zip(axes.flat, QUANTITIES, strict=True):
-        for number, (name, node) in enumerate(_layers(traces).items()):
+        for number, (name, node) in enumerate(layers_of(traces).items()):
             values = node[quantity].where(node["mask"]).values
             values = values[np.isfinite(values)]
             # The tails of the cell state reach far; they are too thin to see.
@@ -300,7 +303,7 @@ def plot_norms(traces: xr.DataTree, *, title: str) -> Figure:
     """
     figure, axes = _axes(1, 2, 2.9)
     for axis, quantity in zip(axes[0], ("hidden", "cell"), strict=True):
-        for number, (name, node) in enumerate(_layers(traces).items()):
+        for number, (name, node) in enumerate(layers_of(traces).items()):
             norm = (node[quantity].where(node["mask"]) ** 2).mean("unit") ** 0.5
             low, middle, high = norm.quantile([0.25, 0.5, 0.75], "sample").values
             steps = np.arange(len(middle))
@@ -324,7 +327,7 @@ def plot_padding(traces: xr.DataTree, *, sample: int, units: int = 6, title: str
         units: How many units of each layer to show, those with the largest states.
         title: The finding.
     """
-    layers = _layers(traces)
+    layers = layers_of(traces)
     figure, axes = _axes(1, len(layers), 2.9)
     for axis, (name, node) in zip(axes[0], layers.items(), strict=True):
         one = node.isel(sample=sample)
@@ -338,10 +341,6 @@ def plot_padding(traces: xr.DataTree, *, sample: int, units: int = 6, title: str
     figure.suptitle(title)
     sns.despine(figure)
     return figure
-
-
-def _layers(traces: xr.DataTree) -> dict[str, xr.Dataset]:
-    return {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
 
 
 def _metric(scores: xr.Dataset) -> str:

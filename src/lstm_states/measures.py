@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
-from lstm_states.schema import GATES, PARTS
+from lstm_states.schema import GATES, PARTS, layers_of
 
 TASKS = {
     "mse": "regression",
@@ -159,7 +159,7 @@ def measure_states(traces: xr.DataTree) -> xr.Dataset:
         state has halved under its mean forget gate, ``-ln 2 / mean ln f``; and ``change``, the root
         mean square of h(t) - h(t-1) over that of h.
     """
-    layers = {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
+    layers = layers_of(traces)
     rows = [_layer_summary(node) for node in layers.values()]
     return xr.Dataset(
         {name: ("layer", [row[name] for row in rows]) for name in rows[0]},

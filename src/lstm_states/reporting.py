@@ -132,7 +132,6 @@ def describe_warm_up(by_step: xr.Dataset) -> str:
     """Say what the median seed scores after the first, the tenth and the last step."""
     score = by_step["score"].median("seed")
     last = by_step.sizes["steps_seen"]
-    shown = ", ".join(
-        f"{score.sel(steps_seen=step):.3f} after {step}" for step in (1, min(10, last), last)
-    )
+    steps = dict.fromkeys((1, min(10, last), last))
+    shown = ", ".join(f"{score.sel(steps_seen=step):.3f} after {step}" for step in steps)
     return f"{METRICS[by_step.attrs['metric']]} by the number of steps seen: {shown}"

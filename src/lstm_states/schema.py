@@ -65,12 +65,18 @@ def check_processed(data: xr.Dataset) -> xr.Dataset:
     return data
 
 
+def layers_of(traces: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Return what a trace holds of each layer, by the layer's address."""
+    return {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
+
+
 def check_increasing(times: np.ndarray) -> None:
     """Refuse duplicate or backward ``times`` (any ordered dtype, 1-D), naming the first row."""
-    bad = np.flatnonzero(times[1:] <= times[:-1])
+    bad = np.flatnonzero(~(times[1:] > times[:-1]))  # so that NaN is refused as well
     if bad.size:
         row = int(bad[0]) + 1
-        kind = "repeats" if times[row] == times[row - 1] else "goes back behind"
+        back = "goes back behind" if times[row] < times[row - 1] else "doesn't follow"
+        kind = "repeats" if times[row] == times[row - 1] else back
         raise DataError(f"time at row {row} ({times[row]}) {kind} row {row - 1} ({times[row - 1]})")
 
 

@@ -91,7 +91,10 @@ def test_a_remote_hands_the_outputs_to_another_clone(clone, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learning_rte": 0.1}, "stacked.learning_rte is not a parameter; did you mean 'learning_rate'"),
+        (
+            {"learning_rte": 0.1},
+            "stacked.learning_rte is not a parameter; did you mean 'learning_rate'",
+        ),
         ({"epochs": -1}, "stacked.epochs is -1"),
     ],
 )

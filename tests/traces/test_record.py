@@ -191,7 +191,7 @@ def test_functional_nested_bidirectional_and_multiple_outputs(rng):
     )
     inputs = keras.Input((None, 4))
     both = keras.layers.Bidirectional(LSTM(3, return_sequences=True), name="both")(inner(inputs))
-    last, h, c = LSTM(2, return_state=True, name="top")(both)
+    last, _, c = LSTM(2, return_state=True, name="top")(both)
     model = shake(keras.Model(inputs, {"last": last, "cell": c}), rng)
     x = rng.normal(size=(6, 9, 4)).astype("float32")
     mask = make_mask("random", rng)
@@ -250,7 +250,7 @@ def test_layers_and_quantities_are_selected(rng):
     assert set(traces[high].data_vars) == {"cell", "initial_hidden", "initial_cell", "mask"}
     full = record_traces(model, x)
     np.testing.assert_array_equal(traces[high]["cell"], full[high]["cell"])
-    with pytest.raises(ValueError, match="has no.*hidden"):
+    with pytest.raises(ValueError, match=r"has no .*hidden"):
         check_traces(traces)
 
 

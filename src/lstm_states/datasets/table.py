@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         raise DataError(f"{path} does not exist")
     try:
         table = reader(path)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} can't be read: {error}") from error
     missing = [name for name in columns if name not in table]
     if missing:
@@ -95,8 +96,10 @@ def _check_numbers(column: pd.Series) -> None:
 
 def _times(column: pd.Series) -> np.ndarray:
     """Return numbers as they are and anything else as dates, strictly increasing."""
-    if not pd.api.types.is_numeric_dtype(column):
-        dates = pd.to_datetime(column, errors="coerce", utc=True)
+    if pd.api.types.is_numeric_dtype(column):
+        _check_numbers(column)
+    else:
+        dates = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
         if dates.isna().any():
             row = int(dates.isna().to_numpy().argmax())
             raise DataError(f"column {column.name!r} is {column.iloc[row]!r} at row {row}, no time")
@@ -121,6 +124,9 @@ def _as_series(table: pd.DataFrame, time: str, features: list[str], target: str)
 def _as_sequences(
     table: pd.DataFrame, time: str, features: list[str], target: str, series: str
 ) -> xr.Dataset:
+    if table[series].isna().any():
+        row = int(table[series].isna().to_numpy().argmax())
+        raise DataError(f"column {series!r} is {table[series].iloc[row]!r} at row {row}, no name")
     runs = (table[series] != table[series].shift()).cumsum()
     first = table.groupby(runs)[series].first()
     if first.duplicated().any():

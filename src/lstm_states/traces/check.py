@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import xarray as xr
 
-from lstm_states.schema import QUANTITIES
+from lstm_states.schema import QUANTITIES, layers_of
 
 
 def check_traces(traces: xr.DataTree) -> xr.Dataset:
@@ -27,7 +27,7 @@ def check_traces(traces: xr.DataTree) -> xr.Dataset:
     Example:
         >>> check_traces(record_traces(model, x))["cell"].max()
     """
-    nodes = {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
+    nodes = layers_of(traces)
     residuals = [_residuals(address, node) for address, node in nodes.items()]
     return xr.Dataset(
         {name: ("layer", [row[name] for row in residuals]) for name in residuals[0]},

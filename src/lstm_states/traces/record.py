@@ -177,7 +177,7 @@ def _tree(
     nodes: dict[str, dict[str, np.ndarray]],
 ) -> xr.DataTree:
     masks = [node["mask"] for node in nodes.values()]
-    root = xr.Dataset(attrs=_model_attrs(model))
+    root = xr.Dataset(attrs={**_model_attrs(model), "layers": list(nodes)})
     for name, values in _named_outputs(model, outputs):
         inner = ("time",) if values.ndim > 2 and values.shape[1] == masks[0].shape[1] else ()
         rest = tuple(f"{name}_{axis}" for axis in range(values.ndim - 1 - len(inner)))

@@ -39,4 +39,7 @@ def open_traces(path: str | Path) -> xr.DataTree:
     """
     if not Path(path).is_dir():
         raise FileNotFoundError(f"no traces at {path}; record_traces and write_traces make them")
-    return xr.open_datatree(path, engine="zarr", chunks=None, consolidated=False)
+    stored = xr.open_datatree(path, engine="zarr", chunks=None, consolidated=False)
+    # A folder has no order of its own; the layers have.
+    nodes = {layer: stored[layer].to_dataset() for layer in stored.attrs["layers"]}
+    return xr.DataTree.from_dict({"/": stored.to_dataset(), **nodes})
