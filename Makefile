@@ -2,13 +2,15 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 BIN := .venv/bin
+LOCKED := .venv/.locked
 READY := .venv/.ready
 # The first Python on the PATH that is new and old enough; `make PYTHON=...` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Not exported: the Python that makes .venv must not be the one in it.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -19,7 +21,7 @@ help: ## print this list
 
 env: $(READY) ## make .venv with every version from requirements.lock
 
-$(READY): requirements.lock pyproject.toml
+$(LOCKED): requirements.lock
 	@command -v git >/dev/null || { echo "git is missing: DVC and the run records need it. Install git, then call make again." >&2; exit 1; }
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 on the PATH. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python %d.%d found; 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12" % v)'
@@ -27,10 +29,13 @@ $(READY): requirements.lock pyproject.toml
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@echo "Compiling packages once, so that every later start is quick"
 	@# Some packages ship sources for other Python versions; those fail to compile and are never imported.
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements.lock
@@ -41,24 +46,27 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requireme
 	$(BIN)/python -m tests.environment > environment.yml
 
 repro: $(READY) ## run the main job: all stages that have changed, then reports/index.html
-	dvc repro
+	$(RUN) dvc repro
 	@echo "Reports: reports/index.html   Runs: make ui   Notebooks: make notebooks"
 
 test: lint ## run the checks and all tests
-	python -m pytest
+	$(RUN) python -m pytest
 
 lint: $(READY) ## style, types, layers, and notebooks free of outputs
-	ruff check .
-	ruff format --check .
-	mypy
-	lint-imports
-	nbstripout --verify notebooks/*.ipynb
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) nbstripout --verify notebooks/*.ipynb
 
 notebooks: $(READY) ## open the notebooks in JupyterLab, on this machine only
-	jupyter lab --ip 127.0.0.1 --notebook-dir . notebooks
+	$(RUN) jupyter lab --ip 127.0.0.1 --notebook-dir . notebooks
 
 ui: $(READY) ## compare the runs in the MLflow UI, on this machine only
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1
+	@case "$$MLFLOW_TRACKING_URI" in \
+	http*) echo "The runs are on the server $$MLFLOW_TRACKING_URI" ;; \
+	*) $(RUN) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 ;; \
+	esac
 
 clean: ## remove .venv and what checks leave behind; data, reports and runs stay
 	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

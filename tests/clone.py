@@ -24,6 +24,7 @@ class Clone:
         bin_folder = Path(sys.executable).parent
         env = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
         env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # as on most machines
         env["PYTHONPATH"] = str(self.path / "src")  # its own code, not that of the checkout
         done = subprocess.run(
             command, cwd=self.path, env=env, text=True, check=False,

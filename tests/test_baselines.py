@@ -109,3 +109,15 @@ def test_baselines_of_classes_are_classes(rng):
     np.testing.assert_array_equal(predictions["most frequent"], np.full(24, 4))
     np.testing.assert_array_equal(predictions["logistic regression"], y[-24:])
     assert list(predictions) == ["most frequent", "logistic regression"]
+
+
+def test_a_level_gives_a_second_ridge_that_learns_the_change(rng):
+    x = rng.normal(size=(60, 3, 1)).astype("float32")
+    level = rng.normal(size=60) * 100
+    y = level + x.sum((1, 2))
+    samples = make_samples(x, y, np.repeat([0, 1, 2], 20)).assign(level=("sample", level))
+    predictions = fit_baselines("regression", samples)
+    assert list(predictions)[-2:] == ["ridge", "centered ridge"]
+    error = {name: np.std(y[40:] - predicted) for name, predicted in predictions.items()}
+    # Only the one that is told the level can follow it.
+    assert error["centered ridge"] < 2 < 50 < error["ridge"]

@@ -127,6 +127,21 @@ def test_rules_across_values_name_the_key_too(load, key, value, message):
         load(**{key: value})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stacked.head_units": 3}, "stacked: head_units is 3; mse needs 1 unit"),
+        ({"stacked.head_activation": "rleu"}, "stacked.head_activation is 'rleu'"),
+        ({"stacked.loss": "binary_crossentropy"}, r"head_activation is None; .* needs .*sigmoid"),
+        ({"variable_length.head_units": 1}, "needs a unit for each class"),
+        ({"variable_length.loss": "mse"}, "head_activation is 'softmax'; mse needs"),
+    ],
+)
+def test_the_head_has_to_fit_the_loss(load, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        load(**changes)
+
+
 @pytest.mark.parametrize("text", ["", "- stacked\n"])
 def test_a_file_without_keys_is_refused(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)

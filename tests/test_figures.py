@@ -46,7 +46,8 @@ def samples():
 def test_series_in_its_own_unit(samples):
     figure = figures.plot_series(samples, title=TITLE)
     [axis] = figure.axes
-    assert legend(axis) == ["train", "validation", "test"]
+    [names] = figure.legends
+    assert [text.get_text() for text in names.get_texts()] == ["train", "validation", "test"]
     for index, line in enumerate(axis.lines):
         part = samples.isel(sample=slice(4 * index, 4 * index + 4))
         np.testing.assert_array_equal(xy(line)[0], part["end"])
@@ -142,7 +143,7 @@ def test_results_show_every_predictor_with_its_interval():
         np.testing.assert_array_equal(np.ravel(xy(dot)), [score, row])
     np.testing.assert_array_equal(xy(seeds)[0], [0.5, 0.75])
     labels = [label.get_text() for label in axis.get_yticklabels()]
-    assert labels == ["LSTM stack\n(ticks: seeds)", "mean", "ridge"]
+    assert labels == ["LSTM stack, median\n(ticks: seeds)", "mean", "ridge"]
     assert title_of(figure) == TITLE
     assert axis.get_xlabel() == "R² on the test part, with 95 % interval"
 

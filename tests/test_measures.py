@@ -73,11 +73,22 @@ def of_the_test_part(y):
     )
 
 
-def results(task, y, model, baselines=None, *, typical=0, block=1, resamples=200):
+def results(task, y, model, baselines=None, *, block=1, resamples=200):
     return measure_results(
         task, of_the_test_part(y), np.atleast_2d(model), baselines or {},
-        typical=typical, block=block, resamples=resamples,
+        block=block, resamples=resamples,
     )  # fmt: skip
+
+
+def test_the_score_is_the_median_of_the_seeds_in_every_draw():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=40)
+    seeds = y + rng.normal(0, [[0.2], [0.5], [2.0]], (3, 40))
+    found = results("regression", y, seeds, {"middle": seeds[1]})
+    # The middle seed is the median in the whole and in every draw, so its lead on itself is 0.
+    assert found["gain"].sel(predictor="middle").item() == 0
+    assert found["gain_low"].sel(predictor="middle").item() == 0
+    assert found["gain_high"].sel(predictor="middle").item() == 0
 
 
 def test_results_score_every_seed_and_baseline():
@@ -86,7 +97,6 @@ def test_results_score_every_seed_and_baseline():
         [0, 1, 2, 3],
         [[0, 0, 0, 0], [0, 1, 2, 0], [0, 1, 2, 3]],
         {"lazy": np.array([1, 1, 1, 1]), "half": np.array([0, 1, 0, 0])},
-        typical=1,
     )
     assert list(found["predictor"].values) == ["model", "lazy", "half"]
     np.testing.assert_array_equal(found["score"], [0.75, 0.25, 0.5])

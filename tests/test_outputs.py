@@ -1,11 +1,13 @@
 """The reports of the full pipeline, where it has run: they say what metrics.json says."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
 
 from lstm_states import check_traces, open_traces, tracking
+from lstm_states.schema import METRICS
 from tests.clone import ROOT
 
 CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
@@ -44,6 +46,35 @@ def test_report_and_index_say_what_metrics_json_says(name):
         assert baseline.replace("_", " ") in report
         assert f"{scores[metric]:.3f}" in report
         assert f"{baseline.replace('_', ' ')} {scores[metric]:.3f}" in index
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_answer_that_opens_the_notebook_quotes_the_result(name):
+    metrics = json.loads((ROOT / "reports" / name / "metrics.json").read_text())
+    metric = next(iter(metrics["test"]))
+    [path] = (ROOT / "notebooks").glob(f"*_{name}.ipynb")
+    answer = json.loads(path.read_text())["cells"][0]["source"]
+    answer = "".join(answer).split("**Answer.**")[1]
+    quoted = re.search(rf"{METRICS[metric]} (0\.\d\d)\b", answer)
+    assert float(quoted[1]) == pytest.approx(metrics["test"][metric], abs=0.01)
+    for score, baseline in re.findall(r"(0\.\d\d) for ((?:centered )?\w+(?: regression)?)", answer):
+        expected = metrics["baselines"][baseline.replace(" ", "_")][metric]
+        assert float(score) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_readme_quotes_result_and_strongest_baseline(name):
+    metrics = json.loads((ROOT / "reports" / name / "metrics.json").read_text())
+    metric = next(iter(metrics["test"]))
+    lines = (ROOT / "README.md").read_text().splitlines()
+    [row] = [line for line in lines if line.startswith(f"| `{name}`")]
+    _, _, _, result, baseline, *_ = (cell.strip() for cell in row.split("|"))
+    best = max(metrics["baselines"], key=lambda key: metrics["baselines"][key][metric])
+    assert result.startswith(METRICS[metric])
+    assert float(result.split()[-1]) == pytest.approx(metrics["test"][metric], abs=0.01)
+    assert baseline.startswith(best.replace("_", " "))
+    expected = metrics["baselines"][best][metric]
+    assert float(baseline.split()[-1]) == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

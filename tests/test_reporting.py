@@ -42,8 +42,8 @@ def test_every_metric_has_a_name():
     ("gain", "low", "high", "words"),
     [
         (0.05, 0.01, 0.09, "beats ridge: +0.050 (95 % CI +0.010 to +0.090)"),
-        (0.05, -0.01, 0.11, "matches ridge: +0.050 (95 % CI −0.010 to +0.110)"),
-        (-0.05, -0.1, 0.0, "matches ridge: −0.050 (95 % CI −0.100 to +0.000)"),
+        (0.05, -0.01, 0.11, "is not clearly apart from ridge: +0.050 (95 % CI −0.010 to +0.110)"),
+        (-0.05, -0.1, 0.0, "is not clearly apart from ridge: −0.050 (95 % CI −0.100 to +0.000)"),
         (-0.05, -0.09, -0.01, "is beaten by ridge: −0.050 (95 % CI −0.090 to −0.010)"),
     ],
 )
@@ -53,15 +53,15 @@ def test_a_lead_counts_only_if_its_interval_leaves_out_zero(gain, low, high, wor
 
 def test_the_lead_is_that_on_the_strongest_baseline(results):
     assert reporting.describe_lead(results) == (
-        "The LSTM stack matches ridge: +0.050 (95 % CI −0.010 to +0.110)"
+        "The LSTM stack is not clearly apart from ridge: +0.050 (95 % CI −0.010 to +0.110)"
     )
 
 
 def test_results_in_words(results):
     assert reporting.describe_results(results) == (
-        "**R² on the test part: 0.500**, the median of 3 seeds (0.250 to 0.750). "
-        "The typical model has 0.500 (95 % CI 0.400 to 0.600). "
-        "**The LSTM stack matches ridge: +0.050 (95 % CI −0.010 to +0.110).**"
+        "**R² on the test part: 0.500**, the median of 3 seeds (0.250 to 0.750; "
+        "95 % CI of the median 0.400 to 0.600). "
+        "**The LSTM stack is not clearly apart from ridge: +0.050 (95 % CI −0.010 to +0.110).**"
     )
 
 
@@ -69,7 +69,7 @@ def test_results_as_a_table(results):
     table = reporting.results_table(results).data
     assert list(table.columns[:3]) == ["predictor", "R²", "95 % interval"]
     assert table.to_numpy().tolist() == [
-        ["LSTM stack, typical seed", "0.500", "0.400 to 0.600", "", ""],
+        ["LSTM stack, median of seeds", "0.500", "0.400 to 0.600", "", ""],
         ["mean", "0.100", "0.050 to 0.150", "+0.400", "+0.300 to +0.500"],
         ["ridge", "0.450", "0.350 to 0.550", "+0.050", "-0.010 to +0.110"],
     ]

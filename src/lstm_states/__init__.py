@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         describe_layers,
     )
     from lstm_states.traces import (
+        TraceError,
         UnsupportedLayerError,
         check_traces,
         open_traces,
@@ -48,6 +49,7 @@ _HOMES = {
     "make_deterministic": "training",
     "save_model": "training",
     "typical_seed": "training",
+    "TraceError": "traces",
     "UnsupportedLayerError": "traces",
     "check_traces": "traces",
     "open_traces": "traces",
@@ -66,6 +68,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "make_deterministic",
     "save_model",
     "typical_seed",
+    "TraceError",
     "UnsupportedLayerError",
     "check_traces",
     "open_traces",

@@ -29,10 +29,11 @@ def fit_baselines(task: str, samples: xr.Dataset) -> dict[str, np.ndarray]:
 
     Returns:
         By name, predictions of the test part: numbers, probabilities of 1, or classes. The linear
-        model sees the whole (padded) sequence at once, before any centering.
+        model sees the whole (padded) sequence at once, as it was; with ``level (sample)`` a second
+        one sees it centered and learns ``y - level``, as the LSTM does.
     """
     last = {name: _last(samples[name].values) for name in ("y", "persistence") if name in samples}
-    train, validation, test = (samples["part"].values == i for i in range(len(PARTS)))
+    train, _, test = (samples["part"].values == index for index in range(len(PARTS)))
     window = (samples["x"] + samples.get("window_means", 0.0)).transpose(*samples["x"].dims)
     x = window.values.reshape(len(window), -1)
     y = last["y"]
@@ -46,15 +47,25 @@ def fit_baselines(task: str, samples: xr.Dataset) -> dict[str, np.ndarray]:
         predictions["most frequent"] = np.full(test.sum(), values[counts.argmax()])
     if "persistence" in last:
         predictions["persistence"] = last["persistence"][test]
-    candidates = list(_linear_models(task, x[train], y[train]))
-    best = max(candidates, key=lambda model: model.score(x[validation], y[validation]))
     name = "ridge" if task == "regression" else "logistic regression"
-    chosen = best.predict_proba(x[test])[:, 1] if task == "binary" else best.predict(x[test])
-    return {**predictions, name: chosen}
+    predictions[name] = _best_linear(task, x, y, samples["part"].values)
+    if "level" in samples:
+        centered, level = samples["x"].values.reshape(len(x), -1), samples["level"].values
+        change = _best_linear(task, centered, y - level, samples["part"].values)
+        predictions[f"centered {name}"] = change + level[test]
+    return predictions
 
 
 def _last(values: np.ndarray) -> np.ndarray:
     return values if values.ndim == 1 else values[:, -1]
+
+
+def _best_linear(task: str, x: np.ndarray, y: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Fit linear models of several strengths and predict the test part with the best of them."""
+    train, validation, test = (part == index for index in range(len(PARTS)))
+    candidates = _linear_models(task, x[train], y[train])
+    best = max(candidates, key=lambda model: model.score(x[validation], y[validation]))
+    return best.predict_proba(x[test])[:, 1] if task == "binary" else best.predict(x[test])
 
 
 def _linear_models(task: str, x: np.ndarray, y: np.ndarray) -> Iterator[Any]:

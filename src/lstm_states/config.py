@@ -17,6 +17,10 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
+HEADS = {"binary_crossentropy": ("sigmoid",), "sparse_categorical_crossentropy": ("softmax",)}
+"""Activations of the head that a loss needs; the other losses are for numbers."""
+
+
 class ConfigError(ValueError):
     """A parameter is unknown, missing or out of range; names the key, the value and what fits."""
 
@@ -79,7 +83,7 @@ class Experiment(_Strict):
     target: str
     units: Annotated[list[Count], Field(min_length=1)]
     head_units: Count
-    head_activation: str | None
+    head_activation: Literal["linear", "sigmoid", "softmax"] | None
     loss: Literal["mse", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
     learning_rate: Annotated[float, Field(gt=0)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -89,6 +93,19 @@ class Experiment(_Strict):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     trace_samples: Count
     resamples: Annotated[int, Field(ge=100)]
+
+    @model_validator(mode="after")
+    def _head_fits_loss(self) -> Experiment:
+        allowed = HEADS.get(self.loss, (None, "linear", "sigmoid"))
+        if self.head_activation not in allowed:
+            raise ValueError(
+                f"head_activation is {self.head_activation!r}; {self.loss} needs one of {allowed}"
+            )
+        classes = self.loss == "sparse_categorical_crossentropy"
+        if (self.head_units > 1) != classes:
+            count = "a unit for each class" if classes else "1 unit"
+            raise ValueError(f"head_units is {self.head_units}; {self.loss} needs {count}")
+        return self
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Experiment:

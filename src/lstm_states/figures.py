@@ -65,7 +65,7 @@ def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
         axis.set_xlabel(f"time of day (UTC){smoothed}")
     else:
         axis.set_xlabel(f"time{smoothed}")
-    axis.legend(frameon=False, ncols=3)
+    figure.legend(loc="outside lower center", frameon=False, ncols=3)
     sns.despine(figure)
     return figure
 
@@ -139,7 +139,7 @@ def plot_results(results: xr.Dataset, *, title: str) -> Figure:
     axis.set_xlim(left=left)
     seeds = results["seed_score"].values
     axis.plot(seeds, np.zeros(len(seeds)) - 0.25, "|", color="C0", ms=8, mew=1.5)
-    labels = ["LSTM stack\n(ticks: seeds)", *results["predictor"].values[1:]]
+    labels = ["LSTM stack, median\n(ticks: seeds)", *results["predictor"].values[1:]]
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.5, -0.6)
     axis.set(title=title, xlabel=f"{_metric(results)} on the test part, with 95 % interval")

@@ -60,11 +60,12 @@ def measure_results(
     model_predictions: np.ndarray,
     baselines: Mapping[str, np.ndarray],
     *,
-    typical: int,
     block: int,
     resamples: int,
 ) -> xr.Dataset:
-    """Score the model of every seed and the baselines on the test part, with intervals.
+    """Score the models of all seeds and the baselines on the test part, with intervals.
+
+    The score of the model is the median over its seeds, in every draw of the bootstrap too.
 
     The intervals come from a bootstrap that keeps the dependence in the data: windows of a series
     overlap, so blocks of ``block`` neighbouring windows are drawn (moving blocks, Kuensch 1989);
@@ -75,22 +76,25 @@ def measure_results(
         samples: Holds ``y`` and ``part``; with ``y (sample, time)`` the last step is scored.
         model_predictions: ``(seed, test sample)``.
         baselines: Predictions ``(test sample)`` by name.
-        typical: Index of the seed whose model gets the interval.
         block: Windows in a block; 0 draws within classes.
         resamples: Draws of the bootstrap.
 
     Returns:
         ``score``, ``low`` and ``high`` (95 %) along ``predictor``, which is the model and then the
-        baselines; ``gain``, ``gain_low`` and ``gain_high``, the typical model's lead on each
-        baseline with the same draws for both; and ``seed_score (seed)``.
+        baselines; ``gain``, ``gain_low`` and ``gain_high``, the model's lead on each baseline with
+        the same draws for both; and ``seed_score (seed)``.
     """
     name, score = SCORES[task]
     y = samples["y"].values[samples["part"].values == PARTS.index("test")]
     y = y if y.ndim == 1 else y[:, -1]
-    predictions = {"model": model_predictions[typical], **baselines}
     draws = _block_draws(len(y), block, resamples) if block else _class_draws(y, resamples)
-    drawn = np.array([[score(y[d], p[d]) for p in predictions.values()] for d in draws])
-    point = np.array([score(y, p) for p in predictions.values()])
+
+    def scores(rows: np.ndarray | slice) -> list[float]:
+        seeds = [score(y[rows], p[rows]) for p in model_predictions]
+        return [np.median(seeds), *(score(y[rows], p[rows]) for p in baselines.values())]
+
+    drawn = np.array([scores(rows) for rows in draws])
+    point = np.array(scores(slice(None)))
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     gains = drawn[:, :1] - drawn
     gain_low, gain_high = np.nanquantile(gains, [0.025, 0.975], axis=0)
@@ -104,7 +108,7 @@ def measure_results(
             "gain_high": ("predictor", gain_high),
             "seed_score": ("seed", [score(y, p) for p in model_predictions]),
         },
-        coords={"predictor": list(predictions)},
+        coords={"predictor": ["model", *baselines]},
         attrs={"metric": name},
     )
 

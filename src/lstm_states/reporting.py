@@ -16,14 +16,23 @@ def describe_data(samples: xr.Dataset) -> str:
     shown = ", ".join(f"{count:,} {name}" for name, count in zip(PARTS, counts, strict=True))
     return (
         f"**{samples.attrs['title']}**, target `{samples.attrs['target']}`: {shown} samples of "
-        f"{samples.sizes['feature']} features. Source: {samples.attrs['source']}."
+        f"{samples.sizes['feature']} features. {samples.attrs['description']} "
+        f"Source: {samples.attrs['source']}."
     )
+
+
+def describe_drift(samples: xr.Dataset) -> str:
+    """Say what the target's mean is in the training and in the test part."""
+    means = [float(samples["y"].where(samples["part"] == index).mean()) for index in (0, 2)]
+    scale, shift = samples.attrs["target_std"], samples.attrs["target_mean"]
+    train, test = (mean * scale + shift for mean in means)
+    return f"Mean of the target: {train:.2f} in the training part, {test:.2f} in the test part"
 
 
 def describe_lead(results: xr.Dataset) -> str:
     """Say how the model did beside its strongest baseline.
 
-    It beats it, or is beaten, only where the 95 % interval of the difference leaves out 0.
+    It is ahead or behind only where the 95 % interval of the difference leaves out 0.
     """
     others = results.isel(predictor=slice(1, None))
     best = others.isel(predictor=int(np.argmin(others["gain"].values)))
@@ -33,7 +42,7 @@ def describe_lead(results: xr.Dataset) -> str:
 
 def lead_in_words(name: str, gain: float, low: float, high: float) -> str:
     """Say how a model did beside the baseline ``name``, given the difference and its interval."""
-    word = "beats" if low > 0 else "is beaten by" if high < 0 else "matches"
+    word = "beats" if low > 0 else "is beaten by" if high < 0 else "is not clearly apart from"
     sign = "+" if gain >= 0 else "−"
     interval = f"{low:+.3f} to {high:+.3f}".replace("-", "−")
     return f"The LSTM stack {word} {name}: {sign}{abs(gain):.3f} (95 % CI {interval})"
@@ -46,8 +55,8 @@ def describe_results(results: xr.Dataset) -> str:
     model = results.sel(predictor="model")
     return (
         f"**{metric} on the test part: {np.median(seeds):.3f}**, the median of {len(seeds)} seeds "
-        f"({seeds.min():.3f} to {seeds.max():.3f}). The typical model has {model['score']:.3f} "
-        f"(95 % CI {model['low']:.3f} to {model['high']:.3f}). "
+        f"({seeds.min():.3f} to {seeds.max():.3f}; 95 % CI of the median {model['low']:.3f} to "
+        f"{model['high']:.3f}). "
         f"**{describe_lead(results)}.**"
     )
 
@@ -61,7 +70,7 @@ def results_table(results: xr.Dataset) -> Styler:
         first = name == "model"
         rows.append(
             {
-                "predictor": "LSTM stack, typical seed" if first else name,
+                "predictor": "LSTM stack, median of seeds" if first else name,
                 metric: f"{one['score']:.3f}",
                 "95 % interval": f"{one['low']:.3f} to {one['high']:.3f}",
                 "lead of the stack": "" if first else f"{one['gain']:+.3f}",

@@ -24,7 +24,7 @@ import mlflow
 import numpy as np
 import xarray as xr
 from mlflow.data.numpy_dataset import from_numpy
-from mlflow.entities import Run
+from mlflow.entities import Run, RunData
 
 from lstm_states.config import project_root
 
@@ -41,8 +41,13 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 def store_uri(root: Path) -> str:
-    """Return ``MLFLOW_TRACKING_URI`` where it is set, else the address of ``mlflow.db``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_home(root) / 'mlflow.db'}"
+    """Return ``MLFLOW_TRACKING_URI`` where it is set, else the address of ``mlflow.db``.
+
+    A relative SQLite path counts from the repository, not from wherever a notebook runs.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri else f"sqlite:///{_home(root) / path}"
 
 
 def connect(root: Path) -> mlflow.MlflowClient:
@@ -115,15 +120,14 @@ def start_recording(configuration: str, settings: Any, *, notebook: str) -> Reco
         notebook: The notebook's path in the repository.
 
     Returns:
-        A recorder whose folder is empty: the one the runner names, else
-        ``reports/interactive/<configuration>``.
+        A recorder whose folder is empty but for dot files, which are DVC's: the one the runner
+        names, else ``reports/interactive/<configuration>``.
     """
     root = project_root()
     client = connect(root)
     output = os.environ.get(OUTPUT_VARIABLE)
     directory = Path(output) if output else root / "reports" / "interactive" / configuration
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    _empty(directory)
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if mlflow.active_run():  # the notebook is run a second time in one kernel
         mlflow.end_run("KILLED")
@@ -133,6 +137,12 @@ def start_recording(configuration: str, settings: Any, *, notebook: str) -> Reco
         run_id = run.info.run_id
     mlflow.start_run(run_id=run_id)
     return Recorder(directory, root)
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("[!.]*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @dataclass(frozen=True)
@@ -206,22 +216,20 @@ class Recorder:
         mlflow.end_run()
 
 
-def close_run(
-    client: mlflow.MlflowClient, run_id: str, status: str, directory: Path | None
-) -> None:
-    """Give a run its final ``status`` and the files in ``directory`` that it doesn't have yet."""
-    if directory is not None:
-        present = {file.path for file in client.list_artifacts(run_id)}
-        for path in sorted(directory.iterdir()):
-            if path.name not in present:
-                client.log_artifact(run_id, str(path))
+def close_run(client: mlflow.MlflowClient, run_id: str, status: str, *folders: Path) -> None:
+    """Give a run its final ``status``, and what ``folders`` hold that it doesn't have yet."""
+    present = {file.path for file in client.list_artifacts(run_id)}
+    for path in (p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir())):
+        if path.name not in present:
+            client.log_artifact(run_id, str(path))
     client.set_terminated(run_id, status)
 
 
 def register_champion(client: mlflow.MlflowClient, run_id: str, configuration: str) -> None:
     """Register the run's model; the alias ``champion`` goes to the one with the least kept loss.
 
-    The validation loss decides, so the test part has no say in which model is preferred.
+    The validation loss decides, so the test part has no say in which model is preferred. A champion
+    of other data, another target or another loss can't be compared and makes way.
     """
     name = f"{EXPERIMENT}-{configuration}"
     if not client.search_registered_models(f"name = '{name}'"):
@@ -234,13 +242,18 @@ def register_champion(client: mlflow.MlflowClient, run_id: str, configuration: s
     aliases = client.get_registered_model(name).aliases
     if "champion" in aliases:
         champion = client.get_model_version_by_alias(name, "champion").run_id
-        if champion and _kept_loss(client, champion) <= _kept_loss(client, run_id):
+        if champion and _is_better(client.get_run(champion).data, client.get_run(run_id).data):
             return
     client.set_registered_model_alias(name, "champion", made.version)
 
 
-def _kept_loss(client: mlflow.MlflowClient, run_id: str) -> float:
-    return client.get_run(run_id).data.metrics["validation.kept_loss"]
+def _is_better(champion: RunData, challenger: RunData) -> bool:
+    """Whether ``champion`` had the same task and a validation loss that is no higher."""
+    same = all(
+        champion.params[key] == challenger.params[key] for key in ("dataset", "target", "loss")
+    )
+    loss = "validation.kept_loss"
+    return same and champion.metrics[loss] <= challenger.metrics[loss]
 
 
 def _result_record(results: xr.Dataset) -> dict[str, Any]:
@@ -250,12 +263,11 @@ def _result_record(results: xr.Dataset) -> dict[str, Any]:
     model = rows.pop("model")
     return {
         "test": {
-            metric: float(np.median(seeds)),
+            metric: float(model["score"]),
             f"{metric}_lowest_seed": float(seeds.min()),
             f"{metric}_highest_seed": float(seeds.max()),
-            f"{metric}_typical_seed": float(model["score"]),
-            f"{metric}_typical_low": float(model["low"]),
-            f"{metric}_typical_high": float(model["high"]),
+            f"{metric}_low": float(model["low"]),
+            f"{metric}_high": float(model["high"]),
         },
         "baselines": {
             name.replace(" ", "_"): {

@@ -41,7 +41,13 @@ def series():
             "target": text("y", "minus"),
             "target_unit": ("target", text("m", "-m")),
         },
-        attrs={"layout": "series", "horizon": 1, "title": "Rows", "source": "none"},
+        attrs={
+            "layout": "series",
+            "horizon": 1,
+            "title": "Rows",
+            "source": "none",
+            "description": "",
+        },
     )
 
 
@@ -63,7 +69,7 @@ def sequences():
             "target": text("y"),
             "target_unit": ("target", text("m")),
         },
-        attrs={"layout": "sequences", "title": "Sequences", "source": "none"},
+        attrs={"layout": "sequences", "title": "Sequences", "source": "none", "description": ""},
     )
 
 
@@ -86,7 +92,7 @@ def test_windows_by_hand(path, series):
     # A constant is left unscaled, and what goes too far is cut off at 5 deviations.
     np.testing.assert_array_equal(x[[0, 7, 9], :, 1], [[0] * 3, [1] * 3, [5] * 3])
     assert samples.attrs == {
-        "title": "Rows", "source": "none", "target": "y", "target_unit": "m",
+        "title": "Rows", "description": "", "source": "none", "target": "y", "target_unit": "m",
         "target_mean": 0.0, "target_std": 1.0,
     }  # fmt: skip
 
@@ -124,7 +130,13 @@ def test_an_embargo_keeps_the_parts_apart(path, horizon, window):
             "target": text("y"),
             "target_unit": ("target", text("m")),
         },
-        attrs={"layout": "series", "horizon": horizon, "title": "", "source": ""},
+        attrs={
+            "layout": "series",
+            "horizon": horizon,
+            "title": "",
+            "source": "",
+            "description": "",
+        },
     )
     samples = load_windows(write(path, data), target="y", window=window)
     ends = samples["end"].values.astype(int)

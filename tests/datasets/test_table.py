@@ -39,7 +39,9 @@ def test_one_series_from_every_format(tmp_path, table, name):
     np.testing.assert_array_equal(data["targets"].sel(target="y"), table["y"])
     np.testing.assert_array_equal(data["part"], [0, 0, 0, 0, 0, 0, 1, 1, 2, 2])
     assert data["features"].dtype == data["targets"].dtype == np.float32
-    assert data.attrs == {"title": name, "source": name, "horizon": 0, "layout": "series"}
+    assert data.attrs == {
+        "title": name, "source": name, "horizon": 0, "description": "", "layout": "series",
+    }  # fmt: skip
     assert "persistence" not in data
 
 

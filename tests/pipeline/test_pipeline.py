@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 
@@ -108,6 +109,18 @@ def test_a_wrong_parameter_is_refused_before_a_kernel_starts(clone, change, mess
     assert len(printed.splitlines()) <= 4
 
 
+def machines():
+    """Forty sequences of 3 to 7 rows; the target is the sum of all their numbers."""
+    rng = np.random.default_rng(0)
+    lines = ["machine,t,a,b,sum"]
+    for machine in range(40):
+        rows = rng.normal(size=(rng.integers(3, 8), 2))
+        lines += [
+            f"{machine},{t},{a:.4f},{b:.4f},{rows.sum():.4f}" for t, (a, b) in enumerate(rows)
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def test_your_own_table_runs_through_the_same_notebook(clone, tmp_path):
     """The worked example of docs/own-data.md."""
     own = Clone(tmp_path / "own")
@@ -119,7 +132,20 @@ def test_your_own_table_runs_through_the_same_notebook(clone, tmp_path):
     params["stacked"] |= {"dataset": "pendulum", "target": "angle_next"}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     set_defaults(own.path / "notebooks/01_stacked.ipynb", params["stacked"])
-    own.run("dvc", "repro", "experiment@stacked")
+    (own.path / "data/machines.csv").write_text(machines())
+    params["datasets"]["machines"] = {
+        "maker": "table", "source": "data/machines.csv", "series": "machine", "time": "t",
+        "features": ["a", "b"], "target": "sum",
+    }  # fmt: skip
+    params["variable_length"] |= {
+        "dataset": "machines", "target": "sum", "mask_value": -9.0, "head_units": 1,
+        "head_activation": None, "loss": "mse",
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    set_defaults(own.path / "notebooks/03_variable_length.ipynb", params["variable_length"])
+    own.run("dvc", "repro", "experiment@stacked", "experiment@variable_length")
+    sequences = json.loads((own.path / "reports/variable_length/metrics.json").read_text())
+    assert set(sequences["baselines"]) == {"mean", "ridge"}
     metrics = json.loads((own.path / "reports/stacked/metrics.json").read_text())
     assert metrics["baselines"]["ridge"]["r2"] > 0.9
     assert "persistence" in metrics["baselines"]

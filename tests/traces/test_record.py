@@ -328,3 +328,71 @@ def test_unbuilt_and_recurrence_free_models_are_refused():
     dense = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match="holds no recurrent layer"):
         record_traces(dense, np.zeros((1, 3), "float32"))
+
+
+def test_a_mask_that_reaches_no_layer_is_refused(rng):
+    """A Masking layer makes its own mask: the one given would be silently lost."""
+    layers = [keras.Input((5, 4)), keras.layers.Masking(), LSTM(3)]
+    model = shake(keras.Sequential(layers), rng)
+    x = rng.normal(size=(2, 5, 4)).astype("float32")
+    with pytest.raises(ValueError, match="mask reaches none of the layers"):
+        record_traces(model, x, mask=make_mask("middle", rng, (2, 5)))
+
+
+def test_a_mask_is_for_one_input(rng):
+    a, b = keras.Input((5, 4)), keras.Input((5, 4))
+    model = keras.Model([a, b], LSTM(3)(keras.layers.Concatenate()([a, b])))
+    x = np.zeros((2, 5, 4), "float32")
+    with pytest.raises(ValueError, match=r"mask has shape \(2, 5\) for 2 inputs"):
+        record_traces(model, [x, x], mask=np.ones((2, 5), bool))
+    with pytest.raises(ValueError, match=r"mask has shape \(2,\)"):
+        record_traces(model, [x, x], mask=np.ones(2, bool))
+
+
+def test_layers_of_different_lengths_and_outputs_of_one_layer(rng):
+    inputs = keras.Input((8, 4))
+    low = LSTM(3, return_sequences=True, name="low")(inputs)
+    shorter = keras.layers.MaxPooling1D(2)(low)
+    high = LSTM(3, return_sequences=True, return_state=True, name="high")(shorter)
+    model = shake(keras.Model(inputs, high), rng)
+    x = rng.normal(size=(2, 8, 4)).astype("float32")
+    traces = record_traces(model, x)
+    assert (traces["low"].sizes["time"], traces["high"].sizes["time"]) == (8, 4)
+    assert "mask" not in traces.data_vars
+    for index, expected in enumerate(model(x)):
+        np.testing.assert_allclose(traces[f"outputs_{index}"], expected, atol=1e-6)
+
+
+def test_a_live_state_below_the_recorded_layer_needs_one_batch():
+    layers = [
+        keras.Input((5, 4), batch_size=4),
+        keras.layers.GRU(3, stateful=True, return_sequences=True, name="live"),
+        LSTM(3, name="top"),
+    ]
+    model = keras.Sequential(layers)
+    with pytest.raises(UnsupportedLayerError, match="'live' is stateful"):
+        record_traces(model, np.zeros((8, 5, 4), "float32"), layers="top", batch_size=4)
+
+
+def test_two_layers_at_one_address_are_refused():
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.low = LSTM(3, return_sequences=True, name="same")
+            self.high = LSTM(3, name="same")
+
+        def call(self, x):
+            return self.high(self.low(x))
+
+    model = Pair()
+    x = np.zeros((1, 4, 2), "float32")
+    model(x)
+    with pytest.raises(UnsupportedLayerError, match="two layers have the address 'same'"):
+        record_traces(model, x)
+
+
+def test_nan_is_named(rng):
+    model = make_stack(rng)
+    x = np.full((1, 3, 4), np.nan, "float32")
+    with pytest.raises(TraceError, match="gives NaN: look for NaN in x"):
+        record_traces(model, x)

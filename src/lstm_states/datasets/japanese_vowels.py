@@ -95,6 +95,8 @@ def _dataset(utterances: list[np.ndarray], speakers: np.ndarray, part: np.ndarra
             attrs={
                 "layout": "sequences",
                 "title": "Japanese vowels",
+                "description": "Nine speakers say two vowels; a step holds 12 LPC cepstrum "
+                "coefficients. The split into training and test utterances is the official one.",
                 "source": "Kudo, Toyama and Shimbo (1999), Pattern Recognition Letters 20, "
                 "1103-1111; UCI Machine Learning Repository; files of the package aeon",
             },

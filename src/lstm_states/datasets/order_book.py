@@ -1,8 +1,8 @@
 """A captured stream of limit orders as evenly spaced bars with targets.
 
 The capture is the one that the package ob-analytics carries: 30 minutes of Bitstamp BTC/USD. The
-package also rebuilds the book from the orders, which takes about 20 s. It leaves out the 284 orders
-that its trades show to have been market orders; a bar sees that much of what came after it.
+package also rebuilds the book from the orders, which takes about 20 s. It leaves out orders
+that later trades, 284 in all, show to have been market orders: so much look-ahead is in a bar.
 """
 
 from __future__ import annotations
@@ -43,6 +43,14 @@ DRIFTING = {"log_events", "log_created", "log_events_near_mid", "log_events_last
 
 TARGETS = {"log_events_next_second": "ln(1 + count)", "mid_moves_next_second": "1 if it moves"}
 """Targets and their units; their second is ``bar_ms * horizon_bars``, 1000 ms by default."""
+
+DESCRIPTION = (
+    "A real capture of 30 minutes as even bars. Each bar tells how mid price, spread and best "
+    "volumes moved and how many orders came in; no feature is a price level, which would drift. "
+    "The rebuilt book leaves out orders that later trades, 284 in all, show to have been market "
+    "orders: so much look-ahead is in it. Thirty minutes of one market on one day; no claim "
+    "reaches beyond them."
+)
 
 NEAR_BPS = 2.0
 """Largest distance from the mid price of an event counted as near it, in basis points."""
@@ -197,6 +205,7 @@ def _dataset(bars: np.ndarray, around: np.ndarray, edges: np.ndarray, horizon: i
         attrs={
             "layout": "series",
             "title": "Bitstamp BTC/USD order book",
+            "description": DESCRIPTION,
             "source": "sample capture of the package ob-analytics (GPL-2.0-or-later)",
             "capture": f"{edges[0]} to {edges[-1]} UTC",
         },

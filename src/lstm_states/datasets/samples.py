@@ -182,6 +182,7 @@ def _finished(samples: xr.Dataset, data: xr.Dataset, target: str, moments: tuple
     unit = str(data["target_unit"].sel(target=target).values)
     return samples.assign_attrs(
         title=data.attrs["title"],
+        description=data.attrs["description"],
         source=data.attrs["source"],
         target=target,
         target_unit=unit,

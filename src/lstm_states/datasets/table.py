@@ -47,7 +47,7 @@ def make_table(
     table = _read(path, [time, *features, target, *([series] if series else [])])
     for name in (*features, target):
         _check_numbers(table[name])
-    attrs = {"title": path.name, "source": path.name, "horizon": horizon}
+    attrs = {"title": path.name, "source": path.name, "horizon": horizon, "description": ""}
     if series is None:
         data = _as_series(table, time, features, target)
         if horizon:

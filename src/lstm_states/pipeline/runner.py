@@ -11,6 +11,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 
 from lstm_states import tracking
 from lstm_states.config import ConfigError, Experiment, load_params
@@ -80,11 +81,11 @@ def run_experiment(configuration: str, root: Path) -> Path:
     os.environ.update(_kernel_environment(run_id, report, tracking.store_uri(root)))
     try:
         _execute(source, attempt / source.name, parameters, root)
+        _write_report(attempt / source.name, report)
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        tracking.close_run(client, run_id, status, attempt)
+        tracking.close_run(client, run_id, status, attempt, report)
         raise
-    _write_report(attempt / source.name, report)
     shutil.rmtree(attempt)
     tracking.close_run(client, run_id, "FINISHED", report)
     tracking.register_champion(client, run_id, configuration)
@@ -101,7 +102,7 @@ def _check_names(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any],
 
 def _check_data(path: Path) -> None:
     if not path.is_dir():
-        raise DataError(f"{path.name} is missing in data/processed; `dvc repro prepare` makes it")
+        raise DataError(f"data/processed/{path.name} is missing; `dvc repro` makes it")
 
 
 def _kernel_environment(run_id: str, report: Path, store: str) -> dict[str, str]:
@@ -119,10 +120,13 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], root: Path)
             source, target, parameters, kernel_name="python3", cwd=root, progress_bar=True
         )
     except papermill.PapermillExecutionError as error:
-        raise ExperimentError(
-            f"{source.name} failed in code cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-            f"The notebook up to there is {target.relative_to(root)}"
-        ) from None
+        problem = f"failed in code cell {error.exec_count}: {error.ename}: {error.evalue}"
+    except DeadKernelError:
+        problem = "stopped: its kernel died, perhaps for want of memory"
+    else:
+        return
+    kept = target.relative_to(root)
+    raise ExperimentError(f"{source.name} {problem}\nThe notebook up to there is {kept}")
 
 
 def _write_report(executed: Path, report: Path) -> None:

@@ -30,7 +30,13 @@ def select_layers(
         raise ValueError(
             f"model {model.name!r} has no weights yet; give it a keras.Input or call it once"
         )
-    found = dict(_recurrent_layers(model, ""))
+    found = {}
+    for address, layer in _recurrent_layers(model, ""):
+        if address in found:
+            raise UnsupportedLayerError(
+                f"two layers have the address {address!r}; give them names that differ"
+            )
+        found[address] = layer
     if not found:
         raise ValueError(f"model {model.name!r} holds no recurrent layer")
     selected = {}

@@ -58,13 +58,14 @@ def record_traces(
         model: A built model with LSTM layers anywhere in it.
         x: What ``model.predict`` takes: an array ``(sample, time, feature)``, or a list or dict of
             arrays for several inputs.
-        mask: Bool ``(sample, time)``, true where the step is real; handed to the model.
+        mask: Bool ``(sample, time)``, true where the step is real; handed to the model, which must
+            have one input.
         initial_state: By layer address, the hidden and cell state to start from, each
             ``(sample, unit)``. Other layers start as Keras starts them.
         layers: Addresses or shell patterns of the layers to record; None records all of them.
         quantities: Some of ``hidden cell input_gate forget_gate candidate output_gate``; None is
             all six.
-        batch_size: Samples computed at a time; it bounds the memory in use.
+        batch_size: Samples computed at a time.
 
     Returns:
         A tree with one node per layer at the layer's address (``lstm_1``, ``encoder/lstm``,
@@ -72,12 +73,13 @@ def record_traces(
         ``initial_hidden`` and ``initial_cell`` ``(sample, unit)``, and the ``mask (sample, time)``
         its layer was given, all true without one. ``time`` is the input's time index, for backward
         layers too. At masked steps ``hidden`` and ``cell`` repeat what was carried and the gates
-        are NaN. The root holds the model's ``outputs`` and, where all layers saw the same one, the
-        ``mask``.
+        are NaN. The root holds the model's ``outputs`` (for several ``outputs_0`` and so on, or by
+        their keys, ``outputs_last``) and, where all layers saw the same one, the ``mask``.
 
     Raises:
         UnsupportedLayerError: if a layer can't be traced exactly.
-        TraceError: if a recorded hidden state differs from the layer's own by more than 1e-5.
+        TraceError: if a recorded hidden state differs from the layer's own by more than 1e-5 times
+            1 + max |h|, or is NaN.
         ValueError: if an argument doesn't fit the model or the data; it says which.
 
     Example:
@@ -88,13 +90,14 @@ def record_traces(
     names = _check_quantities(quantities)
     size = _sample_count(x, mask, batch_size)
     states = _check_states(initial_state or {}, selected, size)
-    _check_stateful(selected, size, batch_size)
+    _check_stateful(model, size, batch_size)
     record = _recorder(model, selected)
     batches = []
     for start in range(0, size, batch_size):
         batch = _rows((x, mask, states), slice(start, start + batch_size))
         batches.append(keras.tree.map_structure(np.asarray, record(*batch)))
     outputs, nodes = keras.tree.map_structure(lambda *parts: _joined(parts), *batches)
+    _check_mask(mask, nodes)
     return _tree(model, selected, names, outputs, nodes)
 
 
@@ -177,12 +180,14 @@ def _tree(
     nodes: dict[str, dict[str, np.ndarray]],
 ) -> xr.DataTree:
     masks = [node["mask"] for node in nodes.values()]
+    one_time = len({mask.shape for mask in masks}) == 1
     root = xr.Dataset(attrs={**_model_attrs(model), "layers": list(nodes)})
-    for name, values in _named_outputs(model, outputs):
-        inner = ("time",) if values.ndim > 2 and values.shape[1] == masks[0].shape[1] else ()
+    for name, values in _named_outputs(outputs):
+        per_step = one_time and values.ndim > 2 and values.shape[1] == masks[0].shape[1]
+        inner = ("time",) if per_step else ()
         rest = tuple(f"{name}_{axis}" for axis in range(values.ndim - 1 - len(inner)))
         root[name] = ("sample", *inner, *rest), values
-    if all(np.array_equal(mask, masks[0]) for mask in masks):
+    if one_time and all(np.array_equal(mask, masks[0]) for mask in masks):
         root["mask"] = ("sample", "time"), masks[0], {"long_name": "true where the step is real"}
     children = {a: _node(a, layers[a], names, node) for a, node in nodes.items()}
     return xr.DataTree.from_dict({"/": root, **children})
@@ -192,6 +197,8 @@ def _node(
     address: str, layer: keras.layers.LSTM, names: Sequence[str], values: dict[str, np.ndarray]
 ) -> xr.Dataset:
     error = float(values["error"].max())
+    if np.isnan(error):
+        raise TraceError(f"layer {address!r} gives NaN: look for NaN in x and in the weights")
     limit = TOLERANCE * (1 + float(np.abs(values["hidden"]).max()))
     if not error <= limit:
         raise TraceError(
@@ -226,12 +233,9 @@ def _model_attrs(model: keras.Model) -> dict[str, str]:
     }
 
 
-def _named_outputs(model: keras.Model, outputs: Any) -> list[tuple[str, np.ndarray]]:
-    flat = keras.tree.flatten(outputs)
-    if len(flat) == 1:
-        return [("outputs", flat[0])]
-    names = getattr(model, "output_names", None) or range(len(flat))
-    return [(f"outputs_{name}", values) for name, values in zip(names, flat, strict=True)]
+def _named_outputs(outputs: Any) -> list[tuple[str, np.ndarray]]:
+    flat = keras.tree.flatten_with_path(outputs)
+    return [("_".join(["outputs", *map(str, path)]), values) for path, values in flat]
 
 
 def _rows(arrays: Any, rows: slice) -> Any:
@@ -255,6 +259,11 @@ def _check_quantities(quantities: Sequence[str] | None) -> list[str]:
 def _sample_count(x: Any, mask: np.ndarray | None, batch_size: int) -> int:
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    if mask is not None and (np.ndim(mask) != 2 or len(keras.tree.flatten(x)) != 1):
+        raise ValueError(
+            f"mask has shape {np.shape(mask)} for {len(keras.tree.flatten(x))} inputs; "
+            "it must be (sample, time) for one input"
+        )
     sizes = {len(array) for array in keras.tree.flatten((x, [] if mask is None else [mask]))}
     if len(sizes) != 1 or 0 in sizes:
         raise ValueError(
@@ -279,10 +288,19 @@ def _check_states(
     return {a: tuple(np.asarray(s, np.float32) for s in pair) for a, pair in states.items()}  # type: ignore[misc]
 
 
-def _check_stateful(layers: Mapping[str, keras.layers.LSTM], size: int, batch_size: int) -> None:
-    for address, layer in layers.items():
-        if layer.stateful and size > batch_size:
+def _check_stateful(model: keras.Model, size: int, batch_size: int) -> None:
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False) and size > batch_size:
             raise UnsupportedLayerError(
-                f"layer {address!r} is stateful: its live state is the start of one batch, but "
+                f"layer {layer.name!r} is stateful: its live state is the start of one batch, but "
                 f"{size} samples make several batches of {batch_size}; raise batch_size"
             )
+
+
+def _check_mask(mask: np.ndarray | None, nodes: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Refuse a mask that got lost on its way to the layers, so that nothing is silently wrong."""
+    if mask is not None and not any(np.array_equal(mask, n["mask"]) for n in nodes.values()):
+        raise ValueError(
+            f"mask reaches none of the layers {list(nodes)}: a layer below them replaces it or "
+            "doesn't pass it on"
+        )
