@@ -57,7 +57,7 @@ lint: $(READY) ## style, types, layers, and notebooks free of outputs
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(RUN) nbstripout --verify notebooks/*.ipynb
+	$(RUN) nbstripout --keep-id --verify notebooks/*.ipynb
 
 notebooks: $(READY) ## open the notebooks in JupyterLab, on this machine only
 	$(RUN) jupyter lab --ip 127.0.0.1 --notebook-dir . notebooks
