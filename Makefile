@@ -11,13 +11,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 # Not exported: the Python that makes .venv must not be the one in it.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+LOCK := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --no-header --quiet --upgrade
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help env repro test lint notebooks ui lock clean
+.PHONY: help env repro test nightly lint notebooks ui bench bench-env bench-lock lock clean
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 env: $(READY) ## make .venv with every version from requirements.lock
 
@@ -40,9 +42,8 @@ $(READY): $(LOCKED) pyproject.toml
 
 lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile pyproject.toml --extra experiments --group data --group dev --universal \
-		--python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-annotate --no-header --quiet --upgrade -o requirements.lock
+	$(LOCK) pyproject.toml --extra experiments --group data --group dev --universal \
+		--fork-strategy fewest -o requirements.lock
 	$(BIN)/python -m tests.environment > environment.yml
 
 repro: $(READY) ## run the main job: all stages that have changed, then reports/index.html
@@ -51,6 +52,9 @@ repro: $(READY) ## run the main job: all stages that have changed, then reports/
 
 test: lint ## run the checks and all tests
 	$(RUN) python -m pytest
+
+nightly: $(READY) ## trace thousands of random models and compare: hours
+	$(RUN) python -m pytest tests/traces/test_properties.py --hypothesis-profile=nightly
 
 lint: $(READY) ## style, types, layers, and notebooks free of outputs
 	$(RUN) ruff check .
@@ -68,5 +72,23 @@ ui: $(READY) ## compare the runs in the MLflow UI, on this machine only
 	*) $(RUN) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 ;; \
 	esac
 
-clean: ## remove .venv and what checks leave behind; data, reports and runs stay
-	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+bench: $(READY) ## time record_traces beside the other ways: bench/results.html (QUICK=1: tiny shapes, build/bench)
+	$(RUN) python -m bench $(if $(QUICK),--quick)
+
+bench-env: $(READY) ## install what the benchmark compares with, if it can be had: PyTorch, keract, see-rnn
+	@for name in torch inspectors; do \
+		rm -rf bench/.env/$$name; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+			--target bench/.env/$$name -r bench/$$name.lock \
+		|| { rm -rf bench/.env/$$name; echo "bench/$$name.lock can't be installed here: the benchmark goes without, and says so" >&2; }; \
+	done
+
+# The CPU build of PyTorch: pip, and PIP_FIND_LINKS for uv, must know a place that has it. What keract and
+# see-rnn stand on is the project's own.
+bench-lock: $(READY) ## resolve what the benchmark compares with anew into bench/*.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOCK) bench/torch.in -o bench/torch.lock $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
+	$(LOCK) bench/inspectors.in -o bench/inspectors.lock --no-deps
+
+clean: ## remove .venv, bench/.env and what checks leave behind; data, reports and runs stay
+	rm -rf .venv build bench/.env .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -7,8 +7,17 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 
 import numpy as np
 import pytest
+from hypothesis import Phase, settings
 
 from tests.clone import Clone, make_clone
+
+# A few examples, the same each time, in `make test`; thousands of new ones in `make nightly`,
+# which then takes its time to make a failing one small.
+settings.register_profile(
+    "fast", max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate]
+)
+settings.register_profile("nightly", max_examples=3000, deadline=None, print_blob=True)
+settings.load_profile("fast")
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
-"""A NumPy LSTM written from the equations, one sample and one step at a time.
+"""LSTM, GRU and SimpleRNN in NumPy, written from the equations: one sample and step at a time.
 
 It shares no code with the package: what it says is what a trace must hold.
 """
 
+from collections import defaultdict
+
+import keras
 import numpy as np
 
 
@@ -10,45 +13,126 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def lstm(x, kernel, recurrent_kernel, bias, h, c, mask, *, backwards=False, activation=np.tanh):
-    """Run one sequence ``x (time, feature)``; all arrays float64.
+def lstm(x, state, weights, added, activation, gate):
+    """Return what an LSTM does in a step; ``added`` holds what is added to each quantity."""
+    kernel, recurrent_kernel, bias = weights
+    i, f, g, o = np.split(x @ kernel + state["hidden"] @ recurrent_kernel + bias, 4)
+    i, f = gate(i) + added["input_gate"], gate(f) + added["forget_gate"]
+    g, o = activation(g) + added["candidate"], gate(o) + added["output_gate"]
+    c = f * state["cell"] + i * g + added["cell"]
+    h = o * activation(c) + added["hidden"]
+    return {
+        "hidden": h,
+        "cell": c,
+        "input_gate": i,
+        "forget_gate": f,
+        "candidate": g,
+        "output_gate": o,
+    }
 
-    Returns the six quantities ``(time, unit)`` and the layer's own output per step.
+
+def gru(x, state, weights, added, activation, gate):
+    """Return what a GRU does in a step; two rows of biases mean that it resets after U."""
+    kernel, recurrent_kernel, bias = weights
+    h, units, resets_after = state["hidden"], len(state["hidden"]), np.ndim(bias) == 2
+    bias, inner_bias = bias if resets_after else (bias, np.zeros(3 * units))
+    xz, xr, xg = np.split(x @ kernel + bias, 3)
+    uz, ur, ug = np.split(recurrent_kernel, 3, axis=1)
+    bz, br, bg = np.split(inner_bias, 3)
+    z = gate(xz + h @ uz + bz) + added["update_gate"]
+    r = gate(xr + h @ ur + br) + added["reset_gate"]
+    inner = r * (h @ ug + bg) if resets_after else (r * h) @ ug
+    g = activation(xg + inner) + added["candidate"]
+    h = z * h + (1 - z) * g + added["hidden"]
+    return {"hidden": h, "update_gate": z, "reset_gate": r, "candidate": g}
+
+
+def simple(x, state, weights, added, activation, gate):
+    """Return what a SimpleRNN does in a step."""
+    kernel, recurrent_kernel, bias = weights
+    h = activation(x @ kernel + state["hidden"] @ recurrent_kernel + bias)
+    return {"hidden": h + added["hidden"]}
+
+
+EQUATIONS = {
+    keras.layers.LSTMCell: (lstm, ("hidden", "cell")),
+    keras.layers.GRUCell: (gru, ("hidden",)),
+    keras.layers.SimpleRNNCell: (simple, ("hidden",)),
+}
+
+
+def run_sequence(step, names, x, state, mask, backwards, added):
+    """Run one sequence ``x (time, feature)``.
+
+    Returns the quantities ``(time, unit)``, NaN where there is none, and the layer's own output
+    per step in the order of ``x``, without zeros at masked steps but before the first real one.
     """
-    steps, units = len(x), len(h)
-    names = ("hidden", "cell", "input_gate", "forget_gate", "candidate", "output_gate")
-    trace = {name: np.full((steps, units), np.nan) for name in names}
-    shown = np.zeros((steps, units))
-    last = np.zeros(units)
-    for t in reversed(range(steps)) if backwards else range(steps):
+    state = dict(zip(names, state, strict=True))
+    trace = defaultdict(lambda: np.full((len(x), len(state["hidden"])), np.nan))
+    shown = np.zeros((len(x), len(state["hidden"])))
+    started = False
+    for t in reversed(range(len(x))) if backwards else range(len(x)):
+        plus = defaultdict(float, {name: values[t] for name, values in added.items()})
         if mask[t]:
-            z = x[t] @ kernel + h @ recurrent_kernel + bias
-            i, f, g, o = np.split(z, 4)
-            i, f, g, o = sigmoid(i), sigmoid(f), activation(g), sigmoid(o)
-            c = f * c + i * g
-            h = o * activation(c)
-            last = h
-            for name, value in zip(names[2:], (i, f, g, o), strict=True):
-                trace[name][t] = value
-        trace["hidden"][t], trace["cell"][t] = h, c
-        shown[t] = last
+            now, started = step(x[t], state, plus), True
+            state = {name: now[name] for name in names}
+        else:
+            now = state = {name: value + plus[name] for name, value in state.items()}
+        for name, value in now.items():
+            trace[name][t] = value
+        shown[t] = state["hidden"] if started else 0
     return trace, shown
 
 
-def run_layer(layer, x, mask=None, state=None, activation=np.tanh):
-    """Run a Keras LSTM layer's weights over ``x (sample, time, feature)`` with :func:`lstm`."""
+def run_layer(
+    layer,
+    x,
+    mask=None,
+    state=None,
+    activation=np.tanh,
+    *,
+    gate=sigmoid,
+    added=None,
+    backwards=None,
+):
+    """Run a Keras layer's (or cell's) weights over ``x (sample, time, feature)``, in float64.
+
+    Args:
+        layer: Where weights and options come from.
+        x: The input.
+        mask: Bool ``(sample, time)``.
+        state: The start, each ``(sample, unit)``.
+        activation: The function that ``layer`` has as its activation.
+        gate: The function that ``layer`` has as its recurrent activation.
+        added: What to add to quantities where they arise, ``(sample, time, unit)`` by name.
+        backwards: Whether to take the last step first; None is what ``layer`` does.
+
+    Returns:
+        The quantities ``(sample, time, unit)``, and what the layer shows at each step of ``x``.
+    """
+    cell = getattr(layer, "cell", layer)
+    equations, names = next(v for k, v in EQUATIONS.items() if isinstance(cell, k))
     weights = [np.asarray(w, np.float64) for w in layer.get_weights()]
-    kernel, recurrent_kernel, bias = weights if len(weights) == 3 else (*weights, 0.0)
-    zeros = np.zeros((len(x), layer.units))
-    hs, cs = (zeros, zeros) if state is None else state
+    if len(weights) == 2:
+        shape = (2, 3 * cell.units) if getattr(cell, "reset_after", False) else ()
+        weights.append(np.zeros(shape))
     mask = np.ones(x.shape[:2], bool) if mask is None else mask
+    state = [np.zeros((len(x), cell.units))] * len(names) if state is None else state
+
+    backwards = getattr(layer, "go_backwards", False) if backwards is None else backwards
+
+    def step(now, before, plus):
+        return equations(now, before, weights, plus, activation, gate)
+
     runs = [
-        lstm(
-            *(np.asarray(x[n], np.float64), kernel, recurrent_kernel, bias, hs[n], cs[n], mask[n]),
-            backwards=layer.go_backwards,
-            activation=activation,
+        run_sequence(
+            *(step, names, np.asarray(x[n], np.float64), [s[n] for s in state], mask[n]),
+            backwards,
+            {name: values[n] for name, values in (added or {}).items()},
         )
         for n in range(len(x))
     ]
-    trace = {name: np.stack([run[0][name] for run in runs]) for name in runs[0][0]}
-    return trace, np.stack([run[1] for run in runs])
+    ran = max((run[0] for run in runs), key=len)
+    trace = {name: np.stack([run[0][name] for run in runs]) for name in ran}
+    shown = np.stack([run[1] for run in runs])
+    return trace, shown * mask[..., None] if getattr(layer, "zero_output_for_mask", 0) else shown

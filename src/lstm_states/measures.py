@@ -188,6 +188,65 @@ def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     return summary
 
 
+def measure_saturation(traces: xr.DataTree) -> xr.Dataset:
+    """Measure how often the gates of each layer are as good as closed or open, at real steps.
+
+    Karpathy, Johnson and Fei-Fei (2015), "Visualizing and Understanding Recurrent Networks": a gate
+    is left-saturated below 0.1 and right-saturated above 0.9.
+
+    Args:
+        traces: What ``record_traces`` returned, of any kind of cell.
+
+    Returns:
+        Along ``layer`` the shares ``<gate>_saturated_left`` and ``<gate>_saturated_right``, for an
+        LSTM of its three sigmoid gates, for a GRU of ``update_gate`` and ``reset_gate``; NaN where
+        a layer has or the traces hold no such gate, and where no step is real.
+
+    Example:
+        >>> measure_saturation(traces)["forget_gate_saturated_right"].sel(layer="lstm")
+    """
+    return _by_layer(traces, _saturation)
+
+
+def measure_norms(traces: xr.DataTree) -> xr.Dataset:
+    """Measure how large the states of each layer are at real steps.
+
+    Args:
+        traces: What ``record_traces`` returned, of any kind of cell.
+
+    Returns:
+        Along ``layer`` ``hidden_norm`` and ``cell_norm``, the mean over samples and real steps of
+        the L2 norm over the units; NaN as in :func:`measure_saturation`.
+    """
+    return _by_layer(traces, _norms)
+
+
+def _by_layer(traces: xr.DataTree, measure: Callable[[xr.Dataset], dict[str, float]]) -> xr.Dataset:
+    rows = {address: measure(node) for address, node in layers_of(traces).items()}
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    return xr.Dataset(
+        {name: ("layer", [row.get(name, np.nan) for row in rows.values()]) for name in names},
+        coords={"layer": list(rows)},
+    )
+
+
+def _saturation(node: xr.Dataset) -> dict[str, float]:
+    low, high = SATURATED
+    shares = {}
+    for gate in (str(name) for name in node.data_vars if str(name).endswith("_gate")):
+        shares[f"{gate}_saturated_left"] = _share(node[gate] < low, node["mask"])
+        shares[f"{gate}_saturated_right"] = _share(node[gate] > high, node["mask"])
+    return shares
+
+
+def _norms(node: xr.Dataset) -> dict[str, float]:
+    norms = {}
+    for name in (state for state in ("hidden", "cell") if state in node):
+        norm = (node[name] ** 2).sum("unit") ** 0.5
+        norms[f"{name}_norm"] = float(norm.where(node["mask"]).mean())
+    return norms
+
+
 def _rms(values: xr.DataArray) -> float:
     return float(np.sqrt((values**2).mean()))
 

@@ -19,11 +19,20 @@ PARTS = ("train", "validation", "test")
 """Parts of a data set; ``part`` holds an index into this tuple, or -1 for unused."""
 
 GATES = ("input_gate", "forget_gate", "candidate", "output_gate")
-"""The four gates in the order of the columns of Keras's LSTM kernels."""
+"""The four gates of an LSTM in the order of the columns of Keras's kernels."""
 
 QUANTITIES = ("hidden", "cell", *GATES)
-"""What a trace holds for every layer, sample, timestep and unit."""
+"""What a trace holds of an LSTM layer for every sample, timestep and unit."""
 
+CELL_STATES = {"LSTM": ("hidden", "cell"), "GRU": ("hidden",), "SimpleRNN": ("hidden",)}
+"""What each kind of cell carries from step to step, in the order of Keras's states."""
+
+CELL_QUANTITIES = {
+    "LSTM": QUANTITIES,
+    "GRU": ("hidden", "update_gate", "reset_gate", "candidate"),
+    "SimpleRNN": ("hidden",),
+}
+"""What a trace holds of each kind of cell."""
 
 METRICS = {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}
 """Metrics by the name they have in files, with the name they have in text."""

@@ -8,7 +8,8 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -127,7 +128,7 @@ def start_recording(configuration: str, settings: Any, *, notebook: str) -> Reco
     client = connect(root)
     output = os.environ.get(OUTPUT_VARIABLE)
     directory = Path(output) if output else root / "reports" / "interactive" / configuration
-    _empty(directory)
+    empty_folder(directory)
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if mlflow.active_run():  # the notebook is run a second time in one kernel
         mlflow.end_run("KILLED")
@@ -139,7 +140,8 @@ def start_recording(configuration: str, settings: Any, *, notebook: str) -> Reco
     return Recorder(directory, root)
 
 
-def _empty(folder: Path) -> None:
+def empty_folder(folder: Path) -> None:
+    """Make ``folder``, or remove what is in it but for hidden files such as .gitignore."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("[!.]*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -187,13 +189,14 @@ class Recorder:
 
         signature = mlflow.models.infer_signature(example, model.predict(example, verbose=0))
         requirements = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
-        mlflow.tensorflow.log_model(
-            model,
-            name="model",
-            signature=signature,
-            input_example=example,
-            pip_requirements=requirements,
-        )
+        with _quiet_keras():
+            mlflow.tensorflow.log_model(
+                model,
+                name="model",
+                signature=signature,
+                input_example=example,
+                pip_requirements=requirements,
+            )
 
     def keep_figure(self, name: str, figure: Figure) -> Figure:
         """Save ``figure`` as ``figures/<name>.png`` and return it to be shown."""
@@ -214,6 +217,38 @@ class Recorder:
         """Hand the folder to MLflow and end the run."""
         mlflow.log_artifacts(str(self.directory))
         mlflow.end_run()
+
+
+@contextmanager
+def _quiet_keras() -> Iterator[None]:
+    """Keep the progress bar of the prediction that MLflow makes itself out of notebooks."""
+    import keras
+
+    interactive = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if interactive:
+            keras.config.enable_interactive_logging()
+
+
+def active_run_id() -> str:
+    """Return the id of the run that is active in this thread.
+
+    Raises:
+        RuntimeError: if there is none; MLflow itself would start a stray one.
+    """
+    run = mlflow.active_run()
+    if run is None:
+        raise RuntimeError("no MLflow run is active; start one: with mlflow.start_run(): ...")
+    return run.info.run_id
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
+    """Log ``metrics`` to a run, all but those that are NaN: there was nothing to measure."""
+    known = {name: value for name, value in metrics.items() if not np.isnan(value)}
+    mlflow.log_metrics(known, step=step, run_id=run_id)
 
 
 def close_run(client: mlflow.MlflowClient, run_id: str, status: str, *folders: Path) -> None:

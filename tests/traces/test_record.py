@@ -2,14 +2,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lstm_states import UnsupportedLayerError, check_traces, record_traces
+from lstm_states.kernels import layer as kernel_layer
 from lstm_states.schema import QUANTITIES
-from lstm_states.traces import TraceError, record
+from lstm_states.traces import TraceError
 from tests.conftest import shake
 from tests.oracle import run_layer
+from tests.traces.models import MASKS, make_mask, run_stack
 
 LSTM = keras.layers.LSTM
 
@@ -21,50 +21,28 @@ def make_stack(rng, *, units=(5, 3), features=4, **options):
     return shake(keras.Sequential(layers), rng)
 
 
-def make_mask(kind, rng, shape=(6, 9)):
-    mask = np.ones(shape, bool)
-    lengths = rng.integers(1, shape[1], shape[0])[:, None]
-    steps = np.arange(shape[1])[None]
-    if kind == "right":
-        mask = steps < lengths
-    elif kind == "left":
-        mask = steps >= shape[1] - lengths
-    elif kind == "middle":
-        mask = (steps < 2) | (steps >= 5)
-        mask = np.broadcast_to(mask, shape).copy()
-    elif kind == "rows":
-        mask[1] = mask[4] = False
-    elif kind == "random":
-        mask = rng.random(shape) < 0.5
-    return mask
-
-
 def assert_trace(node, expected, atol=1e-5):
     for name in QUANTITIES:
         np.testing.assert_allclose(node[name], expected[name], atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["none", "right", "left", "middle", "rows", "random"])
-def test_stack_equals_the_equations(kind, rng):
+def test_stack_equals_the_equations(rng):
     model = make_stack(rng, units=(5, 4, 3))
     x = rng.normal(size=(6, 9, 4)).astype("float32")
-    mask = None if kind == "none" else make_mask(kind, rng)
-    traces = record_traces(model, x, mask=mask, batch_size=4)
-    below = x
-    for layer, address in zip(model.layers[:3], ["lstm", "lstm_1", "lstm_2"], strict=True):
-        # Keras numbers names across the session, so addresses are taken by position.
-        node = traces[list(traces.children)[int(address[5:] or 0)]]
-        expected, below = run_layer(layer, below, mask)
-        assert_trace(node, expected)
-        np.testing.assert_array_equal(
-            np.isnan(node["input_gate"]).all("unit"), ~traces["mask"].values
+    for kind in MASKS:
+        mask = make_mask(kind, rng)
+        traces = record_traces(model, x, mask=mask, batch_size=4)
+        expected, head = run_stack(model.layers, x, mask)
+        for name, node in traces.children.items():
+            assert_trace(node, expected[name])
+            np.testing.assert_array_equal(
+                np.isnan(node["input_gate"]).all("unit"), ~traces["mask"].values
+            )
+        np.testing.assert_allclose(traces["outputs"], head, atol=1e-5)
+        keras_mask = None if mask is None else tf.constant(mask)
+        np.testing.assert_allclose(
+            traces["outputs"], model.call(tf.constant(x), mask=keras_mask), atol=1e-6
         )
-    head = below[:, -1] @ model.layers[-1].get_weights()[0] + model.layers[-1].get_weights()[1]
-    np.testing.assert_allclose(traces["outputs"], head, atol=1e-5)
-    keras_mask = None if mask is None else tf.constant(mask)
-    np.testing.assert_allclose(
-        traces["outputs"], model.call(tf.constant(x), mask=keras_mask), atol=1e-6
-    )
 
 
 def test_masking_layer_and_predict(rng):
@@ -101,71 +79,18 @@ def test_masking_layer_and_predict(rng):
             )
 
 
-@pytest.mark.parametrize("kind", ["none", "left", "rows", "random"])
-def test_initial_states(kind, rng):
+def test_initial_states(rng):
     model = make_stack(rng)
     low, high = (layer.name for layer in model.layers[:2])
     x = rng.normal(size=(6, 9, 4)).astype("float32")
-    mask = None if kind == "none" else make_mask(kind, rng)
     state = {low: (rng.normal(size=(6, 5)), rng.normal(size=(6, 5)))}
-    traces = record_traces(model, x, mask=mask, initial_state=state, batch_size=4)
-    expected, below = run_layer(model.layers[0], x, mask, state[low])
-    assert_trace(traces[low], expected)
-    np.testing.assert_allclose(traces[low]["initial_cell"], state[low][1], atol=1e-6)
-    assert_trace(traces[high], run_layer(model.layers[1], below, mask)[0])
-
-
-def test_chunks_with_carried_states_equal_the_whole(rng):
-    model = make_stack(rng)
-    x = rng.normal(size=(3, 10, 4)).astype("float32")
-    whole = record_traces(model, x)
-    first = record_traces(model, x[:, :4])
-    carried = {
-        name: (node["hidden"].values[:, -1], node["cell"].values[:, -1])
-        for name, node in first.children.items()
-    }
-    second = record_traces(model, x[:, 4:], initial_state=carried)
-    for name in whole.children:
-        for q in QUANTITIES:
-            both = np.concatenate([first[name][q], second[name][q]], axis=1)
-            np.testing.assert_allclose(whole[name][q], both, atol=1e-6)
-    np.testing.assert_allclose(whole["outputs"], second["outputs"], atol=1e-6)
-
-
-@settings(max_examples=15, deadline=None)
-@given(
-    kind=st.sampled_from(["none", "right", "left", "middle", "rows", "random"]),
-    backwards=st.booleans(),
-    bias=st.booleans(),
-    sequences=st.booleans(),
-    zero=st.booleans(),
-    implementation=st.sampled_from([1, 2]),
-    activation=st.sampled_from([("tanh", np.tanh), ("relu", lambda z: np.maximum(z, 0))]),
-    with_state=st.booleans(),
-    seed=st.integers(0, 2**16),
-)
-def test_any_layer_equals_the_equations(
-    kind, backwards, bias, sequences, zero, implementation, activation, with_state, seed
-):
-    rng = np.random.default_rng(seed)
-    layer = LSTM(
-        3,
-        activation=activation[0],
-        use_bias=bias,
-        go_backwards=backwards,
-        return_sequences=sequences,
-        zero_output_for_mask=zero,
-        name="layer",
-    )
-    model = shake(keras.Sequential([keras.Input((None, 2)), layer]), rng)
-    x = rng.normal(size=(6, 9, 2)).astype("float32")
-    mask = None if kind == "none" else make_mask(kind, rng)
-    state = (rng.normal(size=(6, 3)), rng.normal(size=(6, 3))) if with_state else None
-    states = {"layer": state} if with_state else None
-    traces = record_traces(model, x, mask=mask, initial_state=states)
-    assert_trace(traces["layer"], run_layer(layer, x, mask, state, activation[1])[0], atol=2e-5)
-    residuals = check_traces(traces)
-    assert max(float(residuals[name].max()) for name in residuals) < 1e-5
+    for kind in ("none", "left", "rows", "random"):
+        mask = make_mask(kind, rng)
+        traces = record_traces(model, x, mask=mask, initial_state=state, batch_size=4)
+        expected, _ = run_stack(model.layers, x, mask, state)
+        assert_trace(traces[low], expected[low])
+        assert_trace(traces[high], expected[high])
+        np.testing.assert_allclose(traces[low]["initial_cell"], state[low][1], atol=1e-6)
 
 
 def test_golden_numbers_of_constant_weights():
@@ -247,7 +172,8 @@ def test_layers_and_quantities_are_selected(rng):
     x = rng.normal(size=(2, 5, 4)).astype("float32")
     traces = record_traces(model, x, layers=[high], quantities=["cell"])
     assert list(traces.children) == [high]
-    assert set(traces[high].data_vars) == {"cell", "initial_hidden", "initial_cell", "mask"}
+    states = {f"{place}_{name}" for place in ("initial", "final") for name in ("hidden", "cell")}
+    assert set(traces[high].data_vars) == {"cell", "mask", *states}
     full = record_traces(model, x)
     np.testing.assert_array_equal(traces[high]["cell"], full[high]["cell"])
     with pytest.raises(ValueError, match=r"has no .*hidden"):
@@ -257,49 +183,61 @@ def test_layers_and_quantities_are_selected(rng):
 def test_a_wrong_kernel_is_caught(rng, monkeypatch):
     model = make_stack(rng)
     x = rng.normal(size=(2, 5, 4)).astype("float32")
-    true_scan = record.scan_lstm
+    true_kernel = kernel_layer.block_lstm
 
-    def swapped(cell, sequences, state, mask, **options):
-        return true_scan(cell, sequences, state[::-1], mask, **options)
+    def swapped(cell, sequences, state, mask):
+        return true_kernel(cell, sequences, state[::-1], mask)
 
-    monkeypatch.setattr(record, "scan_lstm", swapped)
+    monkeypatch.setattr(kernel_layer, "block_lstm", swapped)
     start = {model.layers[0].name: (np.ones((2, 5)), np.zeros((2, 5)))}
-    with pytest.raises(TraceError, match=r"differs from the layer's own by"):
+    with pytest.raises(TraceError, match=r"differ from the layer's own by"):
         record_traces(model, x, initial_state=start)
+
+
+class OwnCell(keras.layers.LSTMCell):
+    def call(self, inputs, states, training=False):
+        return states[0], states
+
+
+class OwnLoop(LSTM):
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        return sequences[:, -1], sequences, initial_state
+
+
+class Doubling(keras.layers.StackedRNNCells):
+    def call(self, inputs, states, training=False, **kwargs):
+        output, states = super().call(inputs, states, training=training, **kwargs)
+        return output * 2, states
+
+
+class AlwaysDropping(LSTM):
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=True)
 
 
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (lambda: keras.layers.GRU(3), "it is a GRU"),
-        (lambda: keras.layers.RNN(keras.layers.LSTMCell(3)), "it is a RNN"),
-        (lambda: LSTM(3, dtype="float64"), "float64"),
+        (lambda: keras.layers.RNN(Doubling([keras.layers.GRUCell(3)])), "Doubling has a call of"),
+        (lambda: keras.layers.RNN(OwnCell(3)), "its cell is a OwnCell"),
+        (lambda: keras.layers.RNN([keras.layers.GRUCell(3), OwnCell(3)]), "its cell is a OwnCell"),
+        (lambda: OwnLoop(3), "OwnLoop has an inner_loop of its own"),
+        (
+            lambda: keras.layers.RNN(
+                [keras.layers.GRUCell(3, name="a"), keras.layers.GRUCell(3, name="a")]
+            ),
+            "two of its cells have the same name",
+        ),
     ],
 )
 def test_unsupported_layers_are_refused(layer, reason, rng):
     model = keras.Sequential(
-        [keras.Input((4, 2)), LSTM(3, return_sequences=True, name="ok"), layer()]
+        [keras.Input((4, 3)), LSTM(3, return_sequences=True, name="ok"), layer()]
     )
-    x = np.zeros((1, 4, 2), "float32")
+    x = np.zeros((1, 4, 3), "float32")
     with pytest.raises(UnsupportedLayerError, match=reason):
         record_traces(model, x)
     assert list(record_traces(model, x, layers="ok").children) == ["ok"]
-
-
-def test_a_layer_called_twice_is_refused():
-    inputs = keras.Input((4, 3))
-    layer = LSTM(3, return_sequences=True, name="twice")
-    model = keras.Model(inputs, layer(layer(inputs)))
-    with pytest.raises(UnsupportedLayerError, match="'twice' is called 2 times"):
-        record_traces(model, np.zeros((1, 4, 3), "float32"))
-
-
-def test_time_distributed_lstm_is_refused():
-    model = keras.Sequential(
-        [keras.Input((5, 4, 3)), keras.layers.TimeDistributed(LSTM(2), name="outer")]
-    )
-    with pytest.raises(UnsupportedLayerError, match="'outer'"):
-        record_traces(model, np.zeros((1, 5, 4, 3), "float32"))
 
 
 @pytest.mark.parametrize(
@@ -307,12 +245,13 @@ def test_time_distributed_lstm_is_refused():
     [
         ({"layers": "nothing*"}, "no recurrent layer matches 'nothing"),
         ({"quantities": ["hiden"]}, "hiden"),
+        ({"quantities": []}, r"quantities is \[\]; allowed are some of"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"mask": np.ones((3, 5), bool)}, "must hold the same number"),
         ({"initial_state": {"other": (0, 0)}}, "names 'other'"),
         (
             {"initial_state": {"low": (np.zeros((2, 4)), np.zeros((2, 5)))}},
-            r"must each have \(2, 5\)",
+            r"hidden of .low., cell of .low. must have \[\(2, 5\), \(2, 5\)\]",
         ),
     ],
 )
@@ -363,17 +302,6 @@ def test_layers_of_different_lengths_and_outputs_of_one_layer(rng):
         np.testing.assert_allclose(traces[f"outputs_{index}"], expected, atol=1e-6)
 
 
-def test_a_live_state_below_the_recorded_layer_needs_one_batch():
-    layers = [
-        keras.Input((5, 4), batch_size=4),
-        keras.layers.GRU(3, stateful=True, return_sequences=True, name="live"),
-        LSTM(3, name="top"),
-    ]
-    model = keras.Sequential(layers)
-    with pytest.raises(UnsupportedLayerError, match="'live' is stateful"):
-        record_traces(model, np.zeros((8, 5, 4), "float32"), layers="top", batch_size=4)
-
-
 def test_two_layers_at_one_address_are_refused():
     class Pair(keras.Model):
         def __init__(self):
@@ -391,8 +319,42 @@ def test_two_layers_at_one_address_are_refused():
         record_traces(model, x)
 
 
+def test_lengths_may_differ_from_call_to_call_below_time_distributed(rng):
+    """Keras's own predict gives 2 steps, as many as samples, from the second length on."""
+    low = LSTM(3, return_sequences=True, name="low")
+    head = keras.layers.TimeDistributed(keras.layers.Dense(2))
+    model = shake(keras.Sequential([keras.Input((None, 4)), low, head]), rng)
+    for steps in (5, 4, 3):
+        x = rng.normal(size=(2, steps, 4)).astype("float32")
+        outputs = record_traces(model, x, quantities=["hidden"])["outputs"]
+        np.testing.assert_allclose(outputs, model(x), atol=1e-6)
+
+
 def test_nan_is_named(rng):
     model = make_stack(rng)
     x = np.full((1, 3, 4), np.nan, "float32")
     with pytest.raises(TraceError, match="gives NaN: look for NaN in x"):
         record_traces(model, x)
+
+
+def test_a_layer_that_drops_units_when_it_predicts_is_refused():
+    model = keras.Sequential([keras.Input((4, 3)), AlwaysDropping(3, dropout=0.5)])
+    with pytest.raises(UnsupportedLayerError, match="drops units although the model predicts"):
+        record_traces(model, np.zeros((1, 4, 3), "float32"))
+
+
+def test_selections_that_print_alike_are_told_apart(rng):
+    model = shake(keras.Sequential([keras.Input((None, 1)), LSTM(2, name="low")]), rng)
+    x = rng.normal(size=(1, 1500, 1)).astype("float32")
+    first = np.arange(1200)
+    second = first.copy()
+    second[600:602] = 1400, 1300
+    for isel in (first, second):
+        node = record_traces(model, x, isel={"time": isel}, quantities=["cell"])["low"]
+        np.testing.assert_array_equal(node["time"], isel)
+
+
+def test_the_root_s_own_names_are_refused():
+    model = keras.Sequential([keras.Input((4, 3)), LSTM(3, name="outputs")])
+    with pytest.raises(UnsupportedLayerError, match="the address 'outputs' is taken"):
+        record_traces(model, np.zeros((1, 4, 3), "float32"))

@@ -55,13 +55,13 @@ def run_experiment(configuration: str, root: Path) -> Path:
         root: The repository.
 
     Returns:
-        ``reports/<configuration>``, made anew.
+        ``reports/<configuration>``, made anew once everything has succeeded.
 
     Raises:
         ConfigError: if a parameter is wrong; no kernel was started.
         DataError: if the processed data isn't there; no kernel was started.
-        ExperimentError: if a cell failed. The MLflow run is marked FAILED and the partial notebook
-            stays in ``reports/failed/<configuration>``.
+        ExperimentError: if a cell failed. The MLflow run is marked FAILED, the partial notebook
+            and its results stay in ``reports/failed/<configuration>``, the report as it was.
     """
     settings: Experiment = getattr(load_params(root / "params.yaml"), configuration)
     source = find_notebook(configuration, root)
@@ -78,14 +78,18 @@ def run_experiment(configuration: str, root: Path) -> Path:
     attempt = root / "reports" / "failed" / configuration
     shutil.rmtree(attempt, ignore_errors=True)
     attempt.mkdir(parents=True)
-    os.environ.update(_kernel_environment(run_id, report, tracking.store_uri(root)))
+    results = attempt / "results"
+    os.environ.update(_kernel_environment(run_id, results, tracking.store_uri(root)))
     try:
         _execute(source, attempt / source.name, parameters, root)
-        _write_report(attempt / source.name, report)
+        _write_report(attempt / source.name, results)
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        tracking.close_run(client, run_id, status, attempt, report)
+        tracking.close_run(client, run_id, status, attempt)
         raise
+    tracking.empty_folder(report)
+    for path in results.iterdir():
+        shutil.move(path, report / path.name)
     shutil.rmtree(attempt)
     tracking.close_run(client, run_id, "FINISHED", report)
     tracking.register_champion(client, run_id, configuration)
@@ -105,11 +109,11 @@ def _check_data(path: Path) -> None:
         raise DataError(f"data/processed/{path.name} is missing; `dvc repro` makes it")
 
 
-def _kernel_environment(run_id: str, report: Path, store: str) -> dict[str, str]:
+def _kernel_environment(run_id: str, results: Path, store: str) -> dict[str, str]:
     return {
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_TRACKING_URI": store,
-        tracking.OUTPUT_VARIABLE: str(report),
+        tracking.OUTPUT_VARIABLE: str(results),
         "PYTHONHASHSEED": "0",
     }
 

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import keras
 import numpy as np
 import xarray as xr
 
-from lstm_states.schema import QUANTITIES, layers_of
+from lstm_states.schema import CELL_QUANTITIES, CELL_STATES, layers_of
+
+RESIDUALS = ("cell", "hidden", "carried")
+
+ELEMENTWISE = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "softplus", "elu")
+
+TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-1}
+"""Largest difference allowed in each precision, relative to 1 + the largest state."""
 
 
 def check_traces(traces: xr.DataTree) -> xr.Dataset:
     """Measure how far a trace is from the equations that define it.
 
     Args:
-        traces: What :func:`record_traces` returned, with all six quantities.
+        traces: What :func:`record_traces` returned, with all quantities of its layers. Of steps
+            cut out of a sequence, those are checked whose step before is there as well.
 
     Returns:
         Dataset along ``layer`` of largest absolute residuals over all samples, real steps and
-        units: ``cell`` of ``c = f * c_prev + i * g``, ``hidden`` of ``h = o * tanh(c)`` (or the
-        layer's own activation), ``carried`` of the states at masked steps against the step before,
-        and ``layer_output`` of the recorded h against what the layer returned.
+        units: ``cell`` of ``c = f * c_prev + i * g``; ``hidden`` of ``h = o * tanh(c)`` (with the
+        layer's own activation), of a GRU ``h = z * h_prev + (1 - z) * g``; ``carried`` of the
+        states at masked steps against the step before; and ``layer_output`` of the recorded states
+        against what the layer itself gave for the sample that was probed when recording. NaN
+        where there is no such equation, where the activation isn't known to Keras by its name, or
+        where it would need units that aren't there.
 
     Raises:
         ValueError: if a layer lacks a quantity; it says which.
@@ -27,40 +41,98 @@ def check_traces(traces: xr.DataTree) -> xr.Dataset:
     Example:
         >>> check_traces(record_traces(model, x))["cell"].max()
     """
+    if "derivatives" in traces.attrs:
+        raise ValueError("traces holds derivatives, which follow no such equations")
     nodes = layers_of(traces)
-    residuals = [_residuals(address, node) for address, node in nodes.items()]
+    rows = []
+    for address, node in nodes.items():
+        kind = node.attrs["cell"]
+        missing = [name for name in CELL_QUANTITIES[kind] if name not in node]
+        if missing:
+            raise ValueError(f"layer {address!r} has no {missing}; a check needs all quantities")
+        values = {str(name): variable.values for name, variable in node.data_vars.items()}
+        row = measure_residuals(
+            kind,
+            values,
+            activation=_activation(node.attrs, node.sizes["unit"]),
+            go_backwards=bool(node.attrs["go_backwards"]),
+            time=node["time"].values if "time" in node.coords else None,
+        )
+        rows.append({**row, "layer_output": node.attrs["layer_output_error"]})
     return xr.Dataset(
-        {name: ("layer", [row[name] for row in residuals]) for name in residuals[0]},
+        {name: ("layer", [row[name] for row in rows]) for name in rows[0]},
         coords={"layer": list(nodes)},
     )
 
 
-def _residuals(address: str, node: xr.Dataset) -> dict[str, float]:
-    missing = [name for name in QUANTITIES if name not in node]
-    if missing:
-        raise ValueError(f"layer {address!r} has no {missing}; a check needs all six quantities")
-    h, c, i, f, g, o = (node[name].values for name in QUANTITIES)
-    h_prev = _previous(node, "hidden")
-    c_prev = _previous(node, "cell")
-    real = node["mask"].values[..., np.newaxis]
-    activation = keras.activations.get(node.attrs["activation"])
-    shown = np.asarray(activation(keras.ops.convert_to_tensor(c)))
-    carried = np.maximum(np.abs(h - h_prev), np.abs(c - c_prev))
-    return {
-        "cell": _largest(np.abs(c - (f * c_prev + i * g)), real),
-        "hidden": _largest(np.abs(h - o * shown), real),
-        "carried": _largest(carried, ~real),
-        "layer_output": node.attrs["layer_output_error"],
-    }
+def measure_residuals(
+    kind: str,
+    values: Mapping[str, np.ndarray],
+    *,
+    activation: Callable[..., Any] | None,
+    go_backwards: bool,
+    time: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Return the largest residual of each equation of one cell.
+
+    Args:
+        kind: ``LSTM``, ``GRU`` or ``SimpleRNN``.
+        values: Quantities ``(sample, time, unit)``, ``initial_hidden``, ``initial_cell`` and
+            ``mask (sample, time)``.
+        activation: What makes h of c; None leaves that equation out.
+        go_backwards: Whether the steps were taken from the last to the first.
+        time: Which steps of the input these are; None if all of them are there.
+    """
+    real = values["mask"][..., np.newaxis]
+    before = {name: _previous(values, name, go_backwards) for name in CELL_STATES[kind]}
+    known = _known(values["mask"].shape[1], go_backwards, time)[:, np.newaxis]
+    moved = [np.abs(values[name] - previous) for name, previous in before.items()]
+    residuals = dict.fromkeys(RESIDUALS, np.nan)
+    residuals["carried"] = _largest(np.max(moved, axis=0), ~real & known)
+    if kind == "LSTM":
+        c = values["cell"]
+        written = (
+            values["forget_gate"] * before["cell"] + values["input_gate"] * values["candidate"]
+        )
+        residuals["cell"] = _largest(np.abs(c - written), real & known)
+        if activation is not None:
+            by_unit = keras.ops.convert_to_tensor(c.reshape(-1, c.shape[-1]))
+            shown = values["output_gate"] * np.asarray(activation(by_unit)).reshape(c.shape)
+            residuals["hidden"] = _largest(np.abs(values["hidden"] - shown), real)
+    if kind == "GRU":
+        z = values["update_gate"]
+        mixed = z * before["hidden"] + (1 - z) * values["candidate"]
+        residuals["hidden"] = _largest(np.abs(values["hidden"] - mixed), real & known)
+    return residuals
 
 
-def _previous(node: xr.Dataset, name: str) -> np.ndarray:
-    """The state before each step, ``(sample, time, unit)``, in the order the layer took them."""
-    first = node[f"initial_{name}"].values[:, np.newaxis]
-    values = node[name].values
-    if node.attrs["go_backwards"]:
-        return np.concatenate([values[:, 1:], first], axis=1)
-    return np.concatenate([first, values[:, :-1]], axis=1)
+def _activation(attrs: Mapping[str, Any], units: int) -> Callable[..., Any] | None:
+    """Return the activation if Keras knows it and the units are there that it looks at."""
+    name = attrs["activation"]
+    try:
+        return (
+            keras.activations.get(name) if units == attrs["units"] or name in ELEMENTWISE else None
+        )
+    except ValueError:
+        return None
+
+
+def _previous(values: Mapping[str, np.ndarray], name: str, go_backwards: bool) -> np.ndarray:
+    """The state before each step, ``(sample, time, unit)``."""
+    first = values[f"initial_{name}"][:, np.newaxis]
+    if go_backwards:
+        return np.concatenate([values[name][:, 1:], first], axis=1)
+    return np.concatenate([first, values[name][:, :-1]], axis=1)
+
+
+def _known(steps: int, go_backwards: bool, time: np.ndarray | None) -> np.ndarray:
+    """Which steps follow right on the step before them, or on the start."""
+    if time is None:
+        return np.ones(steps, bool)
+    follows = np.diff(time) == 1
+    if go_backwards:
+        return np.append(follows, False)
+    return np.insert(follows, 0, time[0] == 0) if steps else np.ones(0, bool)
 
 
 def _largest(values: np.ndarray, where: np.ndarray) -> float:

@@ -1,0 +1,158 @@
+"""What is measured: the shapes, and how far the curves and the memory runs go."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One stack of LSTM layers and the data it is given.
+
+    Attributes:
+        name: Short and unique.
+        units: Units of each layer.
+        steps: Time steps of a sequence.
+        batch: Samples computed at a time.
+        mask: "none", "right" (padding at the end) or "random" (any step may be missing).
+        samples: Samples given in one call; 0 means one batch.
+        features: Input features.
+        loops: Whether the slow loops over a cell run here too.
+    """
+
+    name: str
+    units: tuple[int, ...]
+    steps: int
+    batch: int
+    mask: str = "none"
+    samples: int = 0
+    features: int = 8
+    loops: bool = False
+
+    @property
+    def size(self) -> int:
+        """Samples given in one call."""
+        return self.samples or self.batch
+
+    @property
+    def is_article(self) -> bool:
+        """Whether this is the stack of the article: 64/32 units, 100 steps, batches of 64."""
+        return (self.units, self.steps, self.batch) == ((64, 32), 100, 64)
+
+    @property
+    def shape(self) -> str:
+        """The shape in words, such as "64/32, T=100, B=64, right-padded"."""
+        words = ["/".join(map(str, self.units)), f"T={self.steps}", f"B={self.batch}"]
+        if self.size != self.batch:
+            words.append(f"{self.size} samples")
+        words += {"none": [], "right": ["right-padded"], "random": ["random mask"]}[self.mask]
+        return ", ".join(words)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, for :meth:`from_json` of another process."""
+        return asdict(self)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the fields and what follows from them, for the result."""
+        return {**self.to_json(), "shape": self.shape, "is_article": self.is_article}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Case:
+        """Make a case again from :meth:`to_json`."""
+        return cls(**{**fields, "units": tuple(fields["units"])})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one run of the benchmark measures.
+
+    Attributes:
+        cases: Timed by all competitors.
+        curves: By axis ("samples", "steps", "layers"), cases that differ along it alone.
+        memory: Recorded in memory, for the peak above what is returned.
+        stores: Recorded to disk, for the peak as the number of samples grows.
+        seconds: Time for the rounds of one case; there are at least ``rounds[0]`` rounds and at
+            most ``rounds[1]``.
+        rounds: See ``seconds``.
+        quick: Whether it only shows that all parts work.
+    """
+
+    cases: tuple[Case, ...]
+    curves: dict[str, tuple[Case, ...]]
+    memory: tuple[Case, ...]
+    stores: tuple[Case, ...]
+    seconds: float
+    rounds: tuple[int, int]
+    quick: bool = False
+
+
+_STACK = (64, 32)
+
+_CASES = (
+    Case("article", _STACK, 100, 64, loops=True),
+    Case("article_padded", _STACK, 100, 64, mask="right", loops=True),
+    Case("article_gaps", _STACK, 100, 64, mask="random"),
+    Case("article_batches", _STACK, 100, 64, samples=1024),
+    Case("tiny", (32,), 20, 1, loops=True),
+    Case("deep", (32, 32, 32, 32), 20, 512),
+    Case("wide", (512,), 100, 64),
+    Case("wide_one", (512, 512), 200, 1),
+    Case("long", (64, 64), 2000, 8),
+    Case("middle", (128, 64), 100, 256),
+    Case("half_long", _STACK, 500, 32),
+    Case("padded", _STACK, 200, 512, mask="right"),
+)
+
+
+def _along_samples(*counts: int) -> tuple[Case, ...]:
+    return tuple(Case(f"samples_{n}", _STACK, 100, 64, samples=n) for n in counts)
+
+
+def _along_steps(*counts: int) -> tuple[Case, ...]:
+    return tuple(Case(f"steps_{n}", _STACK, n, 64) for n in counts)
+
+
+def _along_layers(*counts: int) -> tuple[Case, ...]:
+    return tuple(Case(f"layers_{n}", (64,) * n, 100, 64, features=64) for n in counts)
+
+
+def _stores(batch: int, *counts: int) -> tuple[Case, ...]:
+    return tuple(Case(f"store_{n}", _STACK, 100, batch, samples=n) for n in counts)
+
+
+def full_plan(store_samples: int = 16000) -> Plan:
+    """Return the plan of `make bench`.
+
+    Args:
+        store_samples: Samples of the largest store; 230 kB each before compression.
+    """
+    return Plan(
+        cases=_CASES,
+        curves={
+            "samples": _along_samples(64, 128, 256, 512, 1024),
+            "steps": _along_steps(50, 100, 200, 400, 800, 1600),
+            "layers": _along_layers(1, 2, 3, 4, 5, 6),
+        },
+        memory=(
+            Case("memory_64", _STACK, 100, 64, samples=1024),
+            Case("memory_256", _STACK, 100, 256, samples=4096),
+            Case("memory_padded", _STACK, 200, 512, mask="right", samples=2048),
+        ),
+        stores=_stores(256, *(store_samples // part for part in (8, 4, 2, 1))),
+        seconds=20.0,
+        rounds=(7, 31),
+    )
+
+
+def quick_plan() -> Plan:
+    """Return a plan of seconds, which shows that all parts work and measures little."""
+    return Plan(
+        cases=(Case("quick", (8, 4), 10, 4, mask="right", samples=8, loops=True),),
+        curves={"samples": _along_samples(64, 256), "layers": _along_layers(1, 3)},
+        memory=(Case("memory_quick", _STACK, 20, 64, samples=256),),
+        stores=_stores(64, 512, 1024),
+        seconds=1.0,
+        rounds=(3, 3),
+        quick=True,
+    )

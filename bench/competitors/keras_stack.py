@@ -1,0 +1,23 @@
+"""The Keras model of a case, for all competitors that start from one."""
+
+from __future__ import annotations
+
+import keras
+
+from bench.cases import Case
+from bench.inputs import Inputs
+
+PACKAGES = ("keras", "tensorflow", "numpy")
+
+
+def build_model(case: Case, inputs: Inputs) -> keras.Model:
+    """Build the stack as the article does: masked if need be, one output from the last step."""
+    last = len(case.units) - 1
+    masking = [] if case.mask == "none" else [keras.layers.Masking()]
+    lstms = [
+        keras.layers.LSTM(units, return_sequences=n < last) for n, units in enumerate(case.units)
+    ]
+    start = keras.Input((case.steps, case.features))
+    model = keras.Sequential([start, *masking, *lstms, keras.layers.Dense(1)])
+    model.set_weights(inputs.weights())
+    return model

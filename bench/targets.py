@@ -1,0 +1,190 @@
+"""What the project promises of its speed and memory, and whether a result keeps it.
+
+The only place with limits. A verdict is computed from a result, never written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.competitors import OURS
+from bench.statistics import growth
+from bench.timing import AGREEMENT
+
+Result = dict[str, Any]
+Values = Iterator[tuple[str, float]]
+
+LOOPS = ("eager_loop", "torch_loop")
+"""The competitors that loop over a cell in Python."""
+
+FULL_SAMPLES = 100_000
+"""Samples of the recording that the memory target is about, 23 GB of the 64/32 stack."""
+
+EXPONENT = 1.1
+"""Largest exponent of a growth that is still called linear; 1 is proportional."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One promise.
+
+    Attributes:
+        name: Short and unique.
+        text: The promise in words.
+        limit: The value that must be kept.
+        unit: What the value is a number of.
+        at_most: Whether values must stay below the limit, or else above.
+        values: From a result, what was measured and where.
+    """
+
+    name: str
+    text: str
+    limit: float
+    unit: str
+    values: Callable[[Result], Values]
+    at_most: bool = True
+
+    def verdict(self, result: Result) -> dict[str, Any]:
+        """Return the worst value, where it was measured, and "met", "missed" or "not measured"."""
+        found = dict(self.values(result))
+        fields = {"name": self.name, "text": self.text, "limit": self.limit, "unit": self.unit}
+        fields |= {"at_most": self.at_most, "measured": len(found)}
+        if not found:
+            return {**fields, "verdict": "not measured", "worst": None, "where": ""}
+        where = (max if self.at_most else min)(found, key=lambda name: found[name])
+        kept = found[where] <= self.limit if self.at_most else found[where] >= self.limit
+        verdict = "met" if kept else "missed"
+        return {**fields, "verdict": verdict, "worst": found[where], "where": where}
+
+
+def judge(result: Result) -> list[dict[str, Any]]:
+    """Return the verdict on every target."""
+    return [target.verdict(result) for target in TARGETS]
+
+
+def _ratio(other: str, article: bool = False) -> Callable[[Result], Values]:
+    def values(result: Result) -> Values:
+        for case in result["cases"]:
+            entry = case["competitors"].get(other, {})
+            if "ours_to_theirs" in entry and (case["is_article"] or not article):
+                yield case["shape"], entry["ours_to_theirs"]["median"]
+
+    return values
+
+
+def _times_faster(result: Result) -> Values:
+    for name in LOOPS:
+        for where, ratio in _ratio(name)(result):
+            yield f"{result['competitors'][name]['title']}, {where}", 1 / ratio
+
+
+def _errors(result: Result) -> Values:
+    for case in result["cases"]:
+        errors = case["competitors"].get(OURS, {}).get("errors", {})
+        if errors:
+            yield case["shape"], max(errors.values())
+
+
+def _above(result: Result) -> Values:
+    for row in result["memory"]:
+        if row["status"] == "ok":
+            yield row["shape"], row["above_in_batches"]
+
+
+def _resident(result: Result) -> Values:
+    rows = [row for row in result["stores"] if row["status"] == "ok"]
+    for row in rows:
+        yield f"{row['samples']:,} samples, measured", row["peak_bytes"] / 1e9
+    if len(rows) > 1:
+        yield f"{FULL_SAMPLES:,} samples, extrapolated", extrapolated_peak(rows) / 1e9
+
+
+def extrapolated_peak(rows: list[dict[str, Any]]) -> float:
+    """Return the peak in bytes that the full recording would have, were the growth to go on."""
+    line = store_growth(rows)
+    return line["constant"] + line["per_unit"] * FULL_SAMPLES
+
+
+def store_growth(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Fit how the peak of a process that records to a store grows with the samples."""
+    return growth([row["samples"] for row in rows], [row["peak_bytes"] for row in rows])
+
+
+def curve_points(result: Result, axis: str, competitor: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sizes along a curve and the median seconds of a competitor."""
+    points = [
+        (_size(case, axis), case["competitors"][competitor]["median_s"])
+        for case in result["curves"].get(axis, [])
+        if "median_s" in case["competitors"].get(competitor, {})
+    ]
+    sizes, seconds = np.array(points, float).reshape(-1, 2).T
+    return sizes, seconds
+
+
+def _size(case: dict[str, Any], axis: str) -> int:
+    return len(case["units"]) if axis == "layers" else case[axis]
+
+
+def _exponents(result: Result) -> Values:
+    for axis in result["curves"]:
+        sizes, seconds = curve_points(result, axis, OURS)
+        if len(sizes) > 1:
+            yield f"along {axis}", growth(sizes, seconds)["exponent"]
+
+
+TARGETS = (
+    Target(
+        "agreement",
+        "All six quantities of all layers equal the LSTM equations in float64",
+        AGREEMENT,
+        "largest difference",
+        _errors,
+    ),
+    Target(
+        "predict_article",
+        "At the article's sizes, all six quantities cost at most what model.predict costs",
+        1.0,
+        "of predict's time",
+        _ratio("predict", article=True),
+    ),
+    Target(
+        "predict_anywhere",
+        "At any size, they cost at most half as much again as model.predict",
+        1.5,
+        "of predict's time",
+        _ratio("predict"),
+    ),
+    Target(
+        "loops",
+        "At least ten times as fast as a Python loop over cells",
+        10.0,
+        "times as fast",
+        _times_faster,
+        at_most=False,
+    ),
+    Target(
+        "memory_batch",
+        "Memory peaks above what is returned by one batch's arrays at most",
+        1.0,
+        "batches",
+        _above,
+    ),
+    Target(
+        "memory_store",
+        f"Recording {FULL_SAMPLES:,} samples to a store stays under 1.5 GB resident",
+        1.5,
+        "GB",
+        _resident,
+    ),
+    Target(
+        "linear",
+        "Cost grows linearly at most in samples, steps and layers",
+        EXPONENT,
+        "as exponent",
+        _exponents,
+    ),
+)

@@ -1,0 +1,175 @@
+"""Watch states and gates while a model is trained; the training itself stays the same, bit by bit.
+
+What is recorded goes through :func:`lstm_states.record_traces`, which changes nothing of the model:
+no weight, no live state and no seed of a random generator. Stateful layers start from the live
+states that they have at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import xarray as xr
+
+from lstm_states.traces import open_traces, record_traces, write_traces
+
+
+class _EveryEpochs(keras.callbacks.Callback):
+    """Record ``x`` before the first epoch and then after every so many epochs."""
+
+    def __init__(self, x: Any, every: int, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        if hasattr(x, "__next__"):
+            raise ValueError("x is an iterator, which can be read once; give arrays or a Dataset")
+        if every < 1:
+            raise ValueError(f"every is {every}; it must be at least 1 epoch")
+        self._x, self._every, self._options = x, every, options
+        self._begun = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._begun = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        first = epoch + 1 if epoch else 0  # a training that goes on has its start recorded
+        last = self.params["epochs"]
+        self._prepare([number for number in range(first, last + 1) if number % self._every == 0])
+        if epoch == 0:
+            self._record(0)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if (epoch + 1) % self._every == 0:
+            self._record(epoch + 1)
+
+    def _record(self, epoch: int) -> None:
+        self._keep(epoch, record_traces(self.model, self._x, **self._options))
+
+    def _prepare(self, epochs: list[int]) -> None:
+        """Refuse what would fail later, before the first epoch."""
+
+    def _keep(self, epoch: int, traces: xr.DataTree) -> None:
+        raise NotImplementedError
+
+
+class RecordTraces(_EveryEpochs):
+    """A callback that records the states and gates for chosen samples every so many epochs.
+
+    Epochs are counted from 1; epoch 0 is the model before its training, so that an argument that
+    doesn't fit is found before any time is spent.
+
+    Args:
+        x: Samples, as :func:`lstm_states.record_traces` takes them.
+        every: Record after every so many epochs.
+        directory: Where to write ``epoch_0005.zarr`` and so on; None keeps the traces in memory.
+        mask: Passed to ``record_traces``, as the following.
+        layers: Addresses or shell patterns of layers.
+        quantities: Names of quantities.
+        isel: Indices along ``sample``, ``time`` or ``unit``.
+
+    Attributes:
+        traces: By epoch the trees that ``record_traces`` returned, with a directory those that
+            :func:`lstm_states.open_traces` opens, whose values are read when they are used.
+
+    Raises:
+        FileExistsError: before the first epoch, if a file to be written is there already.
+
+    Example:
+        >>> recorded = RecordTraces(x[:8], every=5, quantities=["forget_gate"])
+        >>> model.fit(x, y, epochs=20, callbacks=[recorded])
+        >>> recorded.traces[20]["lstm/forget_gate"] - recorded.traces[0]["lstm/forget_gate"]
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        *,
+        every: int = 1,
+        directory: str | Path | None = None,
+        mask: np.ndarray | None = None,
+        layers: Sequence[str] | str | None = None,
+        quantities: Sequence[str] | None = None,
+        isel: Mapping[str, slice | Sequence[int]] | None = None,
+    ) -> None:
+        options = {"mask": mask, "layers": layers, "quantities": quantities, "isel": isel}
+        super().__init__(x, every, options)
+        self.traces: dict[int, xr.DataTree] = {}
+        self._directory = None if directory is None else Path(directory)
+
+    def _prepare(self, epochs: list[int]) -> None:
+        if self._directory is None:
+            return
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for path in (self._directory / _file_name(epoch) for epoch in epochs):
+            if path.exists():
+                raise FileExistsError(f"{path} exists; remove it or choose another directory")
+
+    def _keep(self, epoch: int, traces: xr.DataTree) -> None:
+        if self._directory is not None:
+            path = self._directory / _file_name(epoch)
+            write_traces(traces, path)
+            traces = open_traces(path)
+        self.traces[epoch] = traces
+
+
+class LogStateStatistics(_EveryEpochs):
+    """A callback that logs how the layers behave to the active MLflow run every so many epochs.
+
+    For each layer and gate ``lstm/forget_gate_saturated_left`` and ``..._right``, the shares of
+    its values below 0.1 and above 0.9, and ``lstm/hidden_norm`` and ``lstm/cell_norm``, mean L2
+    norms over the units, all at real steps (see :func:`lstm_states.measures.measure_saturation` and
+    :func:`lstm_states.measures.measure_norms`). The step of a metric is the epoch, counted from 1;
+    0 is the model before its training. Needs the extra ``experiments``.
+
+    Args:
+        x: Samples, as :func:`lstm_states.record_traces` takes them; a hundred say enough.
+        every: Log after every so many epochs.
+        mask: Passed to ``record_traces``, as the following.
+        layers: Addresses or shell patterns of layers.
+
+    Raises:
+        RuntimeError: before the training starts, if no MLflow run is active.
+
+    Example:
+        >>> with mlflow.start_run():
+        ...     model.fit(x, y, epochs=20, callbacks=[LogStateStatistics(x[:100])])
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        *,
+        every: int = 1,
+        mask: np.ndarray | None = None,
+        layers: Sequence[str] | str | None = None,
+    ) -> None:
+        super().__init__(x, every, {"mask": mask, "layers": layers})
+        self._run_id = ""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Find the run to log to."""
+        from lstm_states.tracking import active_run_id
+
+        super().on_train_begin(logs)
+        self._run_id = active_run_id()
+
+    def _keep(self, epoch: int, traces: xr.DataTree) -> None:
+        from lstm_states.measures import measure_norms, measure_saturation
+        from lstm_states.tracking import log_metrics
+
+        measured = xr.merge([measure_saturation(traces), measure_norms(traces)])
+        metrics = {
+            f"{layer}/{name}": float(values.sel(layer=layer))
+            for layer in measured["layer"].values
+            for name, values in measured.data_vars.items()
+        }
+        log_metrics(self._run_id, metrics, step=epoch)
+
+
+def _file_name(epoch: int) -> str:
+    return f"epoch_{epoch:04d}.zarr"

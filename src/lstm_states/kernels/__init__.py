@@ -1,0 +1,1 @@
+"""The mathematics of recurrent cells, in one place: a plain scan and a fast kernel."""

@@ -1,0 +1,117 @@
+"""What a call asks to record: its arguments, checked against the model and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from lstm_states.kernels.cells import cell_kind
+from lstm_states.schema import CELL_QUANTITIES
+from lstm_states.traces.batches import (
+    Batch,
+    array_batches,
+    count_samples,
+    is_stream,
+    stream_batches,
+)
+from lstm_states.traces.layers import TracedLayer, cells_of_all, select_layers
+from lstm_states.traces.recorder import live_states
+from lstm_states.traces.select import Selection, check_selection, positions
+from lstm_states.traces.states import check_states
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Request:
+    """Checked arguments of :func:`lstm_states.record_traces`.
+
+    ``traced`` holds the layers by address and ``layers`` their addresses, None if all are asked
+    for. ``size`` is the number of samples and ``samples`` their indices, None if that isn't known
+    or all are taken; ``batches`` yields them once.
+    """
+
+    model: keras.Model
+    traced: dict[str, TracedLayer]
+    layers: tuple[str, ...] | None
+    quantities: tuple[str, ...]
+    selection: Selection
+    size: int | None
+    samples: np.ndarray | None
+    batches: Iterator[Batch]
+
+
+def check_request(
+    model: keras.Model,
+    x: Any,
+    *,
+    mask: np.ndarray | None,
+    initial_state: Mapping[str, Any] | None,
+    layers: Sequence[str] | str | None,
+    quantities: Sequence[str] | None,
+    isel: Mapping[str, slice | Sequence[int]] | None,
+    batch_size: int | None,
+) -> Request:
+    """Check arguments as :func:`lstm_states.record_traces` documents them.
+
+    Raises:
+        UnsupportedLayerError: if a layer can't be traced exactly.
+        ValueError: if an argument doesn't fit the model or the data; it says which.
+    """
+    traced = select_layers(model, layers)
+    selection = check_selection(isel or {})
+    samples = None
+    if is_stream(x):
+        _check_stream(mask, initial_state, selection, batch_size)
+        size, batches = None, stream_batches(x)
+    else:
+        size = count_samples(x, mask)
+        if "sample" in selection:
+            samples = positions(selection["sample"], size, "sample of x")
+            size = len(samples)
+        states = check_states(initial_state or {}, traced, size)
+        rows = _batch_size(model, size, batch_size)
+        batches = array_batches(x, mask, states, samples, rows)
+    wanted = check_quantities(quantities, traced)
+    asked = None if layers is None else tuple(traced)
+    return Request(model, traced, asked, wanted, selection, size, samples, batches)
+
+
+def check_quantities(
+    quantities: Sequence[str] | None, traced: Mapping[str, TracedLayer]
+) -> tuple[str, ...]:
+    """Return the ``quantities`` wanted of the ``traced`` layers, in their order; None is all."""
+    kinds = sorted({str(cell_kind(cell)) for _, cell in cells_of_all(traced).values()})[::-1]
+    allowed = tuple(dict.fromkeys(name for kind in kinds for name in CELL_QUANTITIES[kind]))
+    if quantities is None:
+        return allowed
+    if isinstance(quantities, str) or not quantities or set(quantities) - set(allowed):
+        raise ValueError(f"quantities is {quantities!r}; allowed are some of {list(allowed)}")
+    return tuple(name for name in allowed if name in quantities)
+
+
+def _check_stream(
+    mask: Any, initial_state: Any, selection: Mapping[str, Any], batch_size: int | None
+) -> None:
+    given = {"mask": mask, "initial_state": initial_state, "batch_size": batch_size}
+    given["isel['sample']"] = selection.get("sample")
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name} goes with arrays; x is an iterator over batches")
+
+
+def _batch_size(model: keras.Model, size: int, batch_size: int | None) -> int:
+    fixed = {variable.shape[0] for variable in live_states(model)}
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    for rows in fixed:
+        if (batch_size or rows) != rows or size % rows:
+            raise ValueError(
+                f"model {model.name!r} is stateful for batches of {rows} samples; it can't take "
+                f"{size} samples in batches of {batch_size or rows}"
+            )
+    return batch_size or next(iter(fixed), BATCH_SIZE)

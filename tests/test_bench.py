@@ -1,0 +1,259 @@
+"""The benchmark times what it says, and nothing that is wrong."""
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+from statistics import median
+
+import numpy as np
+import pytest
+
+from bench.cases import Case, Plan, full_plan, quick_plan
+from bench.competitors import COMPETITORS, OURS, Competitor
+from bench.inputs import QUANTITIES, Inputs, checked_rows, largest_errors, make_inputs, reference
+from bench.memory import owned_bytes
+from bench.page import render_page
+from bench.processes import without_paths
+from bench.run import run_plan
+from bench.statistics import growth, ratios
+from bench.targets import TARGETS, judge
+from tests.clone import ROOT
+from tests.oracle import lstm
+
+CASE = Case("case", (4, 3), 6, 2, mask="right", samples=4)
+PLAN = Plan(
+    cases=(CASE,),
+    curves={"layers": (Case("layers_1", (3,), 5, 2), Case("layers_2", (3, 3), 5, 2))},
+    memory=(Case("memory", (3,), 5, 2, samples=4),),
+    stores=(),
+    seconds=0.0,
+    rounds=(3, 3),
+    quick=True,
+)
+IN_TEST = (
+    *(competitor for competitor in COMPETITORS if competitor.name in (OURS, "predict")),
+    Competitor("wrong", "wrong", "Returns zeros.", "tests.wrong_competitor"),
+    Competitor("broken", "broken", "Can't be imported.", "tests.no_such_module"),
+    Competitor("absent", "absent", "Is not installed.", "tests.wrong_competitor", folder="absent"),
+)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return json.loads(json.dumps(run_plan(PLAN, IN_TEST)))
+
+
+def entry(result, name):
+    return result["cases"][0]["competitors"][name]
+
+
+@pytest.mark.slow
+class TestRun:
+    def test_every_round_is_kept_and_summed_up(self, result):
+        for name in (OURS, "predict"):
+            times = entry(result, name)["times_s"]
+            assert len(times) == 3
+            assert entry(result, name)["median_s"] == pytest.approx(median(times))
+            assert entry(result, name)["min_s"] == min(times)
+            assert entry(result, name)["max_s"] == max(times)
+            assert entry(result, name)["first_s"] > min(times)
+
+    def test_ratios_are_taken_round_by_round(self, result):
+        pairs = zip(
+            entry(result, OURS)["times_s"], entry(result, "predict")["times_s"], strict=True
+        )
+        each = [ours / theirs for ours, theirs in pairs]
+        expected = {"median": median(each), "min": min(each), "max": max(each)}
+        assert entry(result, "predict")["ours_to_theirs"] == pytest.approx(expected)
+
+    def test_all_six_quantities_of_all_layers_were_compared(self, result):
+        errors = entry(result, OURS)["errors"]
+        names = {f"{n}/{quantity}" for n in range(2) for quantity in QUANTITIES}
+        assert set(errors) == {"outputs", *names}
+        assert max(errors.values()) < 1e-6
+
+    def test_what_is_wrong_is_not_timed(self, result):
+        wrong = entry(result, "wrong")
+        assert wrong["status"] == "wrong"
+        assert wrong["times_s"] == []
+        assert re.fullmatch(r"outputs differs from the reference by 0\.\d+", wrong["error"])
+        assert "ours_to_theirs" not in wrong
+
+    def test_what_does_not_run_says_why(self, result):
+        who = result["competitors"]
+        assert who["broken"]["status"] == "failed"
+        assert (
+            who["broken"]["error"] == "ModuleNotFoundError: No module named 'tests.no_such_module'"
+        )
+        assert who["absent"]["status"] == "not installed"
+        assert not {"broken", "absent"} & set(result["cases"][0]["competitors"])
+
+    def test_the_run_and_the_machine_are_described(self, result):
+        assert re.fullmatch(r"[0-9a-f]{40}", result["commit"])
+        assert result["machine"]["cores"] >= 1
+        assert result["machine"]["processor"]
+        assert set(result["machine"]["versions"]) >= {"tensorflow", "keras"}
+        assert 0 <= result["cases"][0]["others"] <= 1
+
+    def test_memory_above_what_is_returned(self, result):
+        (row,) = result["memory"]
+        assert row["status"] == "ok"
+        assert row["returned_bytes"] >= 4 * 4 * 5 * 3 * len(QUANTITIES)
+        expected = row["peak_bytes"] - row["before_bytes"] - row["returned_bytes"]
+        assert row["above_bytes"] == expected
+
+    def test_verdicts_are_those_of_the_result(self, result):
+        assert result["verdicts"] == judge(result)
+        assert {row["verdict"] for row in judge(result)} <= {"met", "missed", "not measured"}
+
+    def test_the_page_shows_every_case_and_competitor(self, result):
+        page = unescape(render_page(result))
+        for name in ("cases", "memory"):
+            for case in result[name]:
+                assert case["shape"] in page
+        for who in result["competitors"].values():
+            assert who["title"] in page
+        for row in judge(result):
+            assert row["text"] in page
+        assert "wrong: outputs differs from the reference" in page
+        assert page.count("data:image/svg+xml") == 2  # no stores, no figure of them
+        assert not re.search(r'(src|href)="(?!data:)|<script', page)
+        assert unescape(render_page(result)) == page
+
+
+def test_the_committed_page_is_that_of_the_committed_result():
+    source = ROOT / "bench/results.json"
+    if not source.exists():
+        pytest.skip("no result is committed")
+    result = json.loads(source.read_text())
+    assert not result["quick"]
+    page = unescape((ROOT / "bench/results.html").read_text())
+    for case in result["cases"]:
+        assert case["shape"] in page
+    for row in judge(result):
+        assert row["text"] in page
+
+
+@pytest.mark.parametrize("mask", ["none", "right", "random"])
+def test_the_reference_is_the_lstm_of_the_oracle(mask):
+    case = Case("case", (4, 3), 6, 2, mask=mask, samples=40)
+    inputs = make_inputs(case)
+    expected = reference(inputs)
+    rows = checked_rows(40)
+    assert rows[0] == 0
+    assert rows[-1] == 39
+    x = inputs.x[rows[5]].astype(float)
+    for n, weights in enumerate(inputs.layers):
+        kernel, recurrent, bias = (np.asarray(weight, float) for weight in weights)
+        zeros = np.zeros(len(recurrent))
+        own = inputs.mask[rows[5]]
+        trace, _ = lstm(x, kernel, recurrent, bias, zeros, zeros, own)
+        for quantity in QUANTITIES:
+            got = expected[f"{n}/{quantity}"][5]
+            np.testing.assert_allclose(got[own], trace[quantity][own], atol=1e-12)
+        x = trace["hidden"]
+    outputs = x[-1] @ inputs.dense[0] + inputs.dense[1]
+    np.testing.assert_allclose(expected["outputs"][5], outputs, atol=1e-12)
+
+
+def test_inputs_survive_their_file(tmp_path):
+    inputs = make_inputs(CASE)
+    inputs.save(tmp_path / "inputs.npz")
+    again = Inputs.load(tmp_path / "inputs.npz")
+    for ours, theirs in zip(inputs.weights(), again.weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(inputs.x, again.x)
+    assert ((inputs.x != 0).any(-1) == inputs.mask).all()
+    assert not inputs.mask.all()
+    assert Case.from_json(json.loads(json.dumps(CASE.to_json()))) == CASE
+
+
+def test_errors_count_at_real_steps_alone():
+    mask = np.array([[True, False]])
+    expected = {"0/hidden": np.zeros((1, 2, 1))}
+    assert largest_errors({"0/hidden": np.array([[[0.5], [np.nan]]])}, expected, mask) == {
+        "0/hidden": 0.5
+    }
+    assert np.isnan(
+        largest_errors({"0/hidden": np.array([[[np.nan], [0]]])}, expected, mask)["0/hidden"]
+    )
+    with pytest.raises(ValueError, match="shape"):
+        largest_errors({"0/hidden": np.zeros((1, 1, 1))}, expected, mask)
+
+
+def test_ratios_and_growth():
+    assert ratios([1, 2, 9], [2, 2, 3]) == {"median": 1, "min": 0.5, "max": 3}
+    line = growth([1, 2, 4], [6, 12, 24])
+    assert line == pytest.approx({"exponent": 1, "per_unit": 6, "constant": 0}, abs=1e-12)
+    assert growth([1, 2, 4], [1, 4, 16])["exponent"] == pytest.approx(2)
+
+
+def verdicts(**found):
+    """The verdicts on a made-up result."""
+    case = {"shape": "here", "is_article": True, "competitors": {}}
+    for name, ratio in found.get("ratios", {}).items():
+        case["competitors"][name] = {"ours_to_theirs": {"median": ratio}}
+    titles = {c.name: {"title": c.title} for c in COMPETITORS}
+    stores = [
+        {"status": "ok", "samples": n, "peak_bytes": peak} for n, peak in found.get("stores", [])
+    ]
+    result = {"cases": [case], "curves": {}, "memory": [], "stores": stores, "competitors": titles}
+    return {row["name"]: row for row in judge(result)}
+
+
+def test_a_verdict_is_computed():
+    assert verdicts(ratios={"predict": 1.0})["predict_article"]["verdict"] == "met"
+    assert verdicts(ratios={"predict": 1.01})["predict_article"]["verdict"] == "missed"
+    assert verdicts(ratios={"predict": 1.51})["predict_anywhere"]["verdict"] == "missed"
+    assert verdicts()["predict_anywhere"]["verdict"] == "not measured"
+    loops = verdicts(ratios={"eager_loop": 0.05, "torch_loop": 0.2})["loops"]
+    assert (loops["verdict"], loops["where"]) == ("missed", "PyTorch LSTMCell loop, here")
+    assert loops["worst"] == pytest.approx(5)
+    assert verdicts(ratios={"eager_loop": 0.05, "torch_loop": 0.1})["loops"]["verdict"] == "met"
+
+
+def test_the_store_is_judged_at_full_size():
+    flat = verdicts(stores=[(1000, 1e9), (2000, 1.001e9)])["memory_store"]
+    assert (flat["verdict"], flat["worst"]) == ("met", pytest.approx(1.099))
+    steep = verdicts(stores=[(1000, 1e9), (2000, 1.01e9)])["memory_store"]
+    assert (steep["verdict"], steep["where"]) == ("missed", "100,000 samples, extrapolated")
+
+
+def test_owned_bytes_counts_a_buffer_once():
+    buffer = np.zeros((4, 6), np.float32)
+    views = [buffer[:, :3], buffer[:, 3:], np.broadcast_to(buffer[0], (9, 6)), np.zeros(2)]
+    assert owned_bytes(views) == 4 * 24 + 16
+
+
+def test_messages_name_no_folder():
+    assert without_paths("Error: /some/where/lib/x.so is gone") == "Error: …/x.so is gone"
+
+
+def test_the_plans_cover_what_is_promised():
+    plan = full_plan()
+    cases = plan.cases
+    assert {case.name for case in cases if case.is_article} == {
+        "article", "article_padded", "article_gaps", "article_batches",
+    }  # fmt: skip
+    for field, least, most in (("steps", 20, 2000), ("batch", 1, 512)):
+        values = [getattr(case, field) for case in cases]
+        assert (min(values), max(values)) == (least, most)
+    units = [units for case in cases for units in case.units]
+    assert (min(units), max(units)) == (32, 512)
+    assert {len(case.units) for case in cases} == {1, 2, 4}
+    assert {case.mask for case in cases} == {"none", "right", "random"}
+    for one in (plan, quick_plan()):
+        shapes = [case.shape for case in one.cases]
+        assert len(set(shapes)) == len(shapes)
+    assert full_plan(100_000).stores[-1] == replace(
+        plan.stores[-1], name="store_100000", samples=100_000
+    )
+    assert len({target.name for target in TARGETS}) == len(TARGETS)
+
+
+@pytest.mark.parametrize("name", ["torch", "inspectors"])
+def test_the_locks_have_hashes_and_no_address(name):
+    lock = (ROOT / f"bench/{name}.lock").read_text()
+    pins = re.findall(r"^[a-z][\w-]*==\S+ \\\n(?:    --hash=sha256:\w{64}(?: \\)?\n)+", lock, re.M)
+    assert "".join(pins) == lock
