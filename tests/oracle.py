@@ -4,6 +4,7 @@ It shares no code with the package: what it says is what a trace must hold.
 """
 
 from collections import defaultdict
+from functools import partial
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def lstm(x, state, weights, added, activation, gate):
+def lstm(x, state, added, weights, activation, gate):
     """Return what an LSTM does in a step; ``added`` holds what is added to each quantity."""
     kernel, recurrent_kernel, bias = weights
     i, f, g, o = np.split(x @ kernel + state["hidden"] @ recurrent_kernel + bias, 4)
@@ -31,7 +32,7 @@ def lstm(x, state, weights, added, activation, gate):
     }
 
 
-def gru(x, state, weights, added, activation, gate):
+def gru(x, state, added, weights, activation, gate):
     """Return what a GRU does in a step; two rows of biases mean that it resets after U."""
     kernel, recurrent_kernel, bias = weights
     h, units, resets_after = state["hidden"], len(state["hidden"]), np.ndim(bias) == 2
@@ -47,7 +48,7 @@ def gru(x, state, weights, added, activation, gate):
     return {"hidden": h, "update_gate": z, "reset_gate": r, "candidate": g}
 
 
-def simple(x, state, weights, added, activation, gate):
+def simple(x, state, added, weights, activation, gate):
     """Return what a SimpleRNN does in a step."""
     kernel, recurrent_kernel, bias = weights
     h = activation(x @ kernel + state["hidden"] @ recurrent_kernel + bias)
@@ -118,12 +119,9 @@ def run_layer(
         weights.append(np.zeros(shape))
     mask = np.ones(x.shape[:2], bool) if mask is None else mask
     state = [np.zeros((len(x), cell.units))] * len(names) if state is None else state
-
     backwards = getattr(layer, "go_backwards", False) if backwards is None else backwards
 
-    def step(now, before, plus):
-        return equations(now, before, weights, plus, activation, gate)
-
+    step = partial(equations, weights=weights, activation=activation, gate=gate)
     runs = [
         run_sequence(
             *(step, names, np.asarray(x[n], np.float64), [s[n] for s in state], mask[n]),

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from html import unescape
 from statistics import median
 
@@ -19,7 +20,7 @@ from bench.run import run_plan
 from bench.statistics import growth, ratios
 from bench.targets import TARGETS, judge
 from tests.clone import ROOT
-from tests.oracle import lstm
+from tests.oracle import lstm, run_sequence, sigmoid
 
 CASE = Case("case", (4, 3), 6, 2, mask="right", samples=4)
 PLAN = Plan(
@@ -145,14 +146,13 @@ def test_the_reference_is_the_lstm_of_the_oracle(mask):
     assert rows[-1] == 39
     x = inputs.x[rows[5]].astype(float)
     for n, weights in enumerate(inputs.layers):
-        kernel, recurrent, bias = (np.asarray(weight, float) for weight in weights)
-        zeros = np.zeros(len(recurrent))
+        zeros = np.zeros(len(weights[1]))
         own = inputs.mask[rows[5]]
-        trace, _ = lstm(x, kernel, recurrent, bias, zeros, zeros, own)
+        step = partial(lstm, weights=weights, activation=np.tanh, gate=sigmoid)
+        trace, x = run_sequence(step, ("hidden", "cell"), x, (zeros, zeros), own, False, {})
         for quantity in QUANTITIES:
             got = expected[f"{n}/{quantity}"][5]
             np.testing.assert_allclose(got[own], trace[quantity][own], atol=1e-12)
-        x = trace["hidden"]
     outputs = x[-1] @ inputs.dense[0] + inputs.dense[1]
     np.testing.assert_allclose(expected["outputs"][5], outputs, atol=1e-12)
 

@@ -1,4 +1,5 @@
 import errno
+import itertools
 import random
 import resource
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Lock
 
 import fsspec
 import keras
@@ -248,15 +250,19 @@ def test_a_stop_at_any_file_loses_nothing(tmp_path, monkeypatch, count):
 
 
 def stop_at(patch, count):
-    """Let file ``count`` that Zarr writes stay a piece of a temporary file, and all that follow."""
-    original, left = local._put, iter(range(count, -1000, -1))
+    """Leave a piece of file ``count`` that Zarr writes, and nothing after it."""
+    original, files = local._put, itertools.count()
+    one_at_a_time = Lock()  # a killed process has no thread that still writes
 
     def put(path, *arguments, **options):
-        if next(left) > 0:
-            return original(path, *arguments, **options)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".0.partial").write_bytes(b"a piece of")
-        raise InterruptedError
+        with one_at_a_time:
+            number = next(files)
+            if number < count:
+                return original(path, *arguments, **options)
+            if number == count:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.with_suffix(".0.partial").write_bytes(b"a piece of")
+            raise InterruptedError
 
     patch.setattr(local, "_put", put)
 

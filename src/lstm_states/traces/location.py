@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ class Location:
         """Remove the temporary files that ``LocalStore`` leaves when the process is killed."""
         for name in self._files.find(self._path):
             if name.endswith(".partial"):
-                self._files.rm_file(name)
+                with suppress(FileNotFoundError):  # a thread of this process may just end its write
+                    self._files.rm_file(name)
 
     def remove_all_but_root(self) -> None:
         """Remove everything but the root's own metadata; may be interrupted and repeated."""
