@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -247,6 +248,9 @@ def test_unsupported_layers_are_refused(layer, reason, rng):
         ({"quantities": ["hiden"]}, "hiden"),
         ({"quantities": []}, r"quantities is \[\]; allowed are some of"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 2.0}, r"batch_size is 2\.0; it must be an integer"),
+        ({"initial_state": [0, 0]}, "initial_state is a list; it must be a dict"),
+        ({"mask": [[True, False]]}, r"x and mask hold \[1, 2\] samples"),
         ({"mask": np.ones((3, 5), bool)}, "must hold the same number"),
         ({"initial_state": {"other": (0, 0)}}, "names 'other'"),
         (
@@ -259,6 +263,21 @@ def test_bad_arguments_are_named(options, message, rng):
     model = keras.Sequential([keras.Input((5, 4)), LSTM(5, name="low")])
     with pytest.raises(ValueError, match=message):
         record_traces(model, np.zeros((2, 5, 4), "float32"), **options)
+
+
+def test_a_sequence_of_no_steps_is_refused():
+    model = keras.Sequential([keras.Input((None, 4)), LSTM(5)])
+    with pytest.raises(ValueError, match=r"x has an array of shape \(2, 0, 4\)"):
+        record_traces(model, np.zeros((2, 0, 4), "float32"))
+
+
+def test_samples_of_a_file_in_any_order(tmp_path, rng):
+    model = shake(keras.Sequential([keras.Input((5, 4)), LSTM(3, name="lstm")]), rng)
+    x, samples = rng.normal(size=(6, 5, 4)).astype("float32"), [4, 0, 4, 2]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        traces = record_traces(model, file.create_dataset("x", data=x), isel={"sample": samples})
+    expected = record_traces(model, x[samples])["lstm/cell"]
+    np.testing.assert_array_equal(traces["lstm/cell"], expected)
 
 
 def test_unbuilt_and_recurrence_free_models_are_refused():
@@ -286,6 +305,18 @@ def test_a_mask_is_for_one_input(rng):
         record_traces(model, [x, x], mask=np.ones((2, 5), bool))
     with pytest.raises(ValueError, match=r"mask has shape \(2,\)"):
         record_traces(model, [x, x], mask=np.ones(2, bool))
+
+
+def test_calls_inside_one_of_several_nested_models_stay_together(rng):
+    a, b = keras.Input((5, 4)), keras.Input((5, 4))
+    layer = LSTM(3, name="lstm")
+    first, second = (keras.Model(a, layer(a), name=name) for name in ("first", "second"))
+    model = shake(keras.Model([a, b], [first(a), second(a), first(b)]), rng)
+    x = [rng.normal(size=(2, 5, 4)).astype("float32") for _ in range(2)]
+    calls = record_traces(model, x)["first/lstm"].children.values()
+    shown = [np.asarray(layer(x[place])) for place in (0, 1, 0)]
+    for call, expected in zip(calls, shown, strict=True):
+        np.testing.assert_allclose(call["final_hidden"], expected, atol=1e-6)
 
 
 def test_layers_of_different_lengths_and_outputs_of_one_layer(rng):

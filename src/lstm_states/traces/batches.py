@@ -103,6 +103,9 @@ def count_samples(x: Any, mask: Any) -> int:
             f"mask has shape {np.shape(mask)} for {len(leaves)} inputs; "
             "it must be (sample, time) for one input"
         )
+    for leaf in leaves:
+        if 0 in leaf.shape[1:]:
+            raise ValueError(f"x has an array of shape {tuple(leaf.shape)}; no axis may be empty")
     sizes = {leaf.shape[0] for leaf in [*leaves, *([] if mask is None else [mask])]}
     if len(sizes) != 1 or 0 in sizes:
         raise ValueError(
@@ -116,9 +119,13 @@ def _is_iterable(value: Any) -> bool:
 
 
 def _tensor(array: Any, rows: Any) -> tf.Tensor:
-    values = array.iloc[rows] if hasattr(array, "iloc") else array
-    if isinstance(array, tf.Tensor):
-        values = np.asarray(array)
-    values = np.asarray(values if hasattr(array, "iloc") else values[rows])
+    array = np.asarray(array) if isinstance(array, tf.Tensor) else array
+    if hasattr(array, "iloc"):
+        values = np.asarray(array.iloc[rows])
+    elif isinstance(rows, slice):
+        values = np.asarray(array[rows])
+    else:  # h5py reads rows in increasing order only, and each of them once
+        increasing, places = np.unique(rows, return_inverse=True)
+        values = np.asarray(array[increasing])[places]
     is_float = values.dtype.kind == "f"
     return tf.convert_to_tensor(values, keras.config.floatx() if is_float else None)

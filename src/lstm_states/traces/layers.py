@@ -76,7 +76,8 @@ def call_order(model: keras.Model, layer: keras.Layer, count: int) -> list[int]:
     """Return which of the ``count`` calls of ``layer``, as Keras runs them, was written first, ...
 
     Keras runs a functional model from its outputs' side, not in the order in which it was written.
-    The calls of any other model run as they are written.
+    The calls of any other model run as they are written. Where several nested models share the
+    layer, the calls inside one of them stay together, and the models are in the order they run.
     """
     places = list(_written_places(model, layer))
     if len(places) != count:
@@ -88,11 +89,14 @@ def _written_places(parent: keras.Layer, layer: keras.Layer) -> Iterator[tuple[i
     """Yield for each call of ``layer``, as Keras runs them, its place in nested graphs."""
     by_depth = getattr(getattr(parent, "_functional", parent), "_nodes_by_depth", {})
     nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-    for operation, node in [(node.operation, node) for node in nodes if not node.is_input]:
-        place = operation._inbound_nodes.index(node)
-        inner = [(place, *rest) for rest in _written_places(operation, layer)]
+    run = [node for node in nodes if not node.is_input]
+    operations = list(dict.fromkeys(node.operation for node in run))
+    for node in run:
+        operation = node.operation
+        place = operations.index(operation), operation._inbound_nodes.index(node)
+        inner = [(*place, *rest) for rest in _written_places(operation, layer)]
         if not inner and isinstance(operation, keras.Layer):
-            inner = [(place,)] if layer in operation._flatten_layers() else []
+            inner = [place] if layer in operation._flatten_layers() else []
         yield from inner
 
 

@@ -72,7 +72,8 @@ def record_traces(
     Returns:
         A tree with one node per layer at the layer's address (``lstm_1``, ``encoder/lstm``,
         ``bidirectional/backward``; with stacked cells ``rnn/lstm_cell``; of a layer that is called
-        several times ``lstm/call_0`` and so on, in the order in which the calls are written). A
+        several times ``lstm/call_0`` and so on, in the order in which the calls are written, those
+        in one of several nested models together). A
         node holds the quantities ``(sample, time, unit)``, the states at the start and the end of
         the sequence ``initial_hidden initial_cell final_hidden final_cell`` ``(sample, unit)``,
         and the ``mask (sample, time)`` its layer was given, all true without one. ``time`` is the

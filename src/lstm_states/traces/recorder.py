@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_states.kernels.cells import CellRun, divide_states, state_names
-from lstm_states.traces.derivative import Output, choose, differentiate
+from lstm_states.traces.derivative import Output, choose, differentiate, only_number
 from lstm_states.traces.intercept import Call, intercepted
 from lstm_states.traces.layers import (
     RNN,
@@ -86,15 +86,17 @@ class Recorder:
     def _compiled(self) -> Callable[..., Any]:
         """Return the compiled function for this model as it is now, compiled once.
 
-        It is kept as long as the model lives; one for an output, of which there may be any number,
-        as long as the recorder.
+        It is kept as long as the model lives; one for a user's output, of which there may be any
+        number, as long as the recorder.
         """
-        functions = _COMPILED.setdefault(self.model if self.output is None else self, {})
+        kept = self.output in (None, only_number)
+        functions = _COMPILED.setdefault(self.model if kept else self, {})
         key = (
             self.layers,
             self.quantities,
             str(describe_selection(self.selection)),
             self.probe,
+            self.output,
             _structure(self.model),
         )
         if key not in functions:

@@ -63,6 +63,7 @@ def check_request(
         ValueError: if an argument doesn't fit the model or the data; it says which.
     """
     traced = select_layers(model, layers)
+    mask = None if mask is None else np.asarray(mask)
     selection = check_selection(isel or {})
     samples = None
     if is_stream(x):
@@ -73,7 +74,7 @@ def check_request(
         if "sample" in selection:
             samples = positions(selection["sample"], size, "sample of x")
             size = len(samples)
-        states = check_states(initial_state or {}, traced, size)
+        states = check_states({} if initial_state is None else initial_state, traced, size)
         rows = _batch_size(model, size, batch_size)
         batches = array_batches(x, mask, states, samples, rows)
     wanted = check_quantities(quantities, traced)
@@ -106,8 +107,9 @@ def _check_stream(
 
 def _batch_size(model: keras.Model, size: int, batch_size: int | None) -> int:
     fixed = {variable.shape[0] for variable in live_states(model)}
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    whole = batch_size is None or isinstance(batch_size, int | np.integer)
+    if not whole or (batch_size is not None and batch_size < 1):
+        raise ValueError(f"batch_size is {batch_size!r}; it must be an integer of at least 1")
     for rows in fixed:
         if (batch_size or rows) != rows or size % rows:
             raise ValueError(

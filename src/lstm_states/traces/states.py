@@ -53,6 +53,11 @@ def check_states(states: Mapping[str, Any], layers: Mapping[str, TracedLayer], s
         ValueError: naming the address, the shapes given and those that would be right.
     """
     cells = {address: cell for layer in layers.values() for address, cell in layer.cells.items()}
+    if not isinstance(states, Mapping):
+        raise ValueError(
+            f"initial_state is a {type(states).__name__}; it must be a dict of states by the "
+            f"address of their layer: {list(cells)}"
+        )
     checked: States = {}
     for key, nested in states.items():
         inside = {a: c for a, c in cells.items() if a == key or a.startswith(f"{key}/")}
