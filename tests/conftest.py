@@ -20,6 +20,14 @@ settings.register_profile("nightly", max_examples=3000, deadline=None, print_blo
 settings.load_profile("fast")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Side by side, keep the tests of a file together, and all that share the clone."""
+    for item in items:
+        group = "clone" if "clone" in item.fixturenames else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -144,7 +144,7 @@ def _in_pieces(
         piece = keras.tree.map_structure(lambda values, a=first, b=last: values[:, a:b], x)
         try:
             outputs, _, position = advance(recorder, cells, piece, None, position)
-        except (ValueError, tf.errors.InvalidArgumentError) as error:
+        except (ValueError, tf.errors.OpError) as error:
             raise _mixes(model, f"a piece of length {last - first} fails") from error
         pieces.append(outputs)
     return pieces, position
