@@ -51,7 +51,7 @@ repro: $(READY) ## run the main job: all stages that have changed, then reports/
 	@echo "Reports: reports/index.html   Runs: make ui   Notebooks: make notebooks"
 
 test: lint ## run the checks and all tests
-	$(RUN) python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(RUN) python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 nightly: $(READY) ## trace thousands of random models and compare: hours
 	$(RUN) python -m pytest tests/traces/test_properties.py --hypothesis-profile=nightly

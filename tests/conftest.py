@@ -8,6 +8,7 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.clone import Clone, make_clone
 
@@ -20,12 +21,16 @@ settings.register_profile("nightly", max_examples=3000, deadline=None, print_blo
 settings.load_profile("fast")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+class Scheduling(LoadScopeScheduling):
     """Side by side, keep the tests of a file together, and all that share the clone."""
-    for item in items:
-        group = "clone" if "clone" in item.fixturenames else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return "pipeline" if "/pipeline/" in file else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
 
 
 @pytest.fixture

@@ -90,6 +90,6 @@ def fill(folder, mount):
 
 if __name__ == "__main__":
     if sys.argv[1] == "write":
-        write(sys.argv[2], [int(size) for size in sys.argv[3:]], pause=0.01)
+        write(sys.argv[2], [int(size) for size in sys.argv[3:]], pause=0.05)
     else:
         fill(sys.argv[2], ["mount", "-t", "tmpfs", "-o"])
