@@ -167,9 +167,9 @@ TARGETS = (
         "times as fast",
         _times_faster,
         at_most=False,
-        if_missed="Keras's cell, called eagerly, is that slow at the article's sizes. PyTorch's is not: "
-        "at 64 samples its loop takes about as long as record_traces, for h and c alone. With one "
-        "sample of 20 steps, making and checking a labelled tree outweighs the LSTM itself.",
+        if_missed="Keras's cell, called eagerly, is that slow at the article's sizes. PyTorch's is "
+        "not: at 64 samples its loop takes about as long as record_traces, for h and c alone. With "
+        "one sample of 20 steps, making a labelled tree outweighs the LSTM itself.",
     ),
     Target(
         "memory_batch",
