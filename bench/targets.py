@@ -177,8 +177,8 @@ TARGETS = (
         1.0,
         "batches",
         _above,
-        if_missed="The kernel gives tanh(c) as well, which nobody asked for, and the next layer takes "
-        "the hidden states in the kernel's order: both are held while a batch runs.",
+        if_missed="The kernel gives tanh(c) as well, which nobody asked for, and the next layer "
+        "takes the hidden states in the kernel's order: both are held while a batch runs.",
     ),
     Target(
         "memory_store",
