@@ -202,7 +202,7 @@ def test_a_wide_head_gives_the_most_probable_class(steps):
 def test_threads_cannot_be_set_once_tensorflow_runs():
     tf.constant(1) + 1
     with pytest.raises(RuntimeError, match="cannot be modified after initialization"):
-        make_deterministic(threads=tf.config.threading.get_intra_op_parallelism_threads() + 1)
+        make_deterministic(threads=tf.config.threading.get_inter_op_parallelism_threads() + 1)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras

@@ -13,6 +13,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lstm_states.acceleration import accelerate, decelerate
     from lstm_states.builders import (
         build_intermediate_outputs,
         build_stacked,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 __version__ = _version("lstm-states")
 
 _HOMES = {
+    "accelerate": "acceleration",
+    "decelerate": "acceleration",
     "build_intermediate_outputs": "builders",
     "build_stacked": "builders",
     "describe_layers": "builders",
@@ -79,6 +82,8 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "make_deterministic",
     "save_model",
     "typical_seed",
+    "accelerate",
+    "decelerate",
     "LogStateStatistics",
     "RecordTraces",
     "IncompleteTracesError",

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
+from lstm_states.acceleration import accelerate
 from lstm_states.schema import PARTS
 
 EpochListener = Callable[[int, int, dict[str, float]], None]
@@ -21,14 +22,21 @@ def make_deterministic(threads: int = 2) -> None:
     """Make every later TensorFlow operation give the same bits on each run of this machine class.
 
     Args:
-        threads: Threads within and between operations; sums depend on their number.
+        threads: Operations that run side by side, each on one thread, which is what
+            :func:`lstm_states.accelerate` wants. A batch is cut into as many parts, and sums
+            depend on that.
 
     Raises:
         RuntimeError: if TensorFlow has already run something, so that threads can't be set.
     """
-    if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    threading = tf.config.threading
+    set_before = (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+    if set_before != (1, threads):
+        threading.set_intra_op_parallelism_threads(1)
+        threading.set_inter_op_parallelism_threads(threads)
     tf.config.experimental.enable_op_determinism()
     # Every seed has a model of its own, traced anew; TensorFlow would warn that this is slow.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -45,7 +53,7 @@ def fit_seeds(
     train_stride: int = 1,
     listeners: Sequence[EpochListener] = (),
 ) -> tuple[list[keras.Model], xr.Dataset]:
-    """Train one fresh model per seed and keep the weights of its best epoch.
+    """Train one fresh model per seed, accelerated, and keep the weights of its best epoch.
 
     Args:
         build: Makes a compiled model; called once per seed, after the seed is set.
@@ -72,6 +80,7 @@ def fit_seeds(
     for seed in seeds:
         keras.utils.set_random_seed(seed)
         model = build()
+        accelerate(model)
         callbacks: list[keras.callbacks.Callback] = [_Listeners(seed, listeners)]
         if patience:
             stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)

@@ -103,7 +103,18 @@ def scan_cell(
         The quantities of :data:`lstm_states.schema.CELL_QUANTITIES`, a slot for each step.
         Masked steps repeat the states they carry; their gates are NaN, since no gate ran.
     """
-    kind = str(cell_kind(cell))
+    return scan(str(cell_kind(cell)), cell, sequences, states, mask, added)
+
+
+def scan(
+    kind: str,
+    cell: Any,
+    sequences: tf.Tensor,
+    states: tuple[tf.Tensor, ...],
+    mask: tf.Tensor | None = None,
+    added: Mapping[str, tf.Tensor] | None = None,
+) -> CellRun:
+    """Do what :func:`scan_cell` does for anything with the attributes of a cell of that kind."""
     names, carried = CELL_QUANTITIES[kind], CELL_STATES[kind]
     project, step = _EQUATIONS[kind]
     if mask is not None:

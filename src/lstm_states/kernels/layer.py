@@ -23,20 +23,24 @@ from lstm_states.schema import CELL_QUANTITIES
 ROWS_PER_PART = 8
 """Fewest samples for which a part of a batch is worth a thread of its own."""
 
+MOST_PARTS = 16
+"""Most parts that a batch is cut into, however many processors there are."""
+
 
 @dataclass(frozen=True)
 class LayerRun:
     """What a layer did with one batch, in the order in which it took the steps.
 
     ``parts`` holds for each cell its runs over the parts of the batch, which were computed side by
-    side. ``outputs (batch, time, unit)`` is what the layer
-    shows at each step, ``final`` its states after the last step, nested as Keras nests them.
+    side. ``outputs (batch, time, unit)`` is what the layer shows at each step, ``last (batch,
+    unit)`` at the last one, ``final`` its states after it, nested as Keras nests them.
     ``added`` holds zeros that were added to the quantities where they arise, like ``parts``; it
     is empty unless the run is ``differentiable``.
     """
 
     parts: list[list[CellRun]]
     outputs: tf.Tensor
+    last: tf.Tensor
     final: Any
     added: list[list[Values]]
 
@@ -95,7 +99,7 @@ def run_layer(
         shown = steps_shown(layer, real)[..., tf.newaxis]
         steps = tf.where(shown, steps, tf.zeros_like(steps))
     outputs = tf.transpose(steps, (1, 0, 2))
-    return LayerRun(parts, outputs, keras.tree.pack_sequence_as(states, final), added)
+    return LayerRun(parts, outputs, steps[-1], keras.tree.pack_sequence_as(states, final), added)
 
 
 def _run_cell(
@@ -106,7 +110,6 @@ def _run_cell(
     added: Values,
 ) -> CellRun:
     if added:
-        # The gradient that TensorFlow registers for the block kernel is wrong.
         return scan_cell(cell, steps, states, real, added)
     kernel = block_lstm if suits_block(cell) else scan_cell
     return kernel(cell, steps, states, real)
@@ -127,9 +130,14 @@ def _shown_before(start: tf.Tensor, started: tf.Tensor | None) -> tf.Tensor:
 
 def _rows(steps: tf.Tensor) -> list[slice]:
     """Cut the batch into parts, which TensorFlow runs on threads of their own."""
-    size = steps.shape[1] or tf.shape(steps)[1]
-    known = steps.shape[1] or 1
-    number = max(1, min(os.cpu_count() or 1, known // ROWS_PER_PART))
+    threads = tf.config.threading.get_inter_op_parallelism_threads() or os.cpu_count() or 1
+    number = min(threads, MOST_PARTS)
+    if steps.shape[1] is None:  # parts of a small batch are empty
+        size = tf.shape(steps)[1]
+        each = tf.maximum(-(-size // number), ROWS_PER_PART)
+        return [slice(tf.minimum(each * k, size), each * (k + 1)) for k in range(number)]
+    size = steps.shape[1]
+    number = max(1, min(number, size // ROWS_PER_PART))
     return [slice(size * k // number, size * (k + 1) // number) for k in range(number)]
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import keras
@@ -47,7 +48,8 @@ def intercepted(
     """Have the kernels run each layer while the block runs, and note what they did.
 
     ``inner_loop`` is where Keras hands over the input, start and mask a layer really uses, whatever
-    wraps the layer. The attribute set on the instance hides the method and is removed again.
+    wraps the layer. The attribute set on the instance hides the method, and what was set there
+    before, until the block ends.
 
     Args:
         layers: The layers by address.
@@ -89,17 +91,22 @@ def intercepted(
             errors = probe_run(traced, original, sequences, start, mask, run) if probe else {}
             ends = {"initial": start, "final": run.final}
             calls[traced.address].append(Call(ends, mask, real, run.parts, run.added, errors))
-            return run.outputs[:, -1], run.outputs, run.final
+            return run.last, run.outputs, run.final
 
         return inner_loop
 
+    own = [vars(traced.layer) for traced in layers.values()]
+    before = [attributes.get("inner_loop") for attributes in own]
     try:
-        for traced in layers.values():
-            vars(traced.layer)["inner_loop"] = wrap(traced, traced.layer.inner_loop)
+        for traced, attributes in zip(layers.values(), own, strict=True):
+            keras_loop = MethodType(type(traced.layer).inner_loop, traced.layer)
+            attributes["inner_loop"] = wrap(traced, keras_loop)
         yield calls
     finally:
-        for traced in layers.values():
-            vars(traced.layer).pop("inner_loop", None)
+        for attributes, earlier in zip(own, before, strict=True):
+            attributes.pop("inner_loop", None)
+            if earlier is not None:
+                attributes["inner_loop"] = earlier
 
 
 def _start(traced: TracedLayer, initial_state: Any, states: Mapping[str, Any]) -> Any:

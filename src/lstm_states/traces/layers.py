@@ -12,6 +12,7 @@ import keras
 
 from lstm_states.kernels.cells import cell_kind
 from lstm_states.kernels.layer import cells_of
+from lstm_states.layers import recurrent_layers
 
 RNN = keras.layers.RNN
 
@@ -106,7 +107,7 @@ def _find_layers(model: keras.Model) -> dict[str, keras.layers.RNN]:
             f"model {model.name!r} has no weights yet; give it a keras.Input or call it once"
         )
     found: dict[str, keras.layers.RNN] = {}
-    for address, layer in _recurrent_layers(model, "", set()):
+    for address, layer in recurrent_layers(model):
         if address in found:
             raise UnsupportedLayerError(
                 f"two layers have the address {address!r}; give them names that differ"
@@ -124,26 +125,6 @@ def _find_layers(model: keras.Model) -> dict[str, keras.layers.RNN]:
 def _matches(address: str, pattern: str) -> bool:
     parts = address.split("/")
     return any(fnmatchcase("/".join(parts[:n]), pattern) for n in range(1, len(parts) + 1))
-
-
-def _recurrent_layers(
-    parent: keras.Layer, prefix: str, seen: set[int]
-) -> Iterator[tuple[str, keras.layers.RNN]]:
-    for name, layer in _children(parent):
-        if id(layer) in seen:
-            continue
-        seen.add(id(layer))
-        if isinstance(layer, RNN):
-            yield f"{prefix}{name}", layer
-        else:
-            yield from _recurrent_layers(layer, f"{prefix}{name}/", seen)
-
-
-def _children(parent: keras.Layer) -> list[tuple[str, keras.Layer]]:
-    if isinstance(parent, keras.layers.Bidirectional):
-        return [("forward", parent.forward_layer), ("backward", parent.backward_layer)]
-    children = parent._flatten_layers(include_self=False, recursive=False)
-    return [(child.name, child) for child in children]
 
 
 def _traced(address: str, layer: keras.layers.RNN) -> TracedLayer:

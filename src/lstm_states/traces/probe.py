@@ -53,8 +53,9 @@ def probe_run(
     for cell, parts, first in zip(cells, run.parts, divide_states(cells, start), strict=True):
         for name, state in zip(state_names(cell), first, strict=True):
             two = [
-                parts[0].rows(slice(0, 1)).steps(name, state[:1]),
-                parts[-1].rows(slice(-1, None)).steps(name, state[-1:]),
+                # A part may be empty.
+                tf.concat([part.rows(end).steps(name, state[end]) for part in parts], 1)[:, end]
+                for end in (slice(0, 1), slice(-1, None))
             ]
             values = tf.transpose(tf.concat(two, 1), (1, 0, 2))
             previous = tf.concat([tf.gather(state, rows)[:, tf.newaxis], values], 1)

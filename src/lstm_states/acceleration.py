@@ -1,0 +1,116 @@
+"""Run the stock LSTM layers of a Keras model on the fused kernel, in training and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MethodType
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+from lstm_states.kernels.block import suits_block
+from lstm_states.kernels.layer import run_layer
+from lstm_states.layers import recurrent_layers
+
+FAST = "fused kernel"
+"""What :func:`accelerate` says of a layer that runs on the kernel."""
+
+
+def accelerate(model: keras.Model) -> dict[str, str]:
+    """Have every ``keras.layers.LSTM`` of ``model`` run on the fused kernel where that is exact.
+
+    ``fit``, ``evaluate``, ``predict`` and custom loops become faster; results are the same to
+    rounding, gradients of any order included. The model stays what it was: same classes, weights
+    and config. It is saved, loaded and cloned as before, and what is loaded or cloned runs as stock
+    Keras. Layers added later are found by another call; a ``tf.function`` that has already traced
+    the model keeps what it traced.
+
+    TensorFlow by default also cuts the small products of each step among its threads, which costs
+    more than it gives here. Give it one thread within an operation before anything else runs:
+    ``tf.config.threading.set_intra_op_parallelism_threads(1)``.
+
+    Args:
+        model: Any model; layers are found inside ``Bidirectional`` and nested models too.
+
+    Returns:
+        By address of each recurrent layer, :data:`FAST`, or why it stays on Keras's own path.
+        The layer decides anew each time Keras traces it.
+
+    Raises:
+        TypeError: if ``model`` is no Keras model.
+    """
+    report = {}
+    for address, layer in _layers(model):
+        why = _why_not(layer)
+        if isinstance(layer, keras.layers.LSTM) and why is None:
+            vars(layer)["inner_loop"] = MethodType(_inner_loop, layer)
+        report[address] = why or FAST
+    return report
+
+
+def decelerate(model: keras.Model) -> None:
+    """Put all layers of ``model`` back on Keras's own path.
+
+    Raises:
+        TypeError: if ``model`` is no Keras model.
+    """
+    for _, layer in _layers(model):
+        if _is_fast(layer):
+            del vars(layer)["inner_loop"]
+
+
+def _is_fast(layer: keras.layers.RNN) -> bool:
+    return getattr(layer.inner_loop, "__func__", None) is _inner_loop
+
+
+def _layers(model: keras.Model) -> Iterable[tuple[str, keras.layers.RNN]]:
+    """Return the layers to change, having made sure that the model traces them anew."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, not {type(model).__name__}")
+    models = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model)]
+    for traced in models:
+        traced.train_function = traced.test_function = traced.predict_function = None
+    return recurrent_layers(model)
+
+
+def _why_not(layer: keras.layers.RNN) -> str | None:
+    """Return why ``layer`` can't run on the kernel; None if it can."""
+    cell = layer.cell
+    if type(layer).inner_loop is not keras.layers.LSTM.inner_loop:
+        return f"it is a {type(layer).__name__}, not a keras.layers.LSTM"
+    if "inner_loop" in vars(layer) and not _is_fast(layer):
+        return "its inner_loop has been replaced"
+    if type(cell) is not keras.layers.LSTMCell:
+        return f"its cell is a {type(cell).__name__}"
+    if cell.compute_dtype != "float32":
+        return f"it computes in {cell.compute_dtype}, not in float32"
+    if not suits_block(cell):
+        return "its activations are not tanh and sigmoid"
+    if layer.recurrent_dropout:
+        return "it has recurrent_dropout"
+    if layer.dropout and cell.implementation == 1:
+        return "it has dropout and implementation=1, which draws a mask for each gate"
+    if layer.unroll:
+        return "it is unrolled"
+    if layer.use_cudnn is True:
+        return "it has use_cudnn=True"
+    if tf.config.list_logical_devices("GPU"):
+        return "there is a GPU, where Keras uses cuDNN"
+    return None
+
+
+def _inner_loop(
+    layer: keras.layers.LSTM, sequences: Any, initial_state: Any, mask: Any, training: bool = False
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """Do what ``keras.layers.LSTM.inner_loop`` does."""
+    given = mask[0] if keras.tree.is_nested(mask) else mask
+    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    if _why_not(layer) or compiled or (given is not None and len(given.shape) != 2):
+        return type(layer).inner_loop(layer, sequences, initial_state, mask, training=training)
+    if training and layer.dropout:
+        sequences *= layer.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
+    real = None if given is None else tf.cast(given, bool)
+    run = run_layer(layer, sequences, list(initial_state), real)
+    return run.last, run.outputs, run.final
