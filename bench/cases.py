@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -19,6 +19,8 @@ class Case:
         samples: Samples given in one call; 0 means one batch.
         features: Input features.
         loops: Whether the slow loops over a cell run here too.
+        work: "record" every state, "train" on one batch, "predict" one batch, or fit one "epoch".
+        configuration: Of which of this repository's configurations the epoch is.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Case:
     samples: int = 0
     features: int = 8
     loops: bool = False
+    work: str = "record"
+    configuration: str = ""
 
     @property
     def size(self) -> int:
@@ -43,6 +47,8 @@ class Case:
     @property
     def shape(self) -> str:
         """The shape in words, such as "64/32, T=100, B=64, right-padded"."""
+        if self.configuration:
+            return self.configuration
         words = ["/".join(map(str, self.units)), f"T={self.steps}", f"B={self.batch}"]
         if self.size != self.batch:
             words.append(f"{self.size} samples")
@@ -68,7 +74,8 @@ class Plan:
     """Everything one run of the benchmark measures.
 
     Attributes:
-        cases: Timed by all competitors.
+        cases: Timed by all who record states.
+        training: Timed by all who train and predict.
         curves: By axis ("samples", "steps", "layers"), cases that differ along it alone.
         memory: Recorded in memory, for the peak above what is returned.
         stores: Recorded to disk, for the peak as the number of samples grows.
@@ -79,6 +86,7 @@ class Plan:
     """
 
     cases: tuple[Case, ...]
+    training: tuple[Case, ...]
     curves: dict[str, tuple[Case, ...]]
     memory: tuple[Case, ...]
     stores: tuple[Case, ...]
@@ -105,6 +113,34 @@ _CASES = (
 )
 
 
+_TRAINED = (
+    Case("A", _STACK, 100, 64),
+    Case("B", _STACK, 30, 32, features=4),
+    Case("C", (128, 64), 100, 256),
+    Case("D", _STACK, 500, 32, features=16),
+    Case("A_padded", _STACK, 100, 64, mask="right"),
+    Case("A_gaps", _STACK, 100, 64, mask="random"),
+    Case("wide", (512,), 100, 64),
+    Case("deep", (32, 32, 32, 32), 20, 512),
+    Case("one", _STACK, 100, 1),
+)
+"""A to D are the shapes that the targets of training are about."""
+
+_EPOCHS = tuple(
+    Case(f"epoch_{name}", _STACK, 0, 0, work="epoch", configuration=name)
+    for name in ("stacked", "intermediate_outputs", "variable_length")
+)
+
+
+def _trained(*cases: Case) -> tuple[Case, ...]:
+    """Return the cases as training steps and as predictions."""
+    return tuple(
+        replace(case, name=f"{work}_{case.name}", work=work)
+        for work in ("train", "predict")
+        for case in cases
+    )
+
+
 def _along_samples(*counts: int) -> tuple[Case, ...]:
     return tuple(Case(f"samples_{n}", _STACK, 100, 64, samples=n) for n in counts)
 
@@ -129,6 +165,7 @@ def full_plan(store_samples: int = 16000) -> Plan:
     """
     return Plan(
         cases=_CASES,
+        training=(*_trained(*_TRAINED), *_EPOCHS),
         curves={
             "samples": _along_samples(64, 128, 256, 512, 1024),
             "steps": _along_steps(50, 100, 200, 400, 800, 1600),
@@ -149,6 +186,7 @@ def quick_plan() -> Plan:
     """Return a plan of seconds, which shows that all parts work and measures little."""
     return Plan(
         cases=(Case("quick", (8, 4), 10, 4, mask="right", samples=8, loops=True),),
+        training=_trained(Case("small", (8, 4), 10, 4, mask="right")),
         curves={"samples": _along_samples(64, 256), "layers": _along_layers(1, 3)},
         memory=(Case("memory_quick", _STACK, 20, 64, samples=256),),
         stores=_stores(64, 512, 1024),

@@ -34,9 +34,15 @@ def _axes(columns: int, height: float) -> tuple[Figure, Sequence[Axes]]:
     return figure, axes[0]
 
 
+def _others(result: dict[str, Any]) -> list[str]:
+    """Return whom record_traces is compared with."""
+    recorders = [name for name, who in result["competitors"].items() if "record" in who["works"]]
+    return [name for name in recorders if name != OURS]
+
+
 def _style(result: dict[str, Any], name: str) -> dict[str, str]:
     """Return a competitor's label, colour and marker, the same in every figure."""
-    others = [other for other in result["competitors"] if other != OURS]
+    others = _others(result)
     title = result["competitors"][name]["title"]
     if name == OURS:
         return {"label": title, "color": "k", "marker": "o"}
@@ -48,7 +54,7 @@ def plot_ratios(result: dict[str, Any]) -> Figure:
     """Plot each competitor's time over this project's, case by case, with its range."""
     cases = result["cases"]
     figure, (axis,) = _axes(1, 1.4 + 0.42 * len(cases))
-    others = [name for name in result["competitors"] if name != OURS]
+    others = _others(result)
     offsets = np.linspace(-0.3, 0.3, len(others))
     for name, offset in zip(others, offsets, strict=True):
         rows = [
@@ -86,7 +92,7 @@ def plot_curves(result: dict[str, Any]) -> Figure:
     """Plot the cost along each axis, both logarithmic; proportional cost has slope 1."""
     figure, axes = _axes(len(result["curves"]), 3.9)
     for axis, along in zip(axes, result["curves"], strict=True):
-        for name in result["competitors"]:
+        for name in (OURS, *_others(result)):
             sizes, seconds = curve_points(result, along, name)
             if len(sizes):
                 axis.plot(sizes, seconds * 1e3, ms=5, **_style(result, name))

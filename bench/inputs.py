@@ -48,6 +48,11 @@ class Inputs:
             arrays |= dict(zip((f"kernel_{n}", f"recurrent_{n}", f"bias_{n}"), layer, strict=True))
         np.savez(path, **arrays, dense_kernel=self.dense[0], dense_bias=self.dense[1])
 
+    @property
+    def y(self) -> np.ndarray:
+        """What to train for, ``(sample, 1)`` float32."""
+        return np.sin(self.x.sum((1, 2)))[:, np.newaxis]
+
     def weights(self) -> list[np.ndarray]:
         """Return all weights in the order of ``keras.Model.get_weights``."""
         return [weight for layer in (*self.layers, self.dense) for weight in layer]
@@ -87,6 +92,15 @@ def reference(inputs: Inputs) -> dict[str, np.ndarray]:
     return values | {"outputs": below[:, -1] @ inputs.dense[0] + inputs.dense[1]}
 
 
+def reference_loss(inputs: Inputs) -> dict[str, np.ndarray]:
+    """Compute the mean squared error of all samples, ``loss (1,)``, as :func:`reference` does."""
+    below = inputs.x.astype(np.float64)
+    for layer in inputs.layers:
+        below = _scan(below, inputs.mask, *(w.astype(np.float64) for w in layer))["hidden"]
+    outputs = below[:, -1] @ inputs.dense[0] + inputs.dense[1]
+    return {"loss": np.mean((outputs - inputs.y) ** 2, keepdims=True)[0]}
+
+
 def checked_rows(size: int) -> np.ndarray:
     """Return the indices of the samples that are compared."""
     return np.unique(np.linspace(0, size - 1, CHECKED).astype(int))
@@ -105,6 +119,9 @@ def largest_errors(
     rows = checked_rows(len(mask))
     errors = {}
     for name, array in arrays.items():
+        if name == "loss":
+            errors[name] = float(np.abs(array - expected[name]).max())
+            continue
         if len(array) != len(mask) or array.shape[1:] != expected[name].shape[1:]:
             raise ValueError(f"{name} has shape {array.shape}, not that of the reference")
         error = np.abs(np.asarray(array)[rows] - expected[name])

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from bench.competitors import OURS
+from bench.competitors import LEADERS, OURS
 from bench.figures import plot_curves, plot_ratios, plot_stores, to_svg
 from bench.processes import ROOT
 from bench.statistics import growth
@@ -34,7 +34,9 @@ def render_page(result: Result) -> str:
         result=result,
         ours=OURS,
         verdicts=judge(result),
-        runners=_runners(result),
+        runners=_runners(result, "record"),
+        leader=LEADERS["train"],
+        trainers={work: _runners(result, work) for work in ("train", "predict", "epoch")},
         cell=_cell,
         figures={
             "ratios": _picture(plot_ratios(result)),
@@ -46,12 +48,13 @@ def render_page(result: Result) -> str:
     )
 
 
-def _runners(result: Result) -> list[str]:
-    """Return the competitors that were timed at least once."""
+def _runners(result: Result, work: str) -> list[str]:
+    """Return the competitors that were timed at least once at such work."""
+    cases = [case for case in [*result["cases"], *result["training"]] if case["work"] == work]
     return [
         name
         for name in result["competitors"]
-        if any("median_s" in case["competitors"].get(name, {}) for case in result["cases"])
+        if any("median_s" in case["competitors"].get(name, {}) for case in cases)
     ]
 
 

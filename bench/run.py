@@ -54,15 +54,17 @@ def _describe(competitor: Competitor, workers: Sequence[Worker]) -> dict[str, An
     answers = {worker.competitor.name: worker.start for worker in workers}
     missing = {"status": "not installed", "error": "make bench-env installs it"}
     answer = answers.get(competitor.name, missing)
-    return {"title": competitor.title, "what": competitor.what, "slow": competitor.slow, **answer}
+    fields = ("title", "what", "slow", "works")
+    return {**{name: getattr(competitor, name) for name in fields}, **answer}
 
 
 def _time(plan: Plan, workers: Sequence[Worker], folder: Path) -> dict[str, Any]:
-    result: dict[str, Any] = {"cases": [], "curves": {}}
+    result: dict[str, Any] = {"cases": [], "training": [], "curves": {}}
     limits = {"seconds": plan.seconds, "rounds": plan.rounds}
-    for case in plan.cases:
-        _say(f"{case.name}: {case.shape}")
-        result["cases"] += time_together([case], workers, folder, **limits)
+    for section, cases in (("cases", plan.cases), ("training", plan.training)):
+        for case in cases:
+            _say(f"{case.name}: {case.shape}")
+            result[section] += time_together([case], workers, folder, **limits)
     runners = [worker for worker in workers if worker.competitor.name in ON_CURVES]
     for axis, cases in plan.curves.items():
         _say(f"curve along {axis}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.competitors import OURS
+from bench.competitors import LEADERS, OURS
 from bench.statistics import growth
 from bench.timing import AGREEMENT
 
@@ -78,6 +78,17 @@ def _ratio(other: str, article: bool = False) -> Callable[[Result], Values]:
     return values
 
 
+def _training_ratio(work: str, other: str, names: str) -> Callable[[Result], Values]:
+    def values(result: Result) -> Values:
+        for case in result["training"]:
+            entry = case["competitors"].get(other, {})
+            chosen = case["name"] in [f"{work}_{name}" for name in names]
+            if "ours_to_theirs" in entry and chosen:
+                yield case["shape"], entry["ours_to_theirs"]["median"]
+
+    return values
+
+
 def _times_faster(result: Result) -> Values:
     for name in LOOPS:
         for where, ratio in _ratio(name)(result):
@@ -85,8 +96,8 @@ def _times_faster(result: Result) -> Values:
 
 
 def _errors(result: Result) -> Values:
-    for case in result["cases"]:
-        errors = case["competitors"].get(OURS, {}).get("errors", {})
+    for case in [*result["cases"], *result["training"]]:
+        errors = case["competitors"].get(LEADERS[case["work"]], {}).get("errors", {})
         if errors:
             yield case["shape"], max(errors.values())
 
@@ -141,7 +152,7 @@ def _exponents(result: Result) -> Values:
 TARGETS = (
     Target(
         "agreement",
-        "All six quantities of all layers equal the LSTM equations in float64",
+        "All six quantities of all layers, outputs and losses equal the equations in float64",
         AGREEMENT,
         "largest difference",
         _errors,
@@ -193,5 +204,33 @@ TARGETS = (
         EXPONENT,
         "as exponent",
         _exponents,
+    ),
+    Target(
+        "train_keras",
+        "A training step costs at most 0.55 of stock Keras's at the shapes A, B and D",
+        0.55,
+        "of Keras's time",
+        _training_ratio("train", "stock", "ABD"),
+    ),
+    Target(
+        "train_keras_large",
+        "A training step costs at most 0.8 of stock Keras's at the shape C",
+        0.8,
+        "of Keras's time",
+        _training_ratio("train", "stock", "C"),
+    ),
+    Target(
+        "train_torch",
+        "A training step costs at most 1.1 of PyTorch's at the shapes A to D",
+        1.1,
+        "of PyTorch's time",
+        _training_ratio("train", "torch_training", "ABCD"),
+    ),
+    Target(
+        "predict_keras",
+        "Predicting a batch costs at most 0.6 of stock Keras's time at the shapes A to D",
+        0.6,
+        "of Keras's time",
+        _training_ratio("predict", "stock", "ABCD"),
     ),
 )

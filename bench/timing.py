@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bench.cases import Case
-from bench.competitors import OURS
-from bench.inputs import make_inputs, reference
+from bench.competitors import LEADERS
+from bench.inputs import make_inputs, reference, reference_loss
 from bench.machine import OthersWatch
 from bench.processes import Worker
 from bench.statistics import ratios, summary
@@ -49,7 +49,7 @@ def time_together(
     """Time cases with all competitors that can do them, in turns among all of both.
 
     Args:
-        cases: What to compute: one case, or those of one curve.
+        cases: What to compute: one case, or those of one curve, all the same work.
         workers: The competitors, started.
         folder: A temporary folder for the inputs.
         seconds: About how long the rounds may take together.
@@ -75,7 +75,7 @@ def time_together(
         for worker in workers:
             worker.ask(do="release", name=case.name)
     for by_name in entries:
-        _summarise(by_name)
+        _summarise(by_name, LEADERS[cases[0].work])
     return [
         {**case.describe(), "others": others, "competitors": by_name}
         for case, by_name in zip(cases, entries, strict=True)
@@ -98,12 +98,17 @@ def _take_turns(slots: Sequence[_Slot], seconds: float, rounds: tuple[int, int])
 
 
 def _prepare(case: Case, workers: Sequence[Worker], folder: Path) -> dict[str, Entry]:
-    inputs = make_inputs(case)
-    inputs.save(folder / "inputs.npz")
-    np.savez(folder / "reference.npz", **reference(inputs))
+    if case.work != "epoch":  # which has data of its own, and nothing to compare it with
+        inputs = make_inputs(case)
+        inputs.save(folder / "inputs.npz")
+        expected = reference_loss(inputs) if case.work == "train" else reference(inputs)
+        np.savez(folder / "reference.npz", **expected)
     entries = {}
     for worker in workers:
-        if worker.start["status"] != "ok" or (worker.competitor.slow and not case.loops):
+        who = worker.competitor
+        if case.work not in who.works or (who.slow and not case.loops):
+            continue
+        if worker.start["status"] != "ok":
             continue
         answer = worker.ask(do="prepare", case=case.to_json(), folder=str(folder))
         entries[worker.competitor.name] = _checked(answer) | {"times_s": []}
@@ -120,9 +125,9 @@ def _checked(entry: Entry) -> Entry:
     return {**entry, "status": "wrong", "error": message}
 
 
-def _summarise(entries: dict[str, Entry]) -> None:
-    ours = entries.get(OURS, {}).get("times_s")
+def _summarise(entries: dict[str, Entry], leader: str) -> None:
+    ours = entries.get(leader, {}).get("times_s")
     for name, entry in entries.items():
         entry |= summary(entry["times_s"])
-        if ours and name != OURS and len(entry["times_s"]) == len(ours):
+        if ours and name != leader and len(entry["times_s"]) == len(ours):
             entry["ours_to_theirs"] = ratios(ours, entry["times_s"])

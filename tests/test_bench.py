@@ -25,6 +25,7 @@ from tests.oracle import lstm, run_sequence, sigmoid
 CASE = Case("case", (4, 3), 6, 2, mask="right", samples=4)
 PLAN = Plan(
     cases=(CASE,),
+    training=tuple(replace(CASE, name=work, work=work, samples=0) for work in ("train", "predict")),
     curves={"layers": (Case("layers_1", (3,), 5, 2), Case("layers_2", (3, 3), 5, 2))},
     memory=(Case("memory", (3,), 5, 2, samples=4),),
     stores=(),
@@ -32,8 +33,9 @@ PLAN = Plan(
     rounds=(3, 3),
     quick=True,
 )
+TRAINERS = ("accelerated", "stock")
 IN_TEST = (
-    *(competitor for competitor in COMPETITORS if competitor.name in (OURS, "predict")),
+    *(competitor for competitor in COMPETITORS if competitor.name in (OURS, "predict", *TRAINERS)),
     Competitor("wrong", "wrong", "Returns zeros.", "tests.wrong_competitor"),
     Competitor("broken", "broken", "Can't be imported.", "tests.no_such_module"),
     Competitor("absent", "absent", "Is not installed.", "tests.wrong_competitor", folder="absent"),
@@ -90,6 +92,15 @@ class TestRun:
         assert who["absent"]["status"] == "not installed"
         assert not {"broken", "absent"} & set(result["cases"][0]["competitors"])
 
+    def test_training_and_prediction_are_compared_with_the_equations(self, result):
+        for case, name in zip(result["training"], ("loss", "outputs"), strict=True):
+            assert set(case["competitors"]) == set(TRAINERS)
+            for who in case["competitors"].values():
+                assert who["status"] == "ok"
+                assert set(who["errors"]) == {name}
+                assert who["errors"][name] < 1e-6
+            assert case["competitors"]["stock"]["ours_to_theirs"]["median"] > 0
+
     def test_the_run_and_the_machine_are_described(self, result):
         assert re.fullmatch(r"[0-9a-f]{40}", result["commit"])
         assert result["machine"]["cores"] >= 1
@@ -110,7 +121,7 @@ class TestRun:
 
     def test_the_page_shows_every_case_and_competitor(self, result):
         page = unescape(render_page(result))
-        for name in ("cases", "memory"):
+        for name in ("cases", "training", "memory"):
             for case in result[name]:
                 assert case["shape"] in page
         for who in result["competitors"].values():
@@ -130,7 +141,7 @@ def test_the_committed_page_is_that_of_the_committed_result():
     result = json.loads(source.read_text())
     assert not result["quick"]
     page = unescape((ROOT / "bench/results.html").read_text())
-    for case in result["cases"]:
+    for case in [*result["cases"], *result["training"]]:
         assert case["shape"] in page
     for row in judge(result):
         assert row["text"] in page
@@ -198,7 +209,14 @@ def verdicts(**found):
     stores = [
         {"status": "ok", "samples": n, "peak_bytes": peak} for n, peak in found.get("stores", [])
     ]
-    result = {"cases": [case], "curves": {}, "memory": [], "stores": stores, "competitors": titles}
+    result = {
+        "cases": [case],
+        "training": [],
+        "curves": {},
+        "memory": [],
+        "stores": stores,
+        "competitors": titles,
+    }
     return {row["name"]: row for row in judge(result)}
 
 

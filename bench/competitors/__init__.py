@@ -8,8 +8,19 @@ A module has ``prepare(case, inputs)``, which returns a function that does the w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 OURS = "lstm_states"
+
+LEADERS = {
+    "record": OURS,
+    "train": "accelerated",
+    "predict": "accelerated",
+    "epoch": "accelerated",
+}
+"""By kind of work, which competitor is this project's own."""
+
+_TRAINING = ("train", "predict", "epoch")
 
 
 class CannotDoError(Exception):
@@ -28,6 +39,7 @@ class Competitor:
         folder: The folder under ``bench/.env`` that `make bench-env` installs it into; empty where
             the project's own environment has all it needs.
         slow: Whether it runs in the few cases marked ``loops`` alone.
+        works: The kinds of work that it does.
     """
 
     name: str
@@ -36,9 +48,10 @@ class Competitor:
     module: str
     folder: str = ""
     slow: bool = False
+    works: tuple[str, ...] = ("record",)
 
 
-def _ours(name: str, title: str, what: str, **options: bool | str) -> Competitor:
+def _ours(name: str, title: str, what: str, **options: Any) -> Competitor:
     return Competitor(name, title, what, f"bench.competitors.{name}", **options)
 
 
@@ -87,4 +100,35 @@ COMPETITORS = (
     ),
     _ours("keract", "keract", "keract.get_activations: every layer's output.", folder="inspectors"),
     _ours("see_rnn", "see-rnn", "see_rnn.get_outputs: every layer's output.", folder="inspectors"),
+    _ours(
+        "accelerated",
+        "accelerated",
+        "A stock Keras model after accelerate(model); one thread within an operation.",
+        works=_TRAINING,
+    ),
+    _ours(
+        "accelerated_default",
+        "accelerated, default threads",
+        "The same with TensorFlow's own choice of threads.",
+        works=_TRAINING,
+    ),
+    _ours(
+        "stock",
+        "stock Keras",
+        "train_on_batch, predict_on_batch or fit of the stock model.",
+        works=_TRAINING,
+    ),
+    _ours(
+        "stock_one_thread",
+        "stock Keras, one thread",
+        "The same with one thread within an operation.",
+        works=_TRAINING,
+    ),
+    _ours(
+        "torch_training",
+        "PyTorch nn.LSTM, trained",
+        "torch.nn.LSTM with Adam; the outputs alone in inference mode; packed where padded.",
+        folder="torch",
+        works=("train", "predict"),
+    ),
 )

@@ -1,0 +1,46 @@
+"""Train a Keras model, or predict with it, for all competitors that do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.cases import Case
+from bench.competitors.keras_stack import build_model
+from bench.configurations import load_configuration
+from bench.inputs import Inputs
+from lstm_states import accelerate
+
+PACKAGES = ("lstm-states", "keras", "tensorflow", "numpy")
+
+
+def prepare_stock(case: Case, inputs: Inputs | None) -> Callable[[], Any]:
+    """Return a function that does the work of the case once with a stock model."""
+    return _prepare(case, inputs, accelerated=False)
+
+
+def prepare_accelerated(case: Case, inputs: Inputs | None) -> Callable[[], Any]:
+    """Return a function that does the work of the case once with an accelerated model."""
+    return _prepare(case, inputs, accelerated=True)
+
+
+def _prepare(case: Case, inputs: Inputs | None, *, accelerated: bool) -> Callable[[], Any]:
+    if inputs is None:
+        model, x, y, options = load_configuration(case.configuration)
+        run = lambda: model.fit(x, y, epochs=1, verbose=0, **options)  # noqa: E731
+    else:
+        model, x, y = build_model(case, inputs), inputs.x, inputs.y
+        model.compile("adam", "mse")
+        one_batch = {"train": lambda: model.train_on_batch(x, y)}
+        one_batch["predict"] = lambda: model.predict_on_batch(x)
+        run = one_batch[case.work]
+    if accelerated:
+        accelerate(model)
+    return run
+
+
+def arrays(result: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the loss before the step, or the outputs."""
+    return {"outputs": result} if np.ndim(result) else {"loss": np.atleast_1d(result)}
