@@ -29,8 +29,14 @@ def load_configuration(name: str) -> tuple[keras.Model, np.ndarray, np.ndarray, 
         samples = datasets.load_sequences(path, target=settings.target, scale_target=scale, **mask)
         model = builders.build_variable_length(samples.sizes["feature"], **options, **mask)
     else:
-        how = {"window": settings.window, "center": name == "stacked"}
-        samples = datasets.load_windows(path, target=settings.target, scale_target=scale, **how)
+        samples = datasets.load_windows(
+            path,
+            target=settings.target,
+            window=settings.window,
+            per_step=name == "intermediate_outputs",
+            scale_target=scale,
+            center=getattr(settings, "center", False),
+        )
         build = getattr(builders, f"build_{name}")
         model = build(settings.window, samples.sizes["feature"], **options)
     train = np.flatnonzero(samples["part"].values == PARTS.index("train"))
