@@ -72,7 +72,7 @@ ui: $(READY) ## compare the runs in the MLflow UI, on this machine only
 	*) $(RUN) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 ;; \
 	esac
 
-bench: $(READY) ## time record_traces beside the other ways: bench/results.html (QUICK=1: tiny shapes, build/bench)
+bench: $(READY) ## time record_traces and accelerate beside the other ways: bench/results.html (QUICK=1: tiny shapes, build/bench)
 	$(RUN) python -m bench $(if $(QUICK),--quick)
 
 bench-env: $(READY) ## install what the benchmark compares with, if it can be had: PyTorch, keract, see-rnn

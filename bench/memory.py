@@ -12,7 +12,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -101,29 +102,36 @@ def _store(case: Case, folder: str) -> dict[str, Any]:
 
     if "store" not in signature(record_traces).parameters:
         return {"status": "cannot", "error": "this version of record_traces has no store="}
-    inputs = make_inputs(case)
+    inputs = make_inputs(replace(case, samples=case.batch))
     model = build_model(case, inputs)
     store = Path(folder, "traces.zarr")
     imported = _status("VmHWM")
     start = perf_counter()
-    record_traces(model, inputs.x, batch_size=case.batch, store=store)
+    record_traces(model, _batches(inputs.x, case.size), store=store)
     seconds = perf_counter() - start
     peak = _status("VmHWM")
-    ends = np.r_[0:4, case.size - 4 : case.size]
+    *_, last = _batches(inputs.x, case.size)
+    ends = np.concatenate([inputs.x[:4], last[-4:]])
     error = _largest_difference(
-        open_traces(store).isel(sample=ends), record_traces(model, inputs.x[ends])
+        open_traces(store).isel(sample=np.r_[0:4, case.size - 4 : case.size]),
+        record_traces(model, ends),
     )
     size = batch_bytes(case, case.size)
     return {
         **_store_status(error),
         "imported_bytes": imported,
         "peak_bytes": peak,
-        "input_bytes": inputs.x.nbytes,
         "recorded_bytes": size,
         "disk_bytes": sum(f.stat().st_size for f in store.rglob("*") if f.is_file()),
         "seconds": seconds,
         "bytes_per_s": size / seconds,
     }
+
+
+def _batches(x: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yield batches of ``size`` samples in all, one at a time, each ``x`` shifted in time."""
+    for start in range(0, size, len(x)):
+        yield np.roll(x, start, axis=1)[: size - start]
 
 
 def _store_status(error: float) -> dict[str, str]:

@@ -112,7 +112,7 @@ def _resident(result: Result) -> Values:
     rows = [row for row in result["stores"] if row["status"] == "ok"]
     for row in rows:
         yield f"{row['samples']:,} samples, measured", row["peak_bytes"] / 1e9
-    if len(rows) > 1:
+    if len(rows) > 1 and rows[-1]["samples"] < FULL_SAMPLES:
         yield f"{FULL_SAMPLES:,} samples, extrapolated", extrapolated_peak(rows) / 1e9
 
 

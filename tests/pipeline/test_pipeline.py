@@ -32,6 +32,26 @@ def test_it_leaves_reports_metrics_weights_and_traces(clone):
     assert all(f"{name}/report.html" in index for name in CONFIGURATIONS)
 
 
+def test_each_configuration_gives_the_same_metrics_without_the_kernel(clone, tmp_path):
+    shutil.copytree(clone.path, tmp_path / "stock", symlinks=True)
+    stock = Clone(tmp_path / "stock")
+    training = stock.path / "src/lstm_states/training.py"
+    accelerated = training.read_text()
+    assert accelerated.count("        accelerate(model)\n") == 1
+    training.write_text(accelerated.replace("        accelerate(model)\n", ""))
+    same = []
+    for name in CONFIGURATIONS:
+        stock.run("lstm-states", "run", name)
+        ours, expected = (
+            json.loads((one.path / "reports" / name / "metrics.json").read_text())
+            for one in (clone, stock)
+        )
+        for part, values in expected.items():
+            assert ours[part] == pytest.approx(values, rel=1e-3, abs=1e-3), name
+        same.append(ours == expected)
+    assert not all(same)  # equal to rounding only: it was another kernel
+
+
 def test_a_second_repro_does_nothing(clone):
     assert "up to date" in clone.run("dvc", "repro")
 
