@@ -202,7 +202,7 @@ def test_ratios_and_growth():
 
 def verdicts(**found):
     """The verdicts on a made-up result."""
-    case = {"shape": "here", "is_article": True, "competitors": {}}
+    case = {"shape": "here", "work": "record", "is_article": True, "competitors": {}}
     for name, ratio in found.get("ratios", {}).items():
         case["competitors"][name] = {"ours_to_theirs": {"median": ratio}}
     titles = {c.name: {"title": c.title} for c in COMPETITORS}

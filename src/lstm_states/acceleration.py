@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import MethodType
 from typing import Any
 
@@ -36,16 +36,19 @@ def accelerate(model: keras.Model) -> dict[str, str]:
 
     Returns:
         By address of each recurrent layer, :data:`FAST`, or why it stays on Keras's own path.
-        The layer decides anew each time Keras traces it.
+        The layer decides anew each time Keras traces it, and also takes Keras's path where it is
+        given numbers that are not float32.
 
     Raises:
         TypeError: if ``model`` is no Keras model.
     """
-    report = {}
+    report: dict[str, str] = {}
     for address, layer in _layers(model):
         why = _why_not(layer)
         if isinstance(layer, keras.layers.LSTM) and why is None:
             vars(layer)["inner_loop"] = MethodType(_inner_loop, layer)
+        while address in report:  # names inside a custom layer need not differ
+            address += "'"
         report[address] = why or FAST
     return report
 
@@ -82,12 +85,12 @@ def _why_not(layer: keras.layers.RNN) -> str | None:
         return f"it is a {type(layer).__name__}, not a keras.layers.LSTM"
     if "inner_loop" in vars(layer) and not _is_fast(layer):
         return "its inner_loop has been replaced"
-    if type(cell) is not keras.layers.LSTMCell:
-        return f"its cell is a {type(cell).__name__}"
+    if type(cell) is not keras.layers.LSTMCell or "call" in vars(cell):
+        return f"its cell is a {type(cell).__name__} of its own kind"
     if cell.compute_dtype != "float32":
         return f"it computes in {cell.compute_dtype}, not in float32"
     if not suits_block(cell):
-        return "its activations are not tanh and sigmoid"
+        return "its activations are not keras.activations.tanh and sigmoid"
     if layer.recurrent_dropout:
         return "it has recurrent_dropout"
     if layer.dropout and cell.implementation == 1:
@@ -106,11 +109,24 @@ def _inner_loop(
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
     """Do what ``keras.layers.LSTM.inner_loop`` does."""
     given = mask[0] if keras.tree.is_nested(mask) else mask
-    compiled = GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-    if _why_not(layer) or compiled or (given is not None and len(given.shape) != 2):
+    if _why_not(layer) or not _suits(sequences, initial_state, given):
         return type(layer).inner_loop(layer, sequences, initial_state, mask, training=training)
-    if training and layer.dropout:
+    sequences = tf.ensure_shape(sequences, (None, None, layer.cell.kernel.shape[0]))
+    if training and 0 < layer.dropout < 1:
         sequences *= layer.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
-    real = None if given is None else tf.cast(given, bool)
-    run = run_layer(layer, sequences, list(initial_state), real)
+    size, steps = tf.unstack(tf.shape(sequences)[:2])
+    states = [tf.broadcast_to(state, (size, layer.units)) for state in initial_state]
+    real = None
+    if given is not None:
+        message = "the mask and the sequences differ in length"
+        tf.debugging.assert_equal(tf.shape(given)[1], steps, message)
+        real = tf.broadcast_to(tf.cast(given, bool), (size, steps))
+    run = run_layer(layer, sequences, states, real)
     return run.last, run.outputs, run.final
+
+
+def _suits(sequences: tf.Tensor, states: Sequence[tf.Tensor], mask: tf.Tensor | None) -> bool:
+    """Tell whether the kernel takes these arguments of ``inner_loop``, here."""
+    exact = all(tensor.dtype == tf.float32 for tensor in (sequences, *states))
+    by_step = mask is None or len(mask.shape) == 2
+    return exact and by_step and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

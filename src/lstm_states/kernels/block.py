@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,10 +65,21 @@ def _run(
 ) -> dict[str, tf.Tensor]:
     bias = weight(cell, "bias") if cell.use_bias else tf.zeros(4 * cell.units)
     weights = weight(cell, "kernel"), weight(cell, "recurrent_kernel"), bias
-    hidden, memory, *gates = _lstm(sequences, *states, *weights, steps)
+    arguments = (sequences, *states, *weights, steps)
+    hidden, memory, *gates = _traced(*(tuple(a.shape) for a in arguments))(*arguments)
     message = "no gradient goes through the gates of the fused kernel"
     gates = [tf.raw_ops.PreventGradient(input=gate, message=message) for gate in gates]
     return dict(zip(QUANTITIES, (hidden, memory, *gates), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _traced(*shapes: tuple[int | None, ...]) -> Any:
+    """Return a function of :func:`_lstm` for arguments of these shapes.
+
+    Inside a function of its own, a custom gradient works in branches, and outside of all graphs
+    for gradients of any order.
+    """
+    return tf.function(_lstm, autograph=False)
 
 
 @tf.custom_gradient
@@ -82,7 +94,7 @@ def _lstm(
 ) -> tuple[Tensors, Callable[..., Tensors]]:
     """Return h, c, i, f, g and o ``(time, batch, unit)``, and what their gradients become."""
     peephole = tf.zeros(recurrent_kernel.shape[0])  # unused
-    i, c, f, o, g, tanh_c, h = tf.raw_ops.BlockLSTMV2(
+    fused = tf.raw_ops.BlockLSTMV2(
         seq_len_max=tf.cast(steps, tf.int64),
         x=x,
         cs_prev=c0,
@@ -95,16 +107,20 @@ def _lstm(
         use_peephole=False,
         cell_clip=0.0,
     )
+    i, c, f, o, g, tanh_c, h = map(tf.stop_gradient, fused)  # the registered one is never asked
 
     @tf.custom_gradient
     def first(*arguments: tf.Tensor) -> tuple[Tensors, Callable[..., Tensors]]:
         *inputs, dh, dc = arguments
         saved = (_before(c0, c), i, f, g, o, tanh_c)
-        gradients = _gradients(x, _before(h0, h), kernel, recurrent_kernel, saved, dh, dc, steps)
+        found = _gradients(x, _before(h0, h), kernel, recurrent_kernel, saved, dh, dc, steps)
+        gradients = tuple(map(tf.stop_gradient, found))
         return gradients, lambda *upstream: _second(inputs, dh, dc, upstream)
 
     def gradient(dh: tf.Tensor, dc: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        return *first(x, h0, c0, kernel, recurrent_kernel, bias, dh, dc), None
+        # Copies belong to the graph of the gradient, where a second derivative can reach them.
+        inputs = map(tf.identity, (x, h0, c0, kernel, recurrent_kernel, bias))
+        return *first(*inputs, dh, dc), None
 
     return (h, c, i, f, g, o), gradient
 
