@@ -60,6 +60,8 @@ def make_clone(path: Path) -> Clone:
             "stacked": SMALL_WINDOWS,
             "intermediate_outputs": SMALL_WINDOWS,
             "variable_length": {**SMALL, "units": [16, 8]},
+            "how_states_flow": {"samples": 2, "seeds": [0, 1]},
+            "masking": {"samples": 4, "seeds": [0, 1]},
         }
     )
     params = yaml.safe_load((path / "params.yaml").read_text())

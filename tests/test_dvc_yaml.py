@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import lstm_states
+from lstm_states.config import TRIALS
 from tests.clone import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -21,7 +22,10 @@ def modules_of(notebook):
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     nodes = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]
     names = [a.name for n in nodes if n.module == "lstm_states" for a in n.names]
-    return {f"lstm_states.{lstm_states._HOMES.get(name, name)}" for name in names}
+    homes = {f"lstm_states.{lstm_states._HOMES.get(name, name)}" for name in names}
+    return homes | {
+        f"{n.module}.{a.name}" for n in nodes if "lstm_states." in n.module for a in n.names
+    }
 
 
 def file_of(module):
@@ -43,8 +47,9 @@ STARTERS = {"src/lstm_states/__init__.py", "src/lstm_states/pipeline/__init__.py
 
 
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=str)
-def test_experiment(notebook):
-    deps = STAGES["experiment"]["do"]["deps"]
+def test_notebook(notebook):
+    stage = "trial" if notebook.stem[3:] in TRIALS else "experiment"
+    deps = STAGES[stage]["do"]["deps"]
     modules = modules_of(notebook) | {"lstm_states.pipeline.runner"}
     assert undeclared(modules, deps) - STARTERS == set()
 
@@ -52,6 +57,11 @@ def test_experiment(notebook):
 def test_prepare():
     deps = STAGES["prepare"]["do"]["deps"]
     assert undeclared({"lstm_states.datasets"}, deps) - STARTERS == set()
+
+
+def test_claims():
+    deps = STAGES["claims"]["deps"]
+    assert undeclared({"lstm_states.pipeline.ledger"}, deps) - STARTERS == set()
 
 
 def test_compare():

@@ -13,6 +13,7 @@ from lstm_states.measures import (
     measure_accuracy,
     measure_auc,
     measure_by_step,
+    measure_leads,
     measure_r2,
     measure_results,
     measure_states,
@@ -103,6 +104,16 @@ def test_results_score_every_seed_and_baseline():
     np.testing.assert_array_equal(found["gain"], [0, 0.5, 0.25])
     np.testing.assert_array_equal(found["seed_score"], [0.25, 0.75, 1])
     assert found.attrs["metric"] == "accuracy"
+
+
+def test_leads_are_each_seeds_score_above_each_baseline():
+    seeds = [[0, 0, 0, 0], [0, 1, 2, 3]]
+    others = {"lazy": np.array([1, 1, 1, 1]), "half way": np.array([0, 1, 0, 0])}
+    leads = measure_leads(results("classes", [0, 1, 2, 3], seeds, others), [3, 7])
+    assert list(leads["model"].values) == ["seed 3", "seed 7"]
+    np.testing.assert_array_equal(leads["lead_on_lazy"], [0, 0.75])
+    np.testing.assert_array_equal(leads["lead_on_half_way"], [-0.25, 0.5])
+    assert leads["lead_on_lazy"].attrs["long_name"] == "Lead on lazy, accuracy on the test part"
 
 
 def test_of_a_target_per_step_the_last_one_is_scored():

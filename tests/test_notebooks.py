@@ -23,11 +23,13 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_is_one_for_each_configuration():
+def test_there_is_one_for_each_configuration_and_trial():
     assert [path.stem for path in PATHS] == [
+        "00_how_states_flow",
         "01_stacked",
         "02_intermediate_outputs",
         "03_variable_length",
+        "07_masking",
     ]
 
 

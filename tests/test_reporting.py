@@ -128,3 +128,28 @@ def test_the_warm_up_is_that_of_the_median_seed(steps, words):
         attrs={"metric": "auc"},
     )
     assert reporting.describe_warm_up(by_step) == f"AUC by the number of steps seen: {words}"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.0, 0.0], "0"),
+        ([1.0], "1"),
+        ([0.123, 0.456], "0.12 to 0.46"),
+        ([0.0, 3.2e-16], "0 to 3e-16"),
+        ([-1234.0, 0.001], "-1e3 to 1e-3"),
+    ],
+)
+def test_a_span_of_values(values, text):
+    assert reporting.span(values) == text
+
+
+def test_evidence_in_words_and_as_a_table():
+    about = {"long_name": "Move of layer 2", "units": "1"}
+    evidence = xr.Dataset(
+        {"move": ("model", [0.5, 0.25], about)}, coords={"model": ["trained", "seed 0"]}
+    )
+    assert reporting.describe_evidence(evidence, "move") == "Move of layer 2: 0.25 to 0.5"
+    assert reporting.evidence_table(evidence).data.to_dict("records") == [
+        {"measured": "Move of layer 2", "value": "0.25 to 0.5"}
+    ]

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
 """The documented configurations, in the order of the article."""
 
+TRIALS = ("how_states_flow", "masking")
+"""The groups of claims, a notebook each."""
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -76,7 +79,19 @@ class Table(_SplitByTime):
 Dataset = Annotated[OrderBook | JapaneseVowels | Table, Field(discriminator="maker")]
 
 
-class Experiment(_Strict):
+class Seeded(_Strict):
+    """What every notebook takes."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Seeded:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds are {self.seeds}; each may stand there once")
+        return self
+
+
+class Experiment(Seeded):
     """What every configuration's notebook takes."""
 
     dataset: str
@@ -90,7 +105,6 @@ class Experiment(_Strict):
     batch_size: Count
     epochs: Count
     patience: Annotated[int, Field(ge=0)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     trace_samples: Count
     resamples: Annotated[int, Field(ge=100)]
 
@@ -105,12 +119,6 @@ class Experiment(_Strict):
         if (self.head_units > 1) != classes:
             count = "a unit for each class" if classes else "1 unit"
             raise ValueError(f"head_units is {self.head_units}; {self.loss} needs {count}")
-        return self
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Experiment:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds are {self.seeds}; each may stand there once")
         return self
 
 
@@ -133,6 +141,12 @@ class Masked(Experiment):
     mask_value: float
 
 
+class Trial(Seeded):
+    """What decides a group of claims on stacks that configurations trained."""
+
+    samples: Count
+
+
 class Params(_Strict):
     """All of params.yaml."""
 
@@ -140,6 +154,8 @@ class Params(_Strict):
     stacked: Centered
     intermediate_outputs: Windowed
     variable_length: Masked
+    how_states_flow: Trial
+    masking: Trial
 
     @model_validator(mode="after")
     def _datasets_exist(self) -> Params:
@@ -150,12 +166,14 @@ class Params(_Strict):
         return self
 
 
-SCHEMAS: dict[str, type[Experiment]] = {
+SCHEMAS: dict[str, type[Seeded]] = {
     "stacked": Centered,
     "intermediate_outputs": Windowed,
     "variable_length": Masked,
+    "how_states_flow": Trial,
+    "masking": Trial,
 }
-"""The schema of each configuration's parameters."""
+"""The schema of each notebook's parameters."""
 
 
 def project_root() -> Path:
@@ -186,7 +204,7 @@ def read_parameters(configuration: str, namespace: Mapping[str, Any]) -> Any:
     """Check the parameters a notebook holds and return them as one frozen object.
 
     Args:
-        configuration: One of :data:`CONFIGURATIONS`.
+        configuration: One of :data:`CONFIGURATIONS` or :data:`TRIALS`.
         namespace: The notebook's ``globals()``; names that are no parameter are left alone.
 
     Raises:
@@ -225,5 +243,13 @@ def _explained(schema: type[BaseModel], problem: Any) -> str:
 
 
 def _known_names(schema: type[BaseModel]) -> list[str]:
-    models: list[type[BaseModel]] = [schema, OrderBook, JapaneseVowels, Table, Centered, Masked]
+    models: list[type[BaseModel]] = [
+        schema,
+        OrderBook,
+        JapaneseVowels,
+        Table,
+        Centered,
+        Masked,
+        Trial,
+    ]
     return sorted({name for model in models for name in model.model_fields})

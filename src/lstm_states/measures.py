@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
-from lstm_states.schema import GATES, PARTS, layers_of
+from lstm_states.schema import GATES, METRICS, PARTS, layers_of
 
 TASKS = {
     "mse": "regression",
@@ -111,6 +111,25 @@ def measure_results(
         coords={"predictor": ["model", *baselines]},
         attrs={"metric": name},
     )
+
+
+def measure_leads(results: xr.Dataset, seeds: Sequence[int]) -> xr.Dataset:
+    """Return how far each seed's score is above that of each baseline.
+
+    Args:
+        results: What :func:`measure_results` returned.
+        seeds: The seeds, in the order of the models.
+
+    Returns:
+        ``lead_on_persistence`` and so on, one variable for each baseline, over ``model``.
+    """
+    metric = METRICS[results.attrs["metric"]]
+    leads = {}
+    for name in results["predictor"].values[1:]:
+        lead = results["seed_score"].values - float(results["score"].sel(predictor=name))
+        about = {"long_name": f"Lead on {name}, {metric} on the test part", "units": "1"}
+        leads[f"lead_on_{name.replace(' ', '_')}"] = ("model", lead, about)
+    return xr.Dataset(leads, coords={"model": [f"seed {seed}" for seed in seeds]})
 
 
 def _block_draws(size: int, block: int, resamples: int) -> np.ndarray:

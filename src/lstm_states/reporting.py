@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 from pandas.io.formats.style import Styler
 
-from lstm_states.schema import METRICS, PARTS
+from lstm_states.schema import METRICS, MOVED, PARTS
 
 
 def describe_data(samples: xr.Dataset) -> str:
@@ -144,3 +146,39 @@ def describe_warm_up(by_step: xr.Dataset) -> str:
     steps = dict.fromkeys((1, min(10, last), last))
     shown = ", ".join(f"{score.sel(steps_seen=step):.3f} after {step}" for step in steps)
     return f"{METRICS[by_step.attrs['metric']]} by the number of steps seen: {shown}"
+
+
+def span(values: Sequence[float]) -> str:
+    """Write the least and the greatest of some values, or the one that all of them are."""
+    low, high = _number(min(values)), _number(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(value: float) -> str:
+    """Write a number with two digits, and what is far from 1 as a power of ten."""
+    if value == 0 or 0.01 <= abs(value) < 100:
+        return f"{value:.2g}"
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def describe_evidence(evidence: xr.Dataset, name: str) -> str:
+    """Say what one measure is and what its values are."""
+    values = evidence[name]
+    return f"{values.attrs['long_name']}: {span(values.values.tolist())}"
+
+
+def describe_arrows(moves: xr.Dataset) -> str:
+    """Say what reaches the upper layer in a step, given what ``measure_arrows`` returned."""
+    upper = moves["move"].sel(target="layer 2").max("model").dropna("source")
+    reaching = upper["source"].values[upper.values > MOVED]
+    others = upper["source"].values[upper.values <= MOVED]
+    return f"Layer 2 is reached by {', '.join(reaching)}; not by {', '.join(others)}"
+
+
+def evidence_table(evidence: xr.Dataset) -> Styler:
+    """Tabulate what was measured, a row per measure."""
+    rows = [
+        {"measured": values.attrs["long_name"], "value": span(values.values.tolist())}
+        for values in evidence.data_vars.values()
+    ]
+    return pd.DataFrame(rows).style.hide()

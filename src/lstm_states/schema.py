@@ -34,6 +34,9 @@ CELL_QUANTITIES = {
 }
 """What a trace holds of each kind of cell."""
 
+MOVED = 1e-9
+"""A change above it is one, in double precision; rounding stays far below."""
+
 METRICS = {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}
 """Metrics by the name they have in files, with the name they have in text."""
 

@@ -24,6 +24,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
 import numpy as np
 import xarray as xr
+from IPython import get_ipython
 from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Run, RunData
 
@@ -93,8 +94,9 @@ def create_run(
     assert experiment is not None
     commit, dirty = _git_state(root)
     lock = root / "dvc.lock"
-    units = "-".join(str(width) for width in settings["units"])
-    name = f"{configuration} {settings['dataset']} {units} @{commit[:7] or 'no-commit'}"
+    units = "-".join(str(width) for width in settings.get("units", ()))
+    about = " ".join(filter(None, (configuration, settings.get("dataset"), units)))
+    name = f"{about} @{commit[:7] or 'no-commit'}"
     tags = {
         "configuration": configuration,
         "interactive": str(interactive).lower(),
@@ -206,6 +208,30 @@ class Recorder:
         metadata = {"Software": None, "Title": figure.axes[0].get_title() or name}
         figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight", metadata=metadata)
         return figure
+
+    def keep_evidence(
+        self, name: str, evidence: xr.Dataset, figure: Figure | None = None
+    ) -> Figure | None:
+        """Add what a trial measured to ``evidence.json``, and keep ``figure`` beside it.
+
+        Args:
+            name: Of the figure.
+            evidence: Variables over ``model``, each with ``long_name`` and ``units``.
+            figure: It is returned, to be shown.
+        """
+        shell = get_ipython()
+        path = self.directory / "evidence.json"
+        kept = json.loads(path.read_text()) if path.is_file() else {}
+        for measure, values in evidence.data_vars.items():
+            kept[measure] = {
+                "values": values.to_series().to_dict(),
+                "says": values.attrs["long_name"],
+                "unit": values.attrs["units"],
+                "figure": f"figures/{name}.png" if figure else "",
+                "execution_count": shell.execution_count if shell else None,
+            }
+        path.write_text(json.dumps(kept, indent=2) + "\n")
+        return self.keep_figure(name, figure) if figure else None
 
     def keep_table(self, name: str, table: pd.DataFrame) -> None:
         """Save ``table`` as ``plots/<name>.csv``, which ``dvc plots`` draws."""

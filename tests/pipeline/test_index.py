@@ -47,7 +47,9 @@ def test_index_shows_result_against_baseline_with_links() -> None:
     assert "beats ridge by 0.012" in row.get_text()
     links = {link["href"] for link in row.find_all("a")}
     assert links == {"stacked/report.html", "stacked/report.ipynb"}
-    assert [p.get_text() for p in soup.select("main > p")] == ["First.", "Second <p>."]
+    texts = [p.get_text() for p in soup.select("main > p")]
+    assert texts[:2] == ["First.", "Second <p>."]
+    assert soup.select_one("main > p > a")["href"] == "claims.html"
 
 
 def test_index_sets_figures_of_one_caption_side_by_side() -> None:

@@ -32,6 +32,23 @@ def test_it_leaves_reports_metrics_weights_and_traces(clone):
     assert all(f"{name}/report.html" in index for name in CONFIGURATIONS)
 
 
+def test_it_decides_claims_from_what_the_trial_measured(clone):
+    rows = {r["id"]: r for r in json.loads((clone.path / "reports/claims.json").read_text())}
+    decided = {
+        n: rows[n]["verdict"] for n in (1, 3, 4, 5, 6, 7, 8, 10, 13, 15, 16, 17, 18, 20, 21, 23, 24)
+    }
+    assert "undecided" not in decided.values()
+    assert decided[4] == decided[6] == decided[17] == "refuted"
+    page = (clone.path / "reports/claims.html").read_text()
+    report = (clone.path / "reports/how_states_flow/report.html").read_text()
+    for test in rows[4]["tests"]:
+        assert f"report.html#cell-{test['cell']}" in page
+        assert f'id="cell-{test["cell"]}"' in report
+        assert (clone.path / "reports/how_states_flow" / test["figure"]).is_file()
+    notebook = json.loads((clone.path / "reports/how_states_flow/report.ipynb").read_text())
+    assert not [o for c in notebook["cells"] for o in c.get("outputs", ()) if "name" in o]
+
+
 def test_each_configuration_gives_the_same_metrics_without_the_kernel(clone, tmp_path):
     shutil.copytree(clone.path, tmp_path / "stock", symlinks=True)
     stock = Clone(tmp_path / "stock")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lstm_states.config import CONFIGURATIONS, ConfigError, load_params, project_root
+from lstm_states.claims import LedgerError
+from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, load_params, project_root
 from lstm_states.schema import DataError
 
 
@@ -18,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("lstm-states: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if not isinstance(error, ConfigError | DataError) and not _is_experiment_error(error):
+        if not isinstance(
+            error, ConfigError | DataError | LedgerError
+        ) and not _is_experiment_error(error):
             raise
         print(f"lstm-states: {error}", file=sys.stderr)
         return 1
@@ -36,11 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="obtain, check and process a data set")
     prepare.add_argument("dataset", help="a key of `datasets` in params.yaml")
     prepare.set_defaults(command=_prepare)
-    run = commands.add_parser("run", help="run a configuration's notebook and write its report")
-    run.add_argument("configuration", choices=CONFIGURATIONS)
+    run = commands.add_parser("run", help="run a notebook and write its report")
+    run.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
     run.set_defaults(command=_run)
     compare = commands.add_parser("compare", help="write the index of all reports")
     compare.set_defaults(command=_compare)
+    claims = commands.add_parser("claims", help="decide every claim by its rule")
+    claims.set_defaults(command=_claims)
     return parser
 
 
@@ -68,3 +73,10 @@ def _compare(_: argparse.Namespace) -> None:
 
     root = project_root()
     print(f"wrote {write_index(root).relative_to(root)}")
+
+
+def _claims(_: argparse.Namespace) -> None:
+    from lstm_states.pipeline.ledger import write_claims
+
+    root = project_root()
+    print(f"wrote {write_claims(root).relative_to(root)}")

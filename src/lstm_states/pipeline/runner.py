@@ -14,7 +14,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 
 from lstm_states import tracking
-from lstm_states.config import ConfigError, Experiment, load_params
+from lstm_states.config import CONFIGURATIONS, ConfigError, load_params
 from lstm_states.pipeline.article import has_tag
 from lstm_states.pipeline.canonical import canonical_notebook
 from lstm_states.pipeline.reports import render_html
@@ -48,7 +48,7 @@ def notebook_defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
 
 
 def run_experiment(configuration: str, root: Path) -> Path:
-    """Run a configuration and write its report.
+    """Run the notebook of a configuration or of a trial and write its report.
 
     Args:
         configuration: A key of params.yaml, such as ``stacked``.
@@ -63,11 +63,12 @@ def run_experiment(configuration: str, root: Path) -> Path:
         ExperimentError: if a cell failed. The MLflow run is marked FAILED, the partial notebook
             and its results stay in ``reports/failed/<configuration>``, the report as it was.
     """
-    settings: Experiment = getattr(load_params(root / "params.yaml"), configuration)
+    settings = getattr(load_params(root / "params.yaml"), configuration)
     source = find_notebook(configuration, root)
     parameters = settings.model_dump()
     _check_names(nbformat.read(source, as_version=4), parameters, source.name)
-    _check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
+    if configuration in CONFIGURATIONS:
+        _check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
     client = tracking.connect(root)
     notebook = str(source.relative_to(root))
     run = tracking.create_run(
@@ -92,7 +93,8 @@ def run_experiment(configuration: str, root: Path) -> Path:
         shutil.move(path, report / path.name)
     shutil.rmtree(attempt)
     tracking.close_run(client, run_id, "FINISHED", report)
-    tracking.register_champion(client, run_id, configuration)
+    if configuration in CONFIGURATIONS:
+        tracking.register_champion(client, run_id, configuration)
     return report
 
 

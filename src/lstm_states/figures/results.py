@@ -1,43 +1,15 @@
-"""One figure per idea, each from a labelled data set, all in one style.
-
-Every function returns a closed Figure: Jupyter shows it once, where it is the last expression.
-"""
+"""Figures of data, training and results."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 
-from lstm_states.schema import GATES, METRICS, PARTS, QUANTITIES, layers_of
-
-WIDTH = 8.0
-"""Width of a figure in inches."""
-
-_TITLES = {
-    "hidden": "hidden state h",
-    "cell": "cell state c",
-    "input_gate": "input gate i",
-    "forget_gate": "forget gate f",
-    "candidate": "candidate g",
-    "output_gate": "output gate o",
-}
-
-
-def _axes(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    sns.set_theme(style="ticks", context="notebook", palette="colorblind", font_scale=0.85)
-    size = (WIDTH, height)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False, **options
-    )
-    plt.close(figure)
-    return figure, axes
+from lstm_states.figures.style import make_axes
+from lstm_states.schema import METRICS, PARTS
 
 
 def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
@@ -47,7 +19,7 @@ def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
         samples: ``y (sample)`` or ``(sample, time)``, ``part`` and ``end (sample)``.
         title: The finding.
     """
-    figure, axes = _axes(1, 1, 2.8)
+    figure, axes = make_axes(1, 1, 2.8)
     axis = axes[0, 0]
     y = samples["y"] if samples["y"].ndim == 1 else samples["y"].isel(time=-1)
     width = 100 if samples.sizes["sample"] > 200 else 1
@@ -77,7 +49,7 @@ def plot_lengths(samples: xr.Dataset, *, title: str) -> Figure:
         samples: ``length`` and ``part (sample)``.
         title: The finding.
     """
-    figure, axes = _axes(1, 1, 2.6)
+    figure, axes = make_axes(1, 1, 2.6)
     names = np.array(PARTS)[samples["part"].values]
     sns.histplot(
         x=samples["length"].values, hue=names, hue_order=PARTS, multiple="stack", discrete=True,
@@ -97,7 +69,7 @@ def plot_learning_curves(history: xr.Dataset, *, loss: str, title: str) -> Figur
         loss: Name of the loss.
         title: The finding.
     """
-    figure, axes = _axes(1, 2, 2.9)
+    figure, axes = make_axes(1, 2, 2.9)
     for axis, name, part in zip(
         axes[0], ("loss", "val_loss"), ("training part", "validation part"), strict=True
     ):
@@ -122,7 +94,7 @@ def plot_results(results: xr.Dataset, *, title: str) -> Figure:
         results: What ``measure_results`` returned.
         title: The finding.
     """
-    figure, axes = _axes(1, 1, 0.9 + 0.45 * results.sizes["predictor"])
+    figure, axes = make_axes(1, 1, 0.9 + 0.45 * results.sizes["predictor"])
     axis = axes[0, 0]
     for row, name in enumerate(results["predictor"].values):
         one = results.sel(predictor=name)
@@ -158,7 +130,7 @@ def plot_forecast(
         title: The finding.
         steps: How many samples to show.
     """
-    figure, axes = _axes(1, 1, 2.8)
+    figure, axes = make_axes(1, 1, 2.8)
     axis = axes[0, 0]
     test = samples["part"].values == PARTS.index("test")
     mean, std = samples.attrs["target_mean"], samples.attrs["target_std"]
@@ -186,7 +158,7 @@ def plot_by_step(by_step: xr.Dataset, *, baseline: float, label: str, title: str
         label: The baseline's name.
         title: The finding.
     """
-    figure, axes = _axes(1, 1, 2.8)
+    figure, axes = make_axes(1, 1, 2.8)
     axis = axes[0, 0]
     score, steps = by_step["score"], by_step["steps_seen"]
     axis.fill_between(steps, score.min("seed"), score.max("seed"), color="C0", alpha=0.25, lw=0)
@@ -215,7 +187,7 @@ def plot_confusion(actual: np.ndarray, predicted: np.ndarray, *, title: str) -> 
     size = int(max(actual.max(), predicted.max())) + 1
     counts = np.zeros((size, size), int)
     np.add.at(counts, (actual.astype(int), predicted.astype(int)), 1)
-    figure, axes = _axes(1, 1, 4.2)
+    figure, axes = make_axes(1, 1, 4.2)
     names = range(1, size + 1)
     sns.heatmap(
         counts, annot=np.where(counts, counts.astype(str), ""), fmt="", cmap="crest", ax=axes[0, 0],
@@ -223,123 +195,6 @@ def plot_confusion(actual: np.ndarray, predicted: np.ndarray, *, title: str) -> 
         mask=counts == 0, linewidths=0.5, linecolor="0.92",
     )  # fmt: skip
     axes[0, 0].set(title=title, xlabel="predicted class", ylabel="actual class")
-    return figure
-
-
-def plot_states(traces: xr.DataTree, *, sample: int, title: str) -> Figure:
-    """Plot every quantity of every layer for one sample: units down, time across.
-
-    Units are sorted by their mean forget gate, the longest memory on top. Masked steps have no
-    gates and are left blank there.
-
-    Args:
-        traces: What ``record_traces`` returned.
-        sample: Which sample.
-        title: The finding.
-    """
-    layers = layers_of(traces)
-    figure, axes = _axes(len(QUANTITIES), len(layers), 8.2, sharex=True)
-    for column, (name, node) in enumerate(layers.items()):
-        one = node.isel(sample=sample)
-        order = np.argsort(-one["forget_gate"].mean("time").values)
-        for row, quantity in enumerate(QUANTITIES):
-            _heatmap(figure, axes[row, column], one[quantity].values[:, order].T, quantity)
-            if column == 0:
-                axes[row, 0].set_ylabel(_TITLES[quantity].replace(" ", "\n", 1))
-        axes[0, column].set_title(f"{name}, {node.sizes['unit']} units")
-        axes[-1, column].set_xlabel("timestep")
-    figure.suptitle(title)
-    return figure
-
-
-def _heatmap(figure: Figure, axis: Axes, values: np.ndarray, quantity: str) -> None:
-    gate = quantity in GATES and quantity != "candidate"
-    limit = 1.0 if gate else float(np.nanquantile(np.abs(values), 0.99)) or 1.0
-    image = axis.imshow(
-        values, aspect="auto", interpolation="nearest", cmap="mako" if gate else "vlag",
-        vmin=0.0 if gate else -limit, vmax=limit,
-    )  # fmt: skip
-    axis.set_facecolor("0.9")
-    axis.set_yticks([])
-    bar = figure.colorbar(image, ax=axis, pad=0.01, fraction=0.05)
-    bar.set_ticks([0.0, 0.5, 1.0] if gate else [-limit, 0, limit])
-    bar.ax.set_yticklabels(["0", "½", "1"] if gate else [f"{-limit:.1f}", "0", f"{limit:.1f}"])
-
-
-def plot_gates(traces: xr.DataTree, *, title: str) -> Figure:
-    """Plot the distribution of each gate and state over samples, real steps and units, by layer.
-
-    Args:
-        traces: What ``record_traces`` returned.
-        title: The finding.
-    """
-    figure, axes = _axes(2, 3, 4.4)
-    for axis, quantity in zip(axes.flat, QUANTITIES, strict=True):
-        for number, (name, node) in enumerate(layers_of(traces).items()):
-            values = node[quantity].where(node["mask"]).values
-            values = values[np.isfinite(values)]
-            # The tails of the cell state reach far; they are too thin to see.
-            inner = np.quantile(values, [0.002, 0.998])
-            density, edges = np.histogram(values, bins=60, range=inner, density=True)
-            middles = (edges[1:] + edges[:-1]) / 2
-            axis.fill_between(middles, density, alpha=0.3, color=f"C{number}", lw=0)
-            axis.plot(middles, density, color=f"C{number}", lw=1.2, label=name)
-        axis.set(title=_TITLES[quantity], xlabel="value", yticks=[])
-        axis.set_ylim(bottom=0)
-    axes[0, 0].set_ylabel("density")
-    axes[1, 0].set_ylabel("density")
-    axes[0, 0].legend(frameon=False, fontsize="small")
-    figure.suptitle(title)
-    sns.despine(figure, left=True)
-    return figure
-
-
-def plot_norms(traces: xr.DataTree, *, title: str) -> Figure:
-    """Plot the root mean square over units of h and c by step and layer: median and quartiles.
-
-    Args:
-        traces: What ``record_traces`` returned.
-        title: The finding.
-    """
-    figure, axes = _axes(1, 2, 2.9)
-    for axis, quantity in zip(axes[0], ("hidden", "cell"), strict=True):
-        for number, (name, node) in enumerate(layers_of(traces).items()):
-            norm = (node[quantity].where(node["mask"]) ** 2).mean("unit") ** 0.5
-            low, middle, high = norm.quantile([0.25, 0.5, 0.75], "sample").values
-            steps = np.arange(len(middle))
-            axis.fill_between(steps, low, high, color=f"C{number}", alpha=0.25, lw=0)
-            axis.plot(steps, middle, color=f"C{number}", label=name)
-        axis.set(title=_TITLES[quantity], xlabel="timestep")
-        axis.set_ylim(bottom=0)
-    axes[0, 0].set_ylabel("root mean square over units")
-    axes[0, 0].legend(frameon=False)
-    figure.suptitle(title)
-    sns.despine(figure)
-    return figure
-
-
-def plot_padding(traces: xr.DataTree, *, sample: int, units: int = 6, title: str) -> Figure:
-    """Plot the cell states of a padded sample: what is carried through the shaded padding.
-
-    Args:
-        traces: What ``record_traces`` returned.
-        sample: A sample with masked steps.
-        units: How many units of each layer to show, those with the largest states.
-        title: The finding.
-    """
-    layers = layers_of(traces)
-    figure, axes = _axes(1, len(layers), 2.9)
-    for axis, (name, node) in zip(axes[0], layers.items(), strict=True):
-        one = node.isel(sample=sample)
-        largest = np.argsort(-np.abs(one["cell"].values).max(axis=0))[:units]
-        axis.plot(one["cell"].values[:, largest], lw=1.3, drawstyle="steps-post")
-        for step in np.flatnonzero(~one["mask"].values):
-            axis.axvspan(step, step + 1, color="0.9", lw=0, zorder=0)
-        axis.set(title=f"{name}, {len(largest)} of {node.sizes['unit']} units", xlabel="timestep")
-        axis.margins(x=0)
-    axes[0, 0].set_ylabel("cell state c")
-    figure.suptitle(title)
-    sns.despine(figure)
     return figure
 
 

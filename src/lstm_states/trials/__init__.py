@@ -1,0 +1,1 @@
+"""Experiments that decide the claims, each on any Keras stack."""

@@ -1,0 +1,307 @@
+"""Interventions that show what flows where in a stack: hold one state, change another, look.
+
+Every function takes models by name and ``x (sample, time, feature)`` and returns one number for
+each model. Moves are largest absolute changes, in the units of the states, which lie between -1
+and 1 for ``h``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lstm_states.trials.stack import (
+    LayerRun,
+    States,
+    distance,
+    equal_hidden,
+    for_each_model,
+    move,
+    nudged,
+    recurrent,
+    run_layers,
+    states_after,
+)
+
+
+def _halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    half = x.shape[1] // 2
+    return x[:, :half], x[:, half:]
+
+
+def _graph_outputs(model: keras.Model, x: np.ndarray) -> list[np.ndarray]:
+    """Return what the recurrent layers give inside the model itself."""
+    outputs = [keras.tree.flatten(layer.output)[0] for layer in recurrent(model)]
+    return [np.asarray(output) for output in keras.Model(model.inputs[0], outputs)(x)]
+
+
+def _as_given(layer: keras.layers.RNN, run: LayerRun) -> Any:
+    """Return the part of what a layer did by itself that it gives inside its model."""
+    return run.sequence if layer.return_sequences else run.sequence[:, -1]
+
+
+@for_each_model(
+    alone_minus_stacked=(
+        "Layers called one by one against the same layers inside the model: difference",
+        "1",
+    ),
+)
+def measure_layers_alone(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Compare the stack with its layers called one after the other, by claim 1."""
+    alone = run_layers(model, x)
+    stacked = _graph_outputs(model, x)
+    layers = recurrent(model)
+    pairs = zip(layers, stacked, strict=True)
+    return {
+        "alone_minus_stacked": max(
+            distance(_as_given(layer, alone[layer.name]), output) for layer, output in pairs
+        )
+    }
+
+
+@for_each_model(
+    numbers_per_unit=("Numbers that rise per step, for each unit of layer 1", "1"),
+    held=("Change of h in layer 1, which was to be held", "1"),
+    c_below_moves=("Move of layer 2 when c of layer 1 changes at the same step and h is held", "1"),
+    h_below_moves=("Move of layer 2 when h of layer 1 changes at the same step", "1"),
+    own_past_moves=("Move of layer 2 when its own h and c of the step before change", "1"),
+)
+def measure_what_rises(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Hold h of layer 1 at one step and change its c, by claims 4, 6 and 17.
+
+    The two states of layer 1 before the step are made so that after it ``h`` is the same in both
+    and ``c`` is not: with other gates another ``c`` gives the same ``h``.
+    """
+    lower, upper = recurrent(model)[:2]
+    before, rest = _halves(x)
+    start = states_after(model, before)
+    step = rest[:, :1]
+    given = run_layers(model, step, start)[lower.name].given[:, 0]
+    hidden = start[lower.name][0]
+    seen, twin = equal_hidden(lower, (given, hidden), (given, hidden + 0.1))
+    runs = [run_layers(model, step, {**start, lower.name: s}) for s in (seen, twin)]
+    other = run_layers(model, step, {**start, lower.name: [seen[0], seen[1] + 0.5]})
+    own = run_layers(
+        model, step, {**start, lower.name: seen, upper.name: nudged(start[upper.name])}
+    )
+    first = runs[0]
+    width = first[upper.name].given.shape[-1]
+    return {
+        "numbers_per_unit": width / lower.cell.units,
+        "held": distance(first[lower.name].states[0], runs[1][lower.name].states[0]),
+        "c_below_moves": move(first, runs[1], upper),
+        "h_below_moves": move(first, other, upper),
+        "own_past_moves": move(first, own, upper),
+    }
+
+
+@for_each_model(
+    c_zeroed_moves_own_future=("Move of h in a layer's own future when its c is set to 0", "1"),
+    c_zeroed_moves_above=("Move of h in layer 2 when c of layer 1 is set to 0", "1"),
+    c_zeroed_moves_below=("Move of h in layer 1 when c of layer 2 is set to 0", "1"),
+)
+def measure_zeroed_cell(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Set c of one layer to zero in mid-sequence and see what changes after it, by claim 10."""
+    lower, upper = recurrent(model)[:2]
+    before, rest = _halves(x)
+    start = states_after(model, before)
+    whole = run_layers(model, rest, start)
+    moves = {}
+    for layer in (lower, upper):
+        hidden, cell = start[layer.name]
+        cut = run_layers(model, rest, {**start, layer.name: [hidden, tf.zeros_like(cell)]})
+        moves[layer.name] = {
+            name: distance(run.sequence, cut[name].sequence) for name, run in whole.items()
+        }
+    return {
+        "c_zeroed_moves_own_future": min(moves[la.name][la.name] for la in (lower, upper)),
+        "c_zeroed_moves_above": moves[lower.name][upper.name],
+        "c_zeroed_moves_below": moves[upper.name][lower.name],
+    }
+
+
+@for_each_model(
+    carried_minus_whole=("Two chunks with carried h and c against the whole sequence", "1"),
+    h_alone_minus_whole=("Two chunks with h carried and c started anew, against the whole", "1"),
+    c_alone_minus_whole=("Two chunks with c carried and h started anew, against the whole", "1"),
+)
+def measure_carried(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Cut sequences in two and carry all states, or only some of them, by claim 13."""
+    before, rest = _halves(x)
+    start = states_after(model, before)
+    whole = run_layers(model, x)
+
+    def against(states: States) -> list[float]:
+        runs = run_layers(model, rest, states)
+        return [
+            distance(run.sequence, whole[name].sequence[:, before.shape[1] :])
+            for name, run in runs.items()
+        ]
+
+    def without(index: int) -> States:
+        return {
+            name: [tf.zeros_like(s) if n == index else s for n, s in enumerate(states)]
+            for name, states in start.items()
+        }
+
+    return {
+        "carried_minus_whole": max(against(start)),
+        "h_alone_minus_whole": min(against(without(1))),
+        "c_alone_minus_whole": min(against(without(0))),
+    }
+
+
+@for_each_model(
+    future_moves_h=("Move of h at a step when everything after it changes", "1"),
+    past_moves_h=("Least move of the top layer's last h when one step before it changes", "1"),
+    past_decay=("Move of the top layer's last h by the first step, over that by the last", "1"),
+)
+def measure_causality(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Change the future, and each step of the past, and look at h, by claim 7."""
+    before, rest = _halves(x)
+    changed = np.concatenate([before, rest + 1], axis=1)
+    runs, other = run_layers(model, x), run_layers(model, changed)
+    until = before.shape[1]
+    future = max(
+        distance(run.sequence[:, :until], other[name].sequence[:, :until])
+        for name, run in runs.items()
+    )
+    top = recurrent(model)[-1].name
+    length = x.shape[1]
+    each = x[:1] + np.eye(length)[:, :, np.newaxis]  # (changed step, time, feature)
+    change = run_layers(model, each)[top].sequence[:, -1] - runs[top].sequence[:1, -1]
+    moves = np.abs(change).max(axis=1)
+    return {
+        "future_moves_h": future,
+        "past_moves_h": moves.min(),
+        "past_decay": moves[0] / moves[-1],
+    }
+
+
+@for_each_model(
+    slope_minus_chain=(
+        "Slope of layer 2 by x against the product of the slopes through h of layer 1, relative",
+        "1",
+    ),
+)
+def measure_chain(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Compare the gradient through the whole stack with the one through h1 alone, by claim 8."""
+    lower, upper = recurrent(model)[:2]
+    whole = keras.Model(model.inputs[0], upper.output)
+    x = tf.convert_to_tensor(x, model.compute_dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        output = whole(x)
+        target = tf.reduce_sum(output * _direction(output))
+    direct = np.asarray(tape.gradient(target, x))
+    rises = tf.convert_to_tensor(run_layers(model, x)[lower.name].sequence)
+    with tf.GradientTape() as tape:
+        tape.watch(rises)
+        output = upper(rises)
+        target = tf.reduce_sum(output * _direction(output))
+    by_hidden = tape.gradient(target, rises)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        target = tf.reduce_sum(run_layers(model, x)[lower.name].sequence * by_hidden)
+    chained = np.asarray(tape.gradient(target, x))
+    return {"slope_minus_chain": float(np.abs(direct - chained).max() / np.abs(direct).max())}
+
+
+def _direction(output: tf.Tensor) -> tf.Tensor:
+    rng = np.random.default_rng(0)
+    return tf.convert_to_tensor(rng.normal(size=output.shape), output.dtype)
+
+
+@for_each_model(
+    given_minus_output=("What layer 2 gets inside the model against what layer 1 gives", "1"),
+    last_minus_h=("Last step of a layer's sequence against its final h", "1"),
+    last_minus_c=("Last step of a layer's sequence against its final c", "1"),
+    prefix_minus_sequence=("Each step of the sequence against the final h of what is before", "1"),
+    steps_with_sequences=("Steps that a layer gives with return_sequences=True, share", "1"),
+    steps_without_sequences=("Steps that a layer gives without return_sequences, share", "1"),
+    plain_minus_h=("What a layer gives without return_sequences against its final h", "1"),
+)
+def measure_outputs(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Compare what layers give with their states, by claims 3, 5, 18 and 20."""
+    layers = recurrent(model)
+    runs = run_layers(model, x)
+    length = x.shape[1]
+    inside = keras.Model(model.inputs[0], layers[1].input)(x)
+    prefixes = {steps: states_after(model, x[:, :steps]) for steps in (1, length // 3, length)}
+    plain = [_without_sequences(layer, runs[layer.name].given) for layer in layers]
+    finals = [runs[layer.name].states for layer in layers]
+    sequences = [runs[layer.name].sequence for layer in layers]
+    last = [sequence[:, -1] for sequence in sequences]
+    return {
+        "given_minus_output": distance(inside, sequences[0]),
+        "last_minus_h": max(distance(a, s[0]) for a, s in zip(last, finals, strict=True)),
+        "last_minus_c": min(distance(a, s[1]) for a, s in zip(last, finals, strict=True)),
+        "prefix_minus_sequence": max(
+            distance(states[layer.name][0], runs[layer.name].sequence[:, steps - 1])
+            for steps, states in prefixes.items()
+            for layer in layers
+        ),
+        "steps_with_sequences": min(sequence.shape[1] for sequence in sequences) / length,
+        "steps_without_sequences": max(1 if p.ndim == 2 else p.shape[1] for p in plain) / length,
+        "plain_minus_h": max(distance(a, s[0]) for a, s in zip(plain, finals, strict=True)),
+    }
+
+
+def _without_sequences(layer: keras.layers.RNN, given: tf.Tensor) -> np.ndarray:
+    kept, layer.return_sequences = layer.return_sequences, False
+    try:
+        return np.asarray(layer(given))
+    finally:
+        layer.return_sequences = kept
+
+
+@for_each_model(
+    masked_minus_unpadded=("Last output over padding against that of the bare sequence", "1"),
+    zeroed_minus_unpadded=("The same with zero_output_for_mask=True", "1"),
+)
+def measure_masked_end(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Pad sequences behind and mask the padding, by claim 18."""
+    top = recurrent(model)[-1]
+    given = run_layers(model, x)[top.name].given
+    padded = tf.concat([given, tf.ones_like(given)], axis=1)
+    real = np.arange(padded.shape[1]) < given.shape[1]
+    mask = tf.convert_to_tensor(np.tile(real, (len(x), 1)))
+    bare = _without_sequences(top, given)
+    kept = top.return_sequences, top.zero_output_for_mask
+    try:
+        top.return_sequences = False
+        outputs = []
+        for top.zero_output_for_mask in (False, True):
+            outputs.append(np.asarray(top(padded, mask=mask)))
+    finally:
+        top.return_sequences, top.zero_output_for_mask = kept
+    return {
+        "masked_minus_unpadded": distance(outputs[0], bare),
+        "zeroed_minus_unpadded": distance(outputs[1], bare),
+    }
+
+
+@for_each_model(
+    head_minus_each_step=("The head on all steps against the head on each step alone", "1"),
+    other_steps_move=("Move of the output at a step when h changes at all others", "1"),
+    wrapped_minus_dense=("TimeDistributed(Dense) against the same Dense without it", "1"),
+)
+def measure_head(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Apply the head step by step, and change all other steps, by claim 21."""
+    head = model.layers[-1]
+    hidden = run_layers(model, x)[recurrent(model)[-1].name].sequence
+    output = np.asarray(head(hidden))
+    steps = range(hidden.shape[1])
+    alone = np.concatenate([np.asarray(head(hidden[:, t : t + 1])) for t in steps], axis=1)
+    at = hidden.shape[1] // 2
+    others = (np.arange(hidden.shape[1]) != at)[:, np.newaxis]
+    changed = np.asarray(head(hidden + 0.5 * others))
+    dense = head.layer if isinstance(head, keras.layers.TimeDistributed) else head
+    return {
+        "head_minus_each_step": distance(output, alone),
+        "other_steps_move": distance(output[:, at], changed[:, at]),
+        "wrapped_minus_dense": distance(output, dense(hidden)),
+    }

@@ -1,0 +1,84 @@
+"""What a mask skips, and what it saves: steps taken out, sequences padded."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lstm_states.trials.stack import LayerRun, distance, for_each_model, recurrent, run_layers
+
+
+def _mask_value(model: keras.Model) -> float:
+    values = [la.mask_value for la in model.layers if isinstance(la, keras.layers.Masking)]
+    return values[0] if values else 0.0
+
+
+def _lengths(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    return (x != _mask_value(model)).any(axis=-1).sum(axis=1)
+
+
+def _top(model: keras.Model, x: np.ndarray) -> tf.Tensor:
+    """Return the last h of the top layer, ``(sample, unit)``."""
+    return run_layers(model, x)[recurrent(model)[-1].name].states[0]
+
+
+@for_each_model(
+    move_of_all_zero_step=("Move of the last h when a step of zeros alone is taken out", "1"),
+    move_of_partly_zero_step=("Move of the last h when a step half of zeros is taken out", "1"),
+    genuine_zero_lost=("Difference of the last h with a step of zeros masked and not masked", "1"),
+)
+def measure_zero_steps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Set a step in the middle to the mask's value, whole or in part, and take it out.
+
+    Args:
+        model: A stack, with or without a ``Masking`` layer.
+        x: ``(sample, time, feature)``, padded behind; the steps that all sequences have are used.
+    """
+    short = x[:, : _lengths(model, x).min()]
+    middle = short.shape[1] // 2
+    zero, partly = short.copy(), short.copy()
+    zero[:, middle] = _mask_value(model)
+    partly[:, middle, ::2] = _mask_value(model)
+    without = _top(model, np.delete(short, middle, axis=1))
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Masking)]
+    return {
+        "move_of_all_zero_step": distance(_top(model, zero), without),
+        "move_of_partly_zero_step": distance(_top(model, partly), without),
+        "genuine_zero_lost": distance(_top(model, zero), _top(keras.Sequential(layers), zero)),
+    }
+
+
+@for_each_model(
+    padded_minus_bare=("Last h and c of all layers, padded in a batch against alone", "1"),
+    loss_padded_minus_bare=("Keras's loss per step over the padded batch against alone", "1"),
+)
+def measure_padding(model: keras.Model, x: np.ndarray) -> dict[str, float]:
+    """Run sequences padded in one batch and each by itself.
+
+    Args:
+        model: A stack, with or without a ``Masking`` layer.
+        x: ``(sample, time, feature)``, padded behind with the mask's value.
+    """
+    lengths = _lengths(model, x)
+    padded = run_layers(model, x)
+    alone = [run_layers(model, x[n : n + 1, :length]) for n, length in enumerate(lengths)]
+    apart = [
+        distance(state[n : n + 1], bare[name].states[index])
+        for n, bare in enumerate(alone)
+        for name, run in padded.items()
+        for index, state in enumerate(run.states)
+    ]
+    top = recurrent(model)[-1].name
+    losses = [_loss(bare[top]) for bare in alone]
+    together = float(np.average(losses, weights=lengths))
+    return {
+        "padded_minus_bare": max(apart),
+        "loss_padded_minus_bare": abs(_loss(padded[top]) - together),
+    }
+
+
+def _loss(run: LayerRun) -> float:
+    """Return Keras's mean squared error of a layer's h at every step against 1."""
+    loss = keras.losses.MeanSquaredError(dtype=run.sequence.dtype.name)
+    return float(loss(tf.ones_like(run.sequence), run.sequence))

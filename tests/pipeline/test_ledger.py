@@ -1,0 +1,100 @@
+"""The ledger: verdicts in JSON and on a page, from evidence that notebooks kept."""
+
+import json
+import shutil
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from lstm_states.pipeline import cli
+from lstm_states.pipeline.ledger import write_claims
+from lstm_states.schema import DataError
+from tests.clone import ROOT
+
+
+def kept(**values):
+    about = {"says": "What moved", "unit": "1", "figure": "figures/rises.png", "execution_count": 3}
+    return {name: {**about, "values": found} for name, found in values.items()}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A repository in which the trial measured a few things."""
+    shutil.copy(ROOT / "claims.yaml", tmp_path)
+    (tmp_path / "dvc.yaml").touch()
+    folder = tmp_path / "reports/how_states_flow"
+    folder.mkdir(parents=True)
+    evidence = kept(
+        c_below_moves={"trained": 1e-16, "seed 0": 0.0},
+        numbers_per_unit={"trained": 1.0, "seed 0": 1.0},
+        carried_minus_whole={"trained": 0.0},
+        h_alone_minus_whole={"trained": 0.4},
+        c_alone_minus_whole={"trained": 0.2},
+        runs_as_printed={"Keras": 0.0},
+        runs_with_sizes={"Keras": 1.0},
+        c_zeroed_moves_own_future={"trained": 0.5, "seed 0": 0.0},
+        c_zeroed_moves_below={"trained": 0.0, "seed 0": 0.0},
+    )
+    (folder / "evidence.json").write_text(json.dumps(evidence))
+    leads = kept(
+        lead_on_persistence={"seed 0": 0.1, "seed 1": 0.2},
+        lead_on_centered_ridge={"seed 0": 0.1, "seed 1": -0.1},
+    )
+    other = tmp_path / "reports/stacked"
+    other.mkdir()
+    (other / "evidence.json").write_text(json.dumps(leads))
+    cells = [new_code_cell("a", execution_count=2, id="two"),
+             new_code_cell("b", execution_count=3, id="three")]  # fmt: skip
+    third = tmp_path / "reports/masking"
+    third.mkdir()
+    (third / "evidence.json").write_text("{}")
+    for place in (folder, other, third):
+        nbformat.write(new_notebook(cells=cells), place / "report.ipynb")
+    return tmp_path
+
+
+def test_verdicts_follow_from_the_evidence(root):
+    page = write_claims(root).read_text()
+    rows = {row["id"]: row for row in json.loads((root / "reports/claims.json").read_text())}
+    assert list(rows) == list(range(1, 27))
+    found = {number: rows[number]["verdict"] for number in (4, 10, 11, 13, 16, 26)}
+    assert found == {
+        4: "refuted", 10: "undecided", 11: "undecided", 13: "supported", 16: "depends",
+        26: "undecided",
+    }  # fmt: skip
+    assert rows[10]["reason"] == "c_zeroed_moves_own_future is > 1e-3 in 1 of 2"
+    assert rows[11]["reason"].startswith("recall_half_life_bias_0 was not measured")
+    first = rows[4]["tests"][1]
+    assert first["cell"] == "three"
+    assert first["values"] == {"trained": 1e-16, "seed 0": 0.0}
+    assert first["holds"] == "> 1e-3"
+    assert 'href="how_states_flow/report.html#cell-three"' in page
+    assert "0 to 1e-16" in page
+    assert 'src="how_states_flow/figures/rises.png"' in page
+    assert "with the sizes defined" in page
+
+
+def test_other_evidence_gives_another_verdict(root):
+    path = root / "reports/how_states_flow/evidence.json"
+    evidence = json.loads(path.read_text())
+    for name, value in (("c_below_moves", 0.3), ("numbers_per_unit", 2.0)):
+        evidence[name]["values"] = {"trained": value}
+    path.write_text(json.dumps(evidence))
+    write_claims(root)
+    rows = json.loads((root / "reports/claims.json").read_text())
+    assert rows[3]["verdict"] == "supported"
+
+
+def test_missing_evidence_is_named(root):
+    (root / "reports/how_states_flow/evidence.json").unlink()
+    with pytest.raises(DataError, match=r"evidence\.json is missing; `dvc repro` makes it"):
+        write_claims(root)
+
+
+def test_a_wrong_rule_is_told_in_a_line(root, monkeypatch, capsys):
+    path = root / "claims.yaml"
+    path.write_text(path.read_text().replace('holds: "> 1e-3"', 'holds: "much"', 1))
+    monkeypatch.chdir(root)
+    assert cli.main(["claims"]) == 1
+    assert "claims.1.tests.0.holds: 'much' is no condition" in capsys.readouterr().err
