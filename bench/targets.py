@@ -24,6 +24,12 @@ LOOPS = ("eager_loop", "torch_loop")
 FULL_SAMPLES = 100_000
 """Samples of the recording that the memory target is about, 23 GB of the 64/32 stack."""
 
+PROCESSOR = (
+    "How much a fused loop saves depends on the processor. On an Intel Xeon with AVX-512 the same "
+    "code kept this limit; on an AMD EPYC stock Keras takes as long, and the fused loop longer."
+)
+"""Why a limit of training and prediction may be missed."""
+
 EXPONENT = 1.1
 """Largest exponent of a growth that is still called linear; 1 is proportional."""
 
@@ -211,6 +217,7 @@ TARGETS = (
         0.55,
         "of Keras's time",
         _training_ratio("train", "stock", "ABD"),
+        if_missed=PROCESSOR,
     ),
     Target(
         "train_keras_large",
@@ -218,6 +225,7 @@ TARGETS = (
         0.8,
         "of Keras's time",
         _training_ratio("train", "stock", "C"),
+        if_missed=PROCESSOR,
     ),
     Target(
         "train_torch",
@@ -225,6 +233,7 @@ TARGETS = (
         1.1,
         "of PyTorch's time",
         _training_ratio("train", "torch_training", "ABCD"),
+        if_missed=PROCESSOR,
     ),
     Target(
         "predict_keras",
@@ -232,5 +241,6 @@ TARGETS = (
         0.6,
         "of Keras's time",
         _training_ratio("predict", "stock", "ABCD"),
+        if_missed=PROCESSOR,
     ),
 )
