@@ -28,7 +28,7 @@ from IPython import get_ipython
 from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Run, RunData
 
-from lstm_states.config import project_root
+from lstm_states.config import TRIALS, project_root
 
 if TYPE_CHECKING:
     import keras
@@ -95,12 +95,13 @@ def create_run(
     commit, dirty = _git_state(root)
     lock = root / "dvc.lock"
     units = "-".join(str(width) for width in settings.get("units", ()))
+    stage = "trial" if configuration in TRIALS else "experiment"
     about = " ".join(filter(None, (configuration, settings.get("dataset"), units)))
     name = f"{about} @{commit[:7] or 'no-commit'}"
     tags = {
         "configuration": configuration,
         "interactive": str(interactive).lower(),
-        "stage": "" if interactive else f"experiment@{configuration}",
+        "stage": "" if interactive else f"{stage}@{configuration}",
         "git.dirty": str(dirty).lower(),
         "dvc.lock.sha256": _digest(lock.read_bytes()) if lock.is_file() else "",
         "params.sha256": _digest(json.dumps(dict(settings), sort_keys=True).encode()),

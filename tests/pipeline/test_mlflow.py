@@ -10,6 +10,7 @@ import xarray as xr
 import yaml
 
 from lstm_states import open_traces, record_traces, tracking
+from lstm_states.config import CONFIGURATIONS, TRIALS
 from lstm_states.datasets import load_sequences
 
 pytestmark = pytest.mark.slow
@@ -30,11 +31,27 @@ def runs(client):
     return {run.data.tags["configuration"]: run for run in reversed(found)}
 
 
-def test_each_configuration_has_a_finished_run_with_everything(clone, runs, client):
-    assert set(runs) == {"stacked", "intermediate_outputs", "variable_length"}
+@pytest.fixture
+def experiments(runs):
+    return {name: run for name, run in runs.items() if name in CONFIGURATIONS}
+
+
+def test_each_trial_has_a_finished_run_with_its_evidence(clone, runs, client):
+    assert set(runs) == {*CONFIGURATIONS, *TRIALS}
+    params = yaml.safe_load((clone.path / "params.yaml").read_text())
+    for name in TRIALS:
+        run = runs[name]
+        assert run.info.run_name.startswith(f"{name} @")
+        assert run.data.params == {key: str(value) for key, value in params[name].items()}
+        assert run.data.tags["stage"] == f"trial@{name}"
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert files >= {"report.ipynb", "report.html", "figures", "evidence.json"}
+
+
+def test_each_configuration_has_a_finished_run_with_everything(clone, experiments, client):
     params = yaml.safe_load((clone.path / "params.yaml").read_text())
     lock = yaml.safe_load((clone.path / "dvc.lock").read_text())
-    for name, run in runs.items():
+    for name, run in experiments.items():
         assert run.info.run_name.startswith(f"{name} {params[name]['dataset']} ")
         assert run.data.params == {key: str(value) for key, value in params[name].items()}
         tags = run.data.tags
@@ -53,8 +70,8 @@ def test_each_configuration_has_a_finished_run_with_everything(clone, runs, clie
         assert files >= {"report.ipynb", "report.html", "figures", "metrics.json", "states.zarr"}
 
 
-def test_losses_have_steps_and_results_equal_metrics_json(clone, runs, client):
-    for name, run in runs.items():
+def test_losses_have_steps_and_results_equal_metrics_json(clone, experiments, client):
+    for name, run in experiments.items():
         history = client.get_metric_history(run.info.run_id, "val_loss/seed_1")
         assert [point.step for point in history] == [1, 2]
         record = json.loads((clone.path / f"reports/{name}/metrics.json").read_text())

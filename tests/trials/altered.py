@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from lstm_states.trials.stack import randomise
+from lstm_states.trials.stack import double_precision, randomise
 
 UNITS = (6, 5)
 STEPS = 12
@@ -83,29 +83,21 @@ def stock(units):
 
 def stack(lower=stock, upper=stock, head=None):
     """A stack of two layers, in double precision and with random weights."""
-    floatx = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
+    with double_precision():
         head = head or keras.layers.TimeDistributed(keras.layers.Dense(1))
         layers = [keras.Input((STEPS, FEATURES)), lower(UNITS[0]), upper(UNITS[1]), head]
         model = keras.Sequential(layers)
-    finally:
-        keras.config.set_floatx(floatx)
     randomise(model, seed=0)
     return model
 
 
 def functional(connect):
     """A stack whose second layer is called by ``connect(x, lower, upper)``."""
-    floatx = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
+    with double_precision():
         x = keras.Input((STEPS, FEATURES))
         upper = connect(x, keras.layers.LSTM(6, return_sequences=True, return_state=True),
                         keras.layers.LSTM(6, return_sequences=True))  # fmt: skip
         model = keras.Model(x, keras.layers.Dense(1)(upper))
-    finally:
-        keras.config.set_floatx(floatx)
     randomise(model, seed=0)
     return model
 

@@ -6,7 +6,7 @@ import pytest
 
 from lstm_states.claims import decide, load_ledger
 from lstm_states.trials import masking
-from lstm_states.trials.stack import randomise
+from lstm_states.trials.stack import double_precision, randomise
 from tests.clone import ROOT
 from tests.trials import altered
 
@@ -26,13 +26,9 @@ def verdict(number, data):
 
 def masked(*layers):
     """A stack over any number of steps, in double precision."""
-    floatx = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
+    with double_precision():
         made = [make() for make in layers]
         model = keras.Sequential([keras.Input((None, altered.FEATURES)), *made])
-    finally:
-        keras.config.set_floatx(floatx)
     randomise(model, seed=0)
     return model
 

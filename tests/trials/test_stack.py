@@ -28,6 +28,7 @@ def test_a_start_is_taken_and_options_are_put_back():
     assert [(la.return_sequences, la.return_state) for la in recurrent(model)] == options
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras
 def test_models_are_in_double_precision_trained_and_random(tmp_path):
     trained = build_stacked(5, 3, units=(4, 3))
     trained.save_weights(tmp_path / "model.weights.h5")
@@ -35,7 +36,7 @@ def test_models_are_in_double_precision_trained_and_random(tmp_path):
         lambda: build_stacked(5, 3, units=(4, 3)), tmp_path / "model.weights.h5", [1, 2]
     )
     assert list(models) == ["trained", "seed 1", "seed 2"]
-    assert keras.config.floatx() == "float32"
+    assert (keras.config.floatx(), keras.config.dtype_policy().name) == ("float32", "float32")
     for ours, theirs in zip(models["trained"].weights, trained.weights, strict=True):
         assert ours.dtype == "float64"
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())

@@ -55,7 +55,7 @@ def run_layers(model: keras.Model, x: Any, start: States | None = None) -> dict[
         By layer name, lowest layer first.
     """
     runs: dict[str, LayerRun] = {}
-    tensor = tf.convert_to_tensor(x, model.compute_dtype)
+    tensor = tf.convert_to_tensor(x, recurrent(model)[0].compute_dtype)
     top = recurrent(model)[-1]
     for layer in model.layers:
         if isinstance(layer, keras.layers.RNN):
@@ -148,6 +148,19 @@ def _gates(layer: keras.layers.RNN, x: Any, hidden: Any) -> tuple[np.ndarray, ..
     return written, after(1.0)[1] - written, hidden_high / np.tanh(cell_high)
 
 
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Have Keras make models in float64, inputs included."""
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
 def make_models(
     build: Callable[[], keras.Model], weights: Path, seeds: Sequence[int]
 ) -> dict[str, keras.Model]:
@@ -169,12 +182,8 @@ def make_models(
     """
     if not weights.is_file():
         raise FileNotFoundError(f"{weights} is missing; `dvc repro` makes it")
-    floatx = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
+    with double_precision():
         models = {"trained": build()} | {f"seed {seed}": build() for seed in seeds}
-    finally:
-        keras.config.set_floatx(floatx)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
         models["trained"].load_weights(weights)
