@@ -25,8 +25,9 @@ FULL_SAMPLES = 100_000
 """Samples of the recording that the memory target is about, 23 GB of the 64/32 stack."""
 
 PROCESSOR = (
-    "How much a fused loop saves depends on the processor. On an Intel Xeon with AVX-512 the same "
-    "code kept this limit; on an AMD EPYC stock Keras takes as long, and the fused loop longer."
+    "How much a fused loop saves depends on the processor. On an Intel Xeon with AVX-512 an "
+    "earlier version, as fast on one machine, kept this limit; on an AMD EPYC stock Keras takes "
+    "as long as there, and the fused loop longer."
 )
 """Why a limit of training and prediction may be missed."""
 

@@ -80,18 +80,26 @@ def render_index(rows: Sequence[ReportRow], *, title: str, intro: str) -> str:
     Returns:
         A whole HTML page that loads nothing but the thumbnails. Everything in it is escaped.
     """
-    environment = Environment(
+    return (
+        page_environment()
+        .get_template("index.html.j2")
+        .render(
+            rows=rows,
+            title=title,
+            intro=[text.strip() for text in intro.split("\n\n") if text.strip()],
+            figures=_figure_groups(rows),
+        )
+    )
+
+
+def page_environment() -> Environment:
+    """Returns what renders whole pages from the templates; everything is escaped."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("index.html.j2").render(
-        rows=rows,
-        title=title,
-        intro=[text.strip() for text in intro.split("\n\n") if text.strip()],
-        figures=_figure_groups(rows),
     )
 
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lstm_states.claims import VERDICTS, decide, load_ledger
 from lstm_states.config import CONFIGURATIONS, TRIALS
+from lstm_states.pipeline.index import page_environment
 from lstm_states.reporting import span
 from lstm_states.schema import DataError
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 ANSWER = (
     ("Each layer keeps a hidden state h and a cell state c of its own, and carries both from one "
@@ -78,13 +76,7 @@ def _evidence(name: str, root: Path) -> dict[str, Any]:
 
 
 def _rendered(rows: list[dict[str, Any]]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters["span"] = lambda values: span(list(values.values()))
     counts = Counter(row["verdict"] for row in rows)
     return environment.get_template("claims.html.j2").render(
