@@ -61,7 +61,26 @@ def make_clone(path: Path) -> Clone:
             "intermediate_outputs": SMALL_WINDOWS,
             "variable_length": {**SMALL, "units": [16, 8]},
             "how_states_flow": {"samples": 2, "seeds": [0, 1]},
-            "masking": {"samples": 4, "seeds": [0, 1]},
+            "memory": {
+                "samples": 4,
+                "steps": 20,
+                "width": 4,
+                "lengths": [4],
+                "training_steps": 4,
+                "seeds": [0, 1],
+            },
+            "depth": {
+                "samples": 6,
+                "width": 4,
+                "training_steps": 8,
+                "signal_steps": 2,
+                "label_steps": 2,
+                "batch_size": 16,
+                "seeds": [0, 1],
+            },
+            "carrying_state": {"samples": 2, "steps": 10, "seeds": [0, 1]},
+            "masking": {"samples": 4, "units": [4, 3], "epochs": 1, "seeds": [0, 1]},
+            "cost": {"training_lengths": [1000], "processes": 1, "windows": [100], "rounds": 3},
         }
     )
     params = yaml.safe_load((path / "params.yaml").read_text())

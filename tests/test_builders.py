@@ -2,7 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from lstm_states import build_intermediate_outputs, build_stacked, build_variable_length
+from lstm_states import (
+    build_encoder_decoder,
+    build_intermediate_outputs,
+    build_stacked,
+    build_variable_length,
+)
+from tests.conftest import shake
 
 
 @pytest.mark.parametrize(
@@ -67,3 +73,34 @@ def test_options_reach_the_model():
 def test_bad_sizes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# An encoder with a decoder
+
+
+def test_a_decoder_starts_layer_by_layer_where_the_encoder_ended(rng):
+    model = shake(build_encoder_decoder(3, 2, units=(5, 4), head_units=2), rng)
+    assert model.output_shape == (None, None, 2)
+    assert model.loss == "mse"
+    read, given = rng.normal(size=(3, 6, 3)), rng.normal(size=(3, 4, 2))
+    first, second = (model.get_layer(name) for name in ("encoder", "encoder_1"))
+    sequence, *low = first(read)
+    _, *high = second(sequence)
+    decoded = model.get_layer("decoder")(given, initial_state=low)
+    decoded = model.get_layer("decoder_1")(decoded, initial_state=high)
+    expected = model.layers[-1](decoded)
+    np.testing.assert_allclose(model([read, given]), expected, atol=1e-6)
+    without = model.get_layer("decoder_1")(model.get_layer("decoder")(given))
+    assert np.abs(model.layers[-1](without) - expected).max() > 1e-2
+    model.fit([read, given], rng.normal(size=(3, 4, 2)), verbose=0)
+    again = keras.Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_allclose(again([read, given]), model([read, given]), atol=1e-6)
+
+
+def test_bad_sizes_of_an_encoder_are_named():
+    for sizes, message in [((0, 2), "features is 0"), ((3, 0), "target_features is 0")]:
+        with pytest.raises(ValueError, match=message):
+            build_encoder_decoder(*sizes)
+    with pytest.raises(ValueError, match="units is empty"):
+        build_encoder_decoder(3, 2, units=())

@@ -49,7 +49,7 @@ STARTERS = {"src/lstm_states/__init__.py", "src/lstm_states/pipeline/__init__.py
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=str)
 def test_notebook(notebook):
     stage = "trial" if notebook.stem[3:] in TRIALS else "experiment"
-    deps = STAGES[stage]["do"]["deps"]
+    deps = [dep.replace("${key}", notebook.stem[3:]) for dep in STAGES[stage]["do"]["deps"]]
     modules = modules_of(notebook) | {"lstm_states.pipeline.runner"}
     assert undeclared(modules, deps) - STARTERS == set()
 

@@ -349,3 +349,26 @@ def test_an_arrow_is_drawn_only_where_every_model_moved():
     assert labels.count("0") == 2
     assert "0.5" in labels
     assert title_of(figure) == TITLE
+
+
+def test_values_stand_against_the_limits_of_the_rule():
+    about = {"says": "What moved", "when": "a mask", "fails": "<= 1e-9"}
+    tests = [
+        {**about, "holds": "> 1e-3", "values": {"trained": 0.0, "seed 0": 0.5}},
+        {**about, "holds": ">= 0.9", "fails": None, "values": {"seed 0": 0.8, "seed 1": -2.0}},
+    ]
+    figure = figures.plot_rule(tests, title=TITLE)
+    small, large = figure.axes
+    assert small.get_xscale() == "log"
+    np.testing.assert_array_equal(xy(small.lines[0])[0], [figures.FLOOR, 0.5])
+    assert small.get_yticklabels()[0].get_text() == "a mask\nWhat moved"
+    holds, fails = (patch.get_extents().transformed(small.transData.inverted()) for patch in
+                    small.patches)  # fmt: skip
+    assert holds.x0 == pytest.approx(1e-3)
+    assert fails.x1 == pytest.approx(1e-9)
+    assert large.get_xscale() == "linear"
+    np.testing.assert_array_equal(xy(large.lines[0])[0], [0.8, -2.0])
+    holds, fails = (patch.get_extents().transformed(large.transData.inverted()) for patch in
+                    large.patches)  # fmt: skip
+    assert (holds.x0, fails.x1) == pytest.approx((0.9, 0.9))  # without it, the opposite fails
+    assert title_of(figure) == TITLE

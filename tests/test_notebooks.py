@@ -29,7 +29,11 @@ def test_there_is_one_for_each_configuration_and_trial():
         "01_stacked",
         "02_intermediate_outputs",
         "03_variable_length",
+        "04_memory",
+        "05_depth",
+        "06_carrying_state",
         "07_masking",
+        "08_cost",
     ]
 
 

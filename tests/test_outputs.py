@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from bs4 import BeautifulSoup
 
 from lstm_states import check_traces, open_traces, tracking
 from lstm_states.schema import METRICS
@@ -82,6 +83,37 @@ def test_the_stored_states_obey_the_equations(name):
     residuals = check_traces(open_traces(ROOT / "reports" / name / "states.zarr"))
     assert list(residuals["layer"].values) == ["lstm", "lstm_1"]
     assert max(float(residuals[key].max()) for key in residuals) < 1e-5
+
+
+def test_every_claim_was_measured_and_is_decided_or_says_why():
+    rows = json.loads((ROOT / "reports/claims.json").read_text())
+    assert [row["id"] for row in rows] == list(range(1, 27))
+    unmeasured = [t["measure"] for row in rows for t in row["tests"] if not t["values"]]
+    assert unmeasured == []
+    assert [
+        row["id"] for row in rows if (row["verdict"] == "undecided") != bool(row["reason"])
+    ] == []
+    trained = [row for row in rows if row["training"]]
+    few = [t["measure"] for row in trained for t in row["tests"] if len(t["values"]) < 5]
+    assert few == []
+
+
+def test_what_others_found_has_ours_beside_it():
+    rows = json.loads((ROOT / "reports/claims.json").read_text())
+    published = [entry for row in rows for entry in row["published"]]
+    assert published
+    assert [e["beside"] for e in published if len(e["ours"]) != len(e["beside"])] == []
+
+
+def test_every_claim_has_a_figure_and_links_to_a_cell():
+    page = BeautifulSoup((ROOT / "reports/claims.html").read_text(), "html.parser")
+    folder = ROOT / "reports"
+    shown = {image.find_previous("h3")["id"]: image["src"] for image in page.find_all("img")}
+    assert len(shown) == 26
+    assert [src for src in shown.values() if not (folder / src).is_file()] == []
+    for link in page.select("td a[href*='#cell-']"):
+        report, _, cell = link["href"].partition("#")
+        assert f'id="{cell}"' in (folder / report).read_text()
 
 
 def test_mlflow_holds_a_finished_run_of_each():

@@ -153,3 +153,51 @@ def test_evidence_in_words_and_as_a_table():
     assert reporting.evidence_table(evidence).data.to_dict("records") == [
         {"measured": "Move of layer 2", "value": "0.25 to 0.5"}
     ]
+
+
+def test_two_layers_in_words():
+    shares = {"open_layer_1": ("model", [0.25, 0.5]), "open_layer_2": ("model", [0.75, 0.75])}
+    assert reporting.describe_by_layer(xr.Dataset(shares), "open", what="Open gates") == (
+        "Open gates: 0.25 to 0.5 in layer 1, 0.75 in layer 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [("supported", "a: 1"), ("refuted", "b: 2 to 3"), ("depends", "b: 2 to 3"),
+     ("undecided", "d: 4")],
+)  # fmt: skip
+def test_what_decided_a_claim(verdict, words):
+    tests = [
+        {"says": "a", "values": {"x": 1}, "outcome": "holds"},
+        {"says": "b", "values": {"x": 2, "y": 3}, "outcome": "fails"},
+        {"says": "c", "values": {}, "outcome": "open"},
+        {"says": "d", "values": {"x": 4}, "outcome": "open"},
+    ]
+    assert reporting.describe_decision({"verdict": verdict, "tests": tests}) == words
+
+
+def test_nothing_measured_decides_nothing():
+    row = {"verdict": "undecided", "tests": [{"says": "c", "values": {}, "outcome": "open"}]}
+    assert reporting.describe_decision(row) == "Not measured"
+
+
+def test_where_a_limit_is_passed():
+    def said(*values):
+        about = {"long_name": "It is slow", "units": "1"}
+        evidence = xr.Dataset({"slow": ("model", list(values), about)}, {"model": ["a", "b"]})
+        return reporting.describe_passed(evidence, "slow")
+
+    assert said(1.0, 1.0) == "It is slow: yes (a, b)"
+    assert said(0.0, 0.0) == "It is slow: no (a, b)"
+    assert said(0.0, 1.0) == "It is slow: yes (b); no (a)"
+
+
+def test_ratios_are_those_of_medians():
+    taken = xr.DataArray(
+        [[[8, 9, 99], [1, 2, 3]], [[5, 5, 5], [5, 5, 5]]],
+        dims=("case", "way", "round"),
+        coords={"case": ["a", "b"], "way": ["slow", "quick"]},
+        attrs={"long_name": "Time"},
+    )
+    assert reporting.describe_ratios(taken) == "Time, slow to quick: 4.5 (a), 1 (b)"

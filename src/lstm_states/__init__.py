@@ -15,12 +15,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_states.acceleration import accelerate, decelerate
     from lstm_states.builders import (
+        build_encoder_decoder,
         build_intermediate_outputs,
         build_stacked,
         build_variable_length,
         describe_layers,
     )
-    from lstm_states.callbacks import LogStateStatistics, RecordTraces
+    from lstm_states.callbacks import LogStateStatistics, RecordTraces, ResetStates
+    from lstm_states.masks import check_cudnn_mask
+    from lstm_states.states import (
+        kept_states,
+        load_states,
+        make_stateful_batches,
+        reset_states,
+        save_states,
+        stateful_twin,
+        stateless_twin,
+    )
     from lstm_states.traces import (
         IncompleteTracesError,
         StreamingSession,
@@ -47,6 +58,7 @@ __version__ = _version("lstm-states")
 _HOMES = {
     "accelerate": "acceleration",
     "decelerate": "acceleration",
+    "build_encoder_decoder": "builders",
     "build_intermediate_outputs": "builders",
     "build_stacked": "builders",
     "describe_layers": "builders",
@@ -59,6 +71,15 @@ _HOMES = {
     "typical_seed": "training",
     "LogStateStatistics": "callbacks",
     "RecordTraces": "callbacks",
+    "ResetStates": "callbacks",
+    "check_cudnn_mask": "masks",
+    "kept_states": "states",
+    "load_states": "states",
+    "make_stateful_batches": "states",
+    "reset_states": "states",
+    "save_states": "states",
+    "stateful_twin": "states",
+    "stateless_twin": "states",
     "IncompleteTracesError": "traces",
     "StreamingSession": "traces",
     "TraceError": "traces",
@@ -72,6 +93,7 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: RUF022 (grouped by what they are for)
+    "build_encoder_decoder",
     "build_intermediate_outputs",
     "build_stacked",
     "build_variable_length",
@@ -86,6 +108,15 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "decelerate",
     "LogStateStatistics",
     "RecordTraces",
+    "ResetStates",
+    "check_cudnn_mask",
+    "kept_states",
+    "load_states",
+    "make_stateful_batches",
+    "reset_states",
+    "save_states",
+    "stateful_twin",
+    "stateless_twin",
     "IncompleteTracesError",
     "StreamingSession",
     "TraceError",

@@ -1,6 +1,6 @@
-"""The three documented configurations as compiled Keras models.
+"""The three documented configurations, and an encoder with a decoder, as compiled Keras models.
 
-Called with nothing but the sizes of the input, each builder gives exactly the documented model:
+Called with nothing but the sizes of the input, each of the three is exactly the documented model:
 LSTM layers of 64 and 32 units, a head of one linear unit, Adam and mean squared error.
 """
 
@@ -119,8 +119,64 @@ def build_variable_length(
     return _compiled("variable_length", layers, loss, learning_rate)
 
 
+def build_encoder_decoder(
+    features: int,
+    target_features: int,
+    *,
+    units: Sequence[int] = (64, 32),
+    head_units: int = 1,
+    head_activation: str | None = None,
+    loss: str = "mse",
+    learning_rate: float = 0.001,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Build a stack that reads one sequence, and a stack of the same widths that goes on from it.
+
+    Layer n of the decoder starts from the final ``h`` and ``c`` of layer n of the encoder.
+
+    Args:
+        features: Numbers F per timestep of what is read.
+        target_features: Numbers G per timestep of what the decoder is given.
+        units: Width of each LSTM layer, lowest first, in both stacks.
+        head_units: Width K of the dense head on each step of the decoder.
+        head_activation: As in :func:`build_stacked`, like all that follows.
+        loss: Any Keras loss.
+        learning_rate: Adam's step size.
+        dropout: Share of each LSTM layer's inputs left out while training.
+
+    Returns:
+        A compiled model from ``[(batch, any S, F), (batch, any T, G)]`` to ``(batch, T, K)``. Its
+        layers are ``encoder``, ``encoder_1`` and so on, ``decoder``, ``decoder_1`` and so on.
+
+    Raises:
+        ValueError: if a size is not a positive whole number or ``units`` is empty.
+
+    Example:
+        >>> build_encoder_decoder(8, 2).output_shape
+        (None, None, 1)
+    """
+    _check_sizes(features=features, target_features=target_features, head_units=head_units)
+    read, given = keras.Input((None, features)), keras.Input((None, target_features))
+    final = []
+    sequence = read
+    for layer in _lstm_layers(units, dropout, name="encoder"):
+        layer.return_state = True
+        sequence, *states = layer(sequence)
+        final.append(states)
+    sequence = given
+    for layer, states in zip(_lstm_layers(units, dropout, name="decoder"), final, strict=True):
+        sequence = layer(sequence, initial_state=states)
+    outputs = keras.layers.Dense(head_units, activation=head_activation)(sequence)
+    model = keras.Model([read, given], outputs, name="encoder_decoder")
+    return _compile(model, loss, learning_rate)
+
+
 def _lstm_layers(
-    units: Sequence[int], dropout: float, *, last_returns_sequences: bool
+    units: Sequence[int],
+    dropout: float,
+    *,
+    last_returns_sequences: bool = True,
+    name: str = "lstm",
 ) -> list[keras.Layer]:
     if len(units) == 0:
         raise ValueError("units is empty; a stack needs one width per LSTM layer, such as (64, 32)")
@@ -133,14 +189,17 @@ def _lstm_layers(
             width,
             return_sequences=depth < last or last_returns_sequences,
             dropout=dropout,
-            name=f"lstm_{depth}" if depth else "lstm",
+            name=f"{name}_{depth}" if depth else name,
         )
         for depth, width in enumerate(units)
     ]
 
 
 def _compiled(name: str, layers: list[keras.Layer], loss: str, learning_rate: float) -> keras.Model:
-    model = keras.Sequential(layers, name=name)
+    return _compile(keras.Sequential(layers, name=name), loss, learning_rate)
+
+
+def _compile(model: keras.Model, loss: str, learning_rate: float) -> keras.Model:
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss)
     return model
 

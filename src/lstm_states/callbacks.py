@@ -1,13 +1,15 @@
-"""Watch states and gates while a model is trained; the training itself stays the same, bit by bit.
+"""Watch states and gates while a model is trained, or reset the states of stateful layers.
 
-What is recorded goes through :func:`lstm_states.record_traces`, which changes nothing of the model:
-no weight, no live state and no seed of a random generator. Stateful layers start from the live
-states that they have at that moment.
+A training that is watched stays the same, bit by bit: what is recorded goes through
+:func:`lstm_states.record_traces`, which changes nothing of the model, no weight, no live state and
+no seed of a random generator. Stateful layers start from the live states that they have at that
+moment. :class:`ResetStates` alone changes a training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import keras
 import numpy as np
 import xarray as xr
 
+from lstm_states.states import kept_states, reset_states
 from lstm_states.traces import open_traces, record_traces, write_traces
 
 
@@ -169,6 +172,39 @@ class LogStateStatistics(_EveryEpochs):
             for name, values in measured.data_vars.items()
         }
         log_metrics(self._run_id, metrics, step=epoch)
+
+
+class ResetStates(keras.callbacks.Callback):
+    """A callback that has stateful layers start from zeros where people expect it.
+
+    Keras itself never resets: an epoch goes on from the end of the one before, and validation data
+    go on from the training data. With this callback, which changes the training on purpose, each
+    epoch starts from zeros, and so does each ``evaluate`` and ``predict`` that is given it. After
+    the latter two, validation in ``fit`` too, the states are what they were before.
+
+    Raises:
+        ValueError: before the first step, if no layer of the model is stateful.
+
+    Example:
+        >>> model.fit(x, y, batch_size=8, shuffle=False, epochs=20, callbacks=[ResetStates()])
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start the epoch from zeros."""
+        reset_states(self.model)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Keep the states and start from zeros."""
+        self._kept = ExitStack()
+        self._kept.enter_context(kept_states(self.model))
+        reset_states(self.model)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Put the states back."""
+        self._kept.close()
+
+    on_predict_begin = on_test_begin
+    on_predict_end = on_test_end
 
 
 def _file_name(epoch: int) -> str:

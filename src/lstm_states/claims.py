@@ -27,9 +27,8 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
-    "==": operator.eq,
 }
-_CONDITION = re.compile(r"(<=|>=|<|>|==) (-?\d+(?:\.\d+)?(?:e-?\d+)?)")
+_CONDITION = re.compile(r"(<=|>=|<|>) (-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 class LedgerError(ValueError):
@@ -82,6 +81,20 @@ class ClaimTest(_Strict):
         return "fails" if all(failing) else "open"
 
 
+class Published(_Strict):
+    """What others found, to stand beside ours.
+
+    Attributes:
+        source: Authors and year.
+        found: What they report, in our words.
+        beside: Measures of the claim's trial that it is set beside.
+    """
+
+    source: Text
+    found: Text
+    beside: list[Text] = []
+
+
 class Claim(_Strict):
     """One claim of the article and the rule that decides it.
 
@@ -94,6 +107,7 @@ class Claim(_Strict):
         remark: What a reader should know beside the verdict.
         tests: A claim holds under a condition if all tests of that condition hold, and fails if
             one fails.
+        published: What others found; it has no say in the verdict.
     """
 
     section: Literal["introduction", "1", "2"]
@@ -103,6 +117,7 @@ class Claim(_Strict):
     version: Annotated[int, Field(ge=1)]
     remark: str = ""
     tests: Annotated[list[ClaimTest], Field(min_length=1)]
+    published: list[Published] = []
 
 
 class Ledger(_Strict):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
 """The documented configurations, in the order of the article."""
 
-TRIALS = ("how_states_flow", "masking")
+TRIALS = ("how_states_flow", "memory", "depth", "carrying_state", "masking", "cost")
 """The groups of claims, a notebook each."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -147,6 +147,83 @@ class Trial(Seeded):
     samples: Count
 
 
+class Memory(Seeded):
+    """How long states last and how far back gradients reach."""
+
+    samples: Count
+    steps: Annotated[int, Field(ge=10)]
+    width: Count
+    forget_biases: Annotated[list[float], Field(min_length=1)]
+    lengths: Annotated[list[Annotated[int, Field(ge=3)]], Field(min_length=1)]
+    training_steps: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _lengths_are_shorter(self) -> Memory:
+        for name in ("lengths", "forget_biases"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} is {values}; each may stand there once")
+        if max(self.lengths) >= self.steps:
+            raise ValueError(
+                f"lengths is {self.lengths}; each must be below steps, which is {self.steps}"
+            )
+        return self
+
+
+class Depth(Seeded):
+    """What depth adds, on tasks with a known answer and on windows of the order book."""
+
+    samples: Annotated[int, Field(ge=2)]
+    width: Count
+    training_steps: Count
+    signal_steps: Count
+    label_steps: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Field(gt=0)]
+
+
+class CarryingState(Trial):
+    """How states are carried, over the last ``steps`` steps of each window."""
+
+    steps: Annotated[int, Field(ge=4)]
+
+
+class Masking(Trial):
+    """What masks skip, and how missing numbers are best encoded."""
+
+    window: Annotated[int, Field(ge=2)]
+    stride: Count
+    missing: Fraction
+    gap: Count
+    units: Annotated[list[Count], Field(min_length=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch_size: Count
+    epochs: Count
+
+
+class Cost(_Strict):
+    """What states cost in time and memory."""
+
+    batch_size: Count
+    training_lengths: Annotated[list[Count], Field(min_length=1)]
+    piece: Count
+    processes: Count
+    windows: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    rounds: Count
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> Cost:
+        for length in self.training_lengths:
+            if length <= self.piece or length % self.piece:
+                raise ValueError(
+                    f"training_lengths holds {length}; it must be a multiple of piece "
+                    f"({self.piece}), at least twice of it"
+                )
+        return self
+
+
 class Params(_Strict):
     """All of params.yaml."""
 
@@ -155,7 +232,11 @@ class Params(_Strict):
     intermediate_outputs: Windowed
     variable_length: Masked
     how_states_flow: Trial
-    masking: Trial
+    memory: Memory
+    depth: Depth
+    carrying_state: CarryingState
+    masking: Masking
+    cost: Cost
 
     @model_validator(mode="after")
     def _datasets_exist(self) -> Params:
@@ -166,14 +247,23 @@ class Params(_Strict):
         return self
 
 
-SCHEMAS: dict[str, type[Seeded]] = {
+SCHEMAS: dict[str, type[BaseModel]] = {
     "stacked": Centered,
     "intermediate_outputs": Windowed,
     "variable_length": Masked,
     "how_states_flow": Trial,
-    "masking": Trial,
+    "memory": Memory,
+    "depth": Depth,
+    "carrying_state": CarryingState,
+    "masking": Masking,
+    "cost": Cost,
 }
 """The schema of each notebook's parameters."""
+
+
+def stage_of(configuration: str) -> str:
+    """Return the stage of dvc.yaml that runs the notebook of a configuration or a trial."""
+    return f"{'trial' if configuration in TRIALS else 'experiment'}@{configuration}"
 
 
 def project_root() -> Path:
@@ -243,13 +333,5 @@ def _explained(schema: type[BaseModel], problem: Any) -> str:
 
 
 def _known_names(schema: type[BaseModel]) -> list[str]:
-    models: list[type[BaseModel]] = [
-        schema,
-        OrderBook,
-        JapaneseVowels,
-        Table,
-        Centered,
-        Masked,
-        Trial,
-    ]
+    models: list[type[BaseModel]] = [schema, OrderBook, JapaneseVowels, Table, *SCHEMAS.values()]
     return sorted({name for model in models for name in model.model_fields})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,12 +168,106 @@ def describe_evidence(evidence: xr.Dataset, name: str) -> str:
     return f"{values.attrs['long_name']}: {span(values.values.tolist())}"
 
 
+def describe_by_layer(evidence: xr.Dataset, measure: str, *, what: str) -> str:
+    """Say what ``<measure>_layer_1`` and ``<measure>_layer_2`` are, ``what`` being measured."""
+    shown = [
+        f"{span(evidence[f'{measure}_layer_{layer}'].values.tolist())} in layer {layer}"
+        for layer in (1, 2)
+    ]
+    return f"{what}: {', '.join(shown)}"
+
+
+def describe_decision(row: Mapping[str, Any]) -> str:
+    """Say what decided a claim, given its row of claims.json: one measure and its values.
+
+    For a claim that fails it is the test that fails first, for an open one the one that is open.
+    """
+    wanted = {"supported": "holds", "undecided": "open"}.get(row["verdict"], "fails")
+    tests = [test for test in row["tests"] if test["values"]]
+    deciding = next((test for test in tests if test["outcome"] == wanted), None)
+    if deciding is None:
+        return "Not measured"
+    return f"{deciding['says']}: {span(list(deciding['values'].values()))}"
+
+
+def describe_recall(sweep: xr.Dataset) -> str:
+    """Say how long c keeps a change at each forget bias, given what ``sweep_forget_bias`` returned.
+
+    The median of the models; where it lasts beyond the last step, that it does.
+    """
+    most = sweep.sizes["step"] - 1
+    lives = sweep["half_life"].median(["model", "layer"]).values
+    shown = [f">{most}" if life >= most else _number(life) for life in lives]
+    biases = f"{sweep['forget_bias'].values[0]:g} to {sweep['forget_bias'].values[-1]:g}"
+    biases = biases.replace("-", "−")
+    return f"Half-life of c at forget bias {biases}: {', '.join(shown)} steps"
+
+
+def describe_errors(errors: xr.Dataset) -> str:
+    """Say which predictors learnt the longest task that all were trained on.
+
+    A predictor has learnt it where the error of every seed is below a tenth of the baseline's that
+    does nothing.
+    """
+    whole = errors["error"].dropna("length")
+    longest = whole.isel(length=int(np.argmax(whole["length"].values)))
+    enough = longest.sel(predictor="do_nothing").min() / 10
+    learnt = [
+        str(name)
+        for name in longest["predictor"].values
+        if float(longest.sel(predictor=name).max()) < enough
+    ]
+    names = ", ".join(learnt) or "none"
+    return f"Over {int(longest['length'])} steps all seeds learn with: {names}"
+
+
+def describe_slopes(kept: xr.Dataset) -> str:
+    """Say what is left of the gradient of an LSTM: by default, under chrono, and after training."""
+    shown = ", ".join(
+        f"{span(kept[f'slope_kept_{name}'].values.tolist())} {words}"
+        for name, words in (("default", "by default"), ("chrono", "chrono"), ("trained", "trained"))
+    )
+    return f"Left of the gradient at the first step: {shown}"
+
+
 def describe_arrows(moves: xr.Dataset) -> str:
     """Say what reaches the upper layer in a step, given what ``measure_arrows`` returned."""
     upper = moves["move"].sel(target="layer 2").max("model").dropna("source")
     reaching = upper["source"].values[upper.values > MOVED]
     others = upper["source"].values[upper.values <= MOVED]
     return f"Layer 2 is reached by {', '.join(reaching)}; not by {', '.join(others)}"
+
+
+def describe_passed(evidence: xr.Dataset, name: str) -> str:
+    """Say of a limit in which cases it is passed, given 0 or 1 for each."""
+    values = evidence[name].to_series()
+    sides = [
+        f"{word} ({', '.join(values.index[values == passed])})"
+        for word, passed in (("yes", 1), ("no", 0))
+        if (values == passed).any()
+    ]
+    return f"{evidence[name].attrs['long_name']}: {'; '.join(sides)}"
+
+
+def describe_ratios(taken: xr.DataArray) -> str:
+    """Say how the medians of two ways compare, given ``(case, way, round)``."""
+    costly, frugal = taken.median("round").transpose("way", "case").values
+    shown = [
+        f"{ratio:.2g} ({case})"
+        for case, ratio in zip(taken["case"].values, costly / frugal, strict=True)
+    ]
+    first, second = taken["way"].values
+    return f"{taken.attrs['long_name']}, {first} to {second}: {', '.join(shown)}"
+
+
+def describe_handover(evidence: xr.Dataset) -> str:
+    """Say how many layers hand a mask on and which lose it without a warning."""
+    handed_on, warned = (evidence[name].values == 1 for name in ("mask_handed_on", "warned"))
+    silent = evidence["model"].values[~handed_on & ~warned]
+    return (
+        f"{handed_on.sum()} of {len(handed_on)} hand the mask on; "
+        f"lost without a word: {', '.join(silent) or 'by none'}"
+    )
 
 
 def evidence_table(evidence: xr.Dataset) -> Styler:

@@ -28,7 +28,7 @@ from IPython import get_ipython
 from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Run, RunData
 
-from lstm_states.config import TRIALS, project_root
+from lstm_states.config import project_root, stage_of
 
 if TYPE_CHECKING:
     import keras
@@ -95,13 +95,12 @@ def create_run(
     commit, dirty = _git_state(root)
     lock = root / "dvc.lock"
     units = "-".join(str(width) for width in settings.get("units", ()))
-    stage = "trial" if configuration in TRIALS else "experiment"
     about = " ".join(filter(None, (configuration, settings.get("dataset"), units)))
     name = f"{about} @{commit[:7] or 'no-commit'}"
     tags = {
         "configuration": configuration,
         "interactive": str(interactive).lower(),
-        "stage": "" if interactive else f"{stage}@{configuration}",
+        "stage": "" if interactive else stage_of(configuration),
         "git.dirty": str(dirty).lower(),
         "dvc.lock.sha256": _digest(lock.read_bytes()) if lock.is_file() else "",
         "params.sha256": _digest(json.dumps(dict(settings), sort_keys=True).encode()),
@@ -239,6 +238,22 @@ class Recorder:
         folder = self.directory / "plots"
         folder.mkdir(exist_ok=True)
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+
+    def log_varying(self, name: str, measured: xr.DataArray, figure: Figure) -> None:
+        """Log what differs from run to run, such as times, to MLflow alone: reports stay equal.
+
+        Args:
+            name: The run then has ``varying/<name>.csv`` and ``varying/<name>.png``, and the
+                medians as metrics ``<name>/<case>/<way>``.
+            measured: ``(case, way, round)``, with ``long_name`` and ``units``.
+            figure: Of the same.
+        """
+        column = f"{measured.attrs['long_name']} ({measured.attrs['units']})"
+        mlflow.log_text(measured.to_series().rename(column).to_csv(), f"varying/{name}.csv")
+        mlflow.log_figure(figure, f"varying/{name}.png")
+        medians = measured.median("round").to_series()
+        values = {f"{name}/{case}/{way}": value for (case, way), value in medians.items()}
+        mlflow.log_metrics(values)
 
     def finish(self) -> None:
         """Hand the folder to MLflow and end the run."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bs4 import BeautifulSoup
 
-from lstm_states.pipeline.index import ReportRow, Thumbnail, render_index
+from lstm_states.pipeline.index import ReportRow, Thumbnail, TrialRow, render_index
 from lstm_states.pipeline.reports import external_resources
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def index_page() -> str:
         report_row("stacked", Thumbnail("stacked/a.png", "Loss"), Thumbnail("s.png", "Alone")),
         report_row("masked", Thumbnail("masked/a.png", "Loss")),
     ]
-    return render_index(rows, title="LSTM & states", intro="First.\n\nSecond <p>.")
+    trial = TrialRow("Does c rise?", "<p>Only <code>h</code> does.</p>", "flow/report.html")
+    return render_index(rows, title="LSTM & states", intro="First.\n\nSecond <p>.", trials=[trial])
 
 
 def test_index_shows_result_against_baseline_with_links() -> None:
@@ -50,6 +51,8 @@ def test_index_shows_result_against_baseline_with_links() -> None:
     texts = [p.get_text() for p in soup.select("main > p")]
     assert texts[:2] == ["First.", "Second <p>."]
     assert soup.select_one("main > p > a")["href"] == "claims.html"
+    assert soup.select_one(".trials a")["href"] == "flow/report.html"
+    assert soup.select_one(".trials dd code").get_text() == "h"
 
 
 def test_index_sets_figures_of_one_caption_side_by_side() -> None:

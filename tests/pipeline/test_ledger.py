@@ -5,8 +5,10 @@ import shutil
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook
 
+from lstm_states.config import TRIALS
 from lstm_states.pipeline import cli
 from lstm_states.pipeline.ledger import write_claims
 from lstm_states.schema import DataError
@@ -46,10 +48,11 @@ def root(tmp_path):
     (other / "evidence.json").write_text(json.dumps(leads))
     cells = [new_code_cell("a", execution_count=2, id="two"),
              new_code_cell("b", execution_count=3, id="three")]  # fmt: skip
-    third = tmp_path / "reports/masking"
-    third.mkdir()
-    (third / "evidence.json").write_text("{}")
-    for place in (folder, other, third):
+    empty = [tmp_path / "reports" / name for name in TRIALS if name != "how_states_flow"]
+    for place in empty:
+        place.mkdir()
+        (place / "evidence.json").write_text("{}")
+    for place in (folder, other, *empty):
         nbformat.write(new_notebook(cells=cells), place / "report.ipynb")
     return tmp_path
 
@@ -71,8 +74,56 @@ def test_verdicts_follow_from_the_evidence(root):
     assert first["holds"] == "> 1e-3"
     assert 'href="how_states_flow/report.html#cell-three"' in page
     assert "0 to 1e-16" in page
-    assert 'src="how_states_flow/figures/rises.png"' in page
+    assert first["figure"] == "figures/rises.png"
+    assert rows[4]["stage"] == "trial@how_states_flow"
+    assert rows[26]["stage"] == "experiment@stacked"
     assert "with the sizes defined" in page
+
+
+def test_a_figure_that_claims_share_gives_way_to_one_of_the_rule(root):
+    path = root / "reports/how_states_flow/evidence.json"
+    evidence = json.loads(path.read_text())
+    evidence["c_zeroed_moves_own_future"]["figure"] = "figures/zeroed.png"
+    evidence["c_zeroed_moves_below"]["figure"] = "figures/zeroed.png"
+    path.write_text(json.dumps(evidence))
+    soup = BeautifulSoup(write_claims(root).read_text(), "html.parser")
+    shown = {
+        heading["id"]: found["src"]
+        for heading in soup.select("h3[id]")
+        if (found := heading.find_next("img")) and found.find_previous("h3") is heading
+    }
+    assert shown["claim-10"] == "how_states_flow/figures/zeroed.png"
+    assert shown["claim-4"] == "claims/claim_04.png"
+    assert (root / "reports/claims/claim_04.png").is_file()
+    assert "claim-1" not in shown  # not measured
+    assert set(shown) == {f"claim-{number}" for number in (4, 6, 10, 13, 16, 17, 26)}
+
+
+def test_the_answer_stands_on_verdicts_and_goes_with_them(root):
+    page = write_claims(root).read_text()
+    assert "c never leaves its layer" in page
+    assert "2 of the sentences" in page  # claims 3, 10 and others are open
+    path = root / "reports/how_states_flow/evidence.json"
+    evidence = json.loads(path.read_text())
+    evidence["c_below_moves"]["values"] = {"trained": 0.3}
+    path.write_text(json.dumps(evidence))
+    page = write_claims(root).read_text()
+    assert "c never leaves its layer" not in page
+    assert "3 of the sentences" in page
+
+
+def test_what_others_found_stands_beside_ours(root):
+    (root / "reports/memory/evidence.json").write_text(
+        json.dumps(kept(adding_error_gru={"seed 0": 0.02, "seed 1": 0.04}))
+    )
+    page = write_claims(root).read_text()
+    rows = json.loads((root / "reports/claims.json").read_text())
+    [published] = rows[11]["published"]
+    assert published["source"].startswith("Jozefowicz")
+    assert [ours["values"] for ours in published["ours"]] == [{"seed 0": 0.02, "seed 1": 0.04}]
+    assert "0.02 to 0.04" in page
+    assert page.index("Jozefowicz") < page.index("0.02 to 0.04")
+    assert rows[11]["verdict"] == "undecided"
 
 
 def test_other_evidence_gives_another_verdict(root):

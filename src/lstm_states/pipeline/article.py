@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ CSS_DPI = 96
 
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_ANSWER = re.compile(r"\*\*Answer\.\*\*\s+(.+?)(?:\n\n|\Z)", re.DOTALL)
 _PLOT_REPR = re.compile(r"^\[?(<Axes|<Figure|<matplotlib\.|<seaborn\.|Text\(|array\(\[+<Axes)")
 _AXES_TITLE = re.compile(r"title=\{'center': (['\"])(?P<title>.+?)\1\}")
 
@@ -99,6 +101,12 @@ def first_heading(notebook: NotebookNode) -> str:
     """The text of the notebook's first heading of level one, or an empty string."""
     headings = (heading for cell in notebook.cells for heading in _headings(cell))
     return next((text for level, text in headings if level == 1), "")
+
+
+def answer(notebook: NotebookNode) -> str:
+    """The answer that opens the notebook, which its last cell checks, as HTML; may be empty."""
+    found = _ANSWER.search(notebook.cells[0].source)
+    return str(markdown2html_mistune(found[1])) if found else ""
 
 
 def _parameter(name: str, default: str, meaning: str, *, injected: str | None) -> Parameter:

@@ -8,9 +8,9 @@ from typing import Any
 
 import nbformat
 
-from lstm_states.config import CONFIGURATIONS, load_params
-from lstm_states.pipeline.article import first_heading
-from lstm_states.pipeline.index import ReportRow, Thumbnail, render_index
+from lstm_states.config import CONFIGURATIONS, TRIALS, load_params
+from lstm_states.pipeline.article import answer, first_heading
+from lstm_states.pipeline.index import ReportRow, Thumbnail, TrialRow, render_index
 from lstm_states.reporting import lead_in_words
 from lstm_states.schema import METRICS, DataError
 
@@ -42,8 +42,11 @@ def write_index(root: Path) -> Path:
         DataError: if a report is missing.
     """
     rows = [_row(name, root) for name in CONFIGURATIONS]
+    trials = [_trial(name, root) for name in TRIALS]
     page = root / "reports" / "index.html"
-    page.write_text(render_index(rows, title="How hidden states are handled", intro=INTRO))
+    page.write_text(
+        render_index(rows, title="How hidden states are handled", intro=INTRO, trials=trials)
+    )
     return page
 
 
@@ -51,6 +54,14 @@ def verdict(metrics: dict[str, Any]) -> str:
     """Say in words how the model did beside its strongest baseline, from metrics.json."""
     name, best = min(metrics["baselines"].items(), key=lambda item: item[1]["gain"])
     return lead_in_words(name.replace("_", " "), best["gain"], best["gain_low"], best["gain_high"])
+
+
+def _trial(name: str, root: Path) -> TrialRow:
+    path = root / "reports" / name / "report.ipynb"
+    if not path.is_file():
+        raise DataError(f"{path} is missing; `dvc repro trial@{name}` makes it")
+    notebook = nbformat.read(path, as_version=4)
+    return TrialRow(first_heading(notebook), answer(notebook), f"{name}/report.html")
 
 
 def _row(name: str, root: Path) -> ReportRow:

@@ -61,6 +61,21 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
+class TrialRow:
+    """What the index says of one trial.
+
+    Attributes:
+        question: The question that it answers.
+        answer: Its answer, plain HTML.
+        report: Path of the report, relative to the index.
+    """
+
+    question: str
+    answer: str
+    report: str
+
+
+@dataclass(frozen=True)
 class _Panel:
     """One figure of the index: its row, its thumbnail, and what to write below it."""
 
@@ -69,12 +84,15 @@ class _Panel:
     label: str
 
 
-def render_index(rows: Sequence[ReportRow], *, title: str, intro: str) -> str:
+def render_index(
+    rows: Sequence[ReportRow], *, title: str, intro: str, trials: Sequence[TrialRow]
+) -> str:
     """Renders the index page of the reports.
 
     Args:
         rows: The configurations, in the order to show them.
         title: The page's title and heading.
+        trials: The experiments that decide claims, in the order to show them.
         intro: A paragraph below the heading; plain text, empty lines separate paragraphs.
 
     Returns:
@@ -86,6 +104,7 @@ def render_index(rows: Sequence[ReportRow], *, title: str, intro: str) -> str:
         .render(
             rows=rows,
             title=title,
+            trials=trials,
             intro=[text.strip() for text in intro.split("\n\n") if text.strip()],
             figures=_figure_groups(rows),
         )

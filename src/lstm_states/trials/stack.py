@@ -70,21 +70,23 @@ def run_layers(model: keras.Model, x: Any, start: States | None = None) -> dict[
 
 
 def _run_layer(layer: keras.layers.RNN, given: tf.Tensor, start: Any) -> LayerRun:
-    with _giving_all(layer):
+    with options(layer, return_sequences=True, return_state=True):
         state = None if start is None else [tf.convert_to_tensor(s, given.dtype) for s in start]
         sequence, *states = layer(given, initial_state=state)
     return LayerRun(given, sequence, tuple(states))
 
 
 @contextmanager
-def _giving_all(layer: keras.layers.RNN) -> Iterator[None]:
-    """Have ``layer`` return its sequence and its states."""
-    kept = layer.return_sequences, layer.return_state
-    layer.return_sequences = layer.return_state = True
+def options(layer: keras.layers.RNN, **values: bool) -> Iterator[None]:
+    """Have ``layer`` run with other options, such as ``return_sequences=False``."""
+    kept = {name: getattr(layer, name) for name in values}
     try:
+        for name, value in values.items():
+            setattr(layer, name, value)
         yield
     finally:
-        layer.return_sequences, layer.return_state = kept
+        for name, value in kept.items():
+            setattr(layer, name, value)
 
 
 def states_after(model: keras.Model, x: Any) -> dict[str, list[tf.Tensor]]:

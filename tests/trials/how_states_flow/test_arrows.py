@@ -4,7 +4,7 @@ import numpy as np
 
 from lstm_states.reporting import describe_arrows
 from lstm_states.schema import MOVED
-from lstm_states.trials.arrows import measure_arrows
+from lstm_states.trials.how_states_flow.arrows import measure_arrows
 from tests.trials import altered
 
 X = np.random.default_rng(2).normal(size=(3, altered.STEPS, altered.FEATURES))

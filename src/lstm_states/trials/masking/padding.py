@@ -9,16 +9,24 @@ import tensorflow as tf
 from lstm_states.trials.stack import LayerRun, distance, for_each_model, recurrent, run_layers
 
 
-def _mask_value(model: keras.Model) -> float:
+def mask_value_of(model: keras.Model) -> float:
+    """Return the value that marks padding: that of the ``Masking`` layer, 0 without one."""
     values = [la.mask_value for la in model.layers if isinstance(la, keras.layers.Masking)]
     return values[0] if values else 0.0
 
 
-def _lengths(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    return (x != _mask_value(model)).any(axis=-1).sum(axis=1)
+def lengths_of(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Return how many real steps each sequence of ``x (sample, time, feature)`` has."""
+    return (x != mask_value_of(model)).any(axis=-1).sum(axis=1)
 
 
-def _top(model: keras.Model, x: np.ndarray) -> tf.Tensor:
+def unmasked(model: keras.Model) -> keras.Model:
+    """Return the same layers without those that mask."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Masking)]
+    return keras.Sequential(layers)
+
+
+def last_hidden(model: keras.Model, x: np.ndarray) -> tf.Tensor:
     """Return the last h of the top layer, ``(sample, unit)``."""
     return run_layers(model, x)[recurrent(model)[-1].name].states[0]
 
@@ -35,17 +43,17 @@ def measure_zero_steps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         model: A stack, with or without a ``Masking`` layer.
         x: ``(sample, time, feature)``, padded behind; the steps that all sequences have are used.
     """
-    short = x[:, : _lengths(model, x).min()]
+    short = x[:, : lengths_of(model, x).min()]
     middle = short.shape[1] // 2
+    value = mask_value_of(model)
     zero, partly = short.copy(), short.copy()
-    zero[:, middle] = _mask_value(model)
-    partly[:, middle, ::2] = _mask_value(model)
-    without = _top(model, np.delete(short, middle, axis=1))
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Masking)]
+    zero[:, middle] = value
+    partly[:, middle, ::2] = value
+    without = last_hidden(model, np.delete(short, middle, axis=1))
     return {
-        "move_of_all_zero_step": distance(_top(model, zero), without),
-        "move_of_partly_zero_step": distance(_top(model, partly), without),
-        "genuine_zero_lost": distance(_top(model, zero), _top(keras.Sequential(layers), zero)),
+        "move_of_all_zero_step": distance(last_hidden(model, zero), without),
+        "move_of_partly_zero_step": distance(last_hidden(model, partly), without),
+        "genuine_zero_lost": distance(last_hidden(model, zero), last_hidden(unmasked(model), zero)),
     }
 
 
@@ -60,7 +68,7 @@ def measure_padding(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         model: A stack, with or without a ``Masking`` layer.
         x: ``(sample, time, feature)``, padded behind with the mask's value.
     """
-    lengths = _lengths(model, x)
+    lengths = lengths_of(model, x)
     padded = run_layers(model, x)
     alone = [run_layers(model, x[n : n + 1, :length]) for n, length in enumerate(lengths)]
     apart = [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lstm_states.claims import decide, load_ledger
-from lstm_states.trials import flow, installed
+from lstm_states.trials.how_states_flow import flow, installed, outputs
 from tests.clone import ROOT
 from tests.trials import altered
 
@@ -38,9 +38,9 @@ FLIPS = {
          lambda: altered.stack(upper=lambda n: altered.LooksAhead(n, return_sequences=True))),
     17: (flow.measure_what_rises, "refuted", "supported",
          lambda: altered.stack(lower=lambda n: altered.of_cells(altered.PassesBoth, n))),
-    20: (flow.measure_outputs, "supported", "refuted",
+    20: (outputs.measure_outputs, "supported", "refuted",
          lambda: altered.stack(upper=lambda n: altered.of_cells(altered.GivesCell, n))),
-    21: (flow.measure_head, "supported", "refuted",
+    21: (outputs.measure_head, "supported", "refuted",
          lambda: altered.stack(head=keras.layers.Conv1D(1, 3, padding="same"))),
 }  # fmt: skip
 
@@ -72,27 +72,27 @@ def test_a_layer_that_loses_h_refutes_that_h_is_passed_on():
 
 def test_what_the_next_layer_gets_decides_claim_3():
     builds = installed.measure_without_sequences((4, 3))
-    assert verdict(3, builds, flow.measure_outputs({"stock": altered.stack()}, X)) == "depends"
+    assert verdict(3, builds, outputs.measure_outputs({"stock": altered.stack()}, X)) == "depends"
     other = altered.functional(altered.gets_something_else)
-    assert verdict(3, builds, flow.measure_outputs({"altered": other}, X)) == "refuted"
+    assert verdict(3, builds, outputs.measure_outputs({"altered": other}, X)) == "refuted"
 
 
 def test_one_step_or_all_decides_claim_5():
-    measured = flow.measure_outputs({"stock": altered.stack()}, X)
+    measured = outputs.measure_outputs({"stock": altered.stack()}, X)
     assert verdict(5, measured) == "depends"
     assert verdict(5, measured.assign(steps_with_sequences=("model", [1 / 12]))) == "refuted"
 
 
 def test_masks_decide_claim_18():
-    outputs = flow.measure_outputs({"stock": altered.stack()}, X)
-    ends = flow.measure_masked_end({"stock": altered.stack()}, X)
-    assert verdict(18, outputs, ends) == "depends"
+    given = outputs.measure_outputs({"stock": altered.stack()}, X)
+    ends = outputs.measure_masked_end({"stock": altered.stack()}, X)
+    assert verdict(18, given, ends) == "depends"
     assert float(ends["masked_minus_unpadded"][0]) == 0
     blind = altered.stack(upper=lambda n: altered.IgnoresMask(n, return_sequences=True))
-    ends = flow.measure_masked_end({"altered": blind}, X)
+    ends = outputs.measure_masked_end({"altered": blind}, X)
     assert float(ends["masked_minus_unpadded"][0]) > 1e-3
     giving = altered.stack(upper=lambda n: altered.of_cells(altered.GivesCell, n))
-    with_cell = flow.measure_outputs({"altered": giving}, X)
+    with_cell = outputs.measure_outputs({"altered": giving}, X)
     assert float(with_cell["plain_minus_h"][0]) > 1e-3
     assert verdict(18, with_cell, ends) == "refuted"
 

@@ -1,0 +1,1 @@
+"""How states are carried, moved, reset, handed over and kept: what users ask most."""

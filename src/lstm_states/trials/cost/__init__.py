@@ -1,0 +1,1 @@
+"""What states cost in time and memory."""

@@ -1,0 +1,1 @@
+"""What depth adds: what each layer holds and for how long, and what a stack can learn."""

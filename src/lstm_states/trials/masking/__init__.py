@@ -1,0 +1,1 @@
+"""What masks skip and save, and how missing numbers are best encoded."""

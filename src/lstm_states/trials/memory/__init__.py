@@ -1,0 +1,1 @@
+"""How long a state lasts, and how far back a gradient reaches."""
