@@ -1,6 +1,7 @@
 """What MLflow holds after the pipeline ran: the runs, and a round trip of model and traces."""
 
 import json
+import re
 
 import keras
 import mlflow
@@ -41,7 +42,7 @@ def test_each_trial_has_a_finished_run_with_its_evidence(clone, runs, client):
     params = yaml.safe_load((clone.path / "params.yaml").read_text())
     for name in TRIALS:
         run = runs[name]
-        assert run.info.run_name.startswith(f"{name} @")
+        assert re.fullmatch(rf"{name} ([\d-]+ )?@\w{{7}}", run.info.run_name)
         assert run.data.params == {key: str(value) for key, value in params[name].items()}
         assert run.data.tags["stage"] == f"trial@{name}"
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
