@@ -1,13 +1,10 @@
-"""The record of every run in MLflow: a SQLite store at the root, or the server that is set."""
+"""Where a notebook hands its results: to the active run, and to a folder that outlives it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,103 +12,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-# Before MLflow is imported: it would otherwise try to reach the network.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
 import mlflow
 import numpy as np
 import xarray as xr
+import yaml
 from IPython import get_ipython
 from mlflow.data.numpy_dataset import from_numpy
-from mlflow.entities import Run, RunData
 
-from lstm_states.config import project_root, stage_of
+from lstm_states.config import project_root
+from lstm_states.tracking.runs import create_run
+from lstm_states.tracking.store import connect
 
 if TYPE_CHECKING:
     import keras
     import pandas as pd
     from matplotlib.figure import Figure
 
-EXPERIMENT = "lstm-states"
 OUTPUT_VARIABLE = "LSTM_STATES_OUTPUT"
 """Environment variable by which the runner says where a notebook's outputs go."""
-
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-
-
-def store_uri(root: Path) -> str:
-    """Return ``MLFLOW_TRACKING_URI`` where it is set, else the address of ``mlflow.db``.
-
-    A relative SQLite path counts from the repository, not from wherever a notebook runs.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    path = uri.removeprefix("sqlite:///")
-    return uri if path == uri else f"sqlite:///{_home(root) / path}"
-
-
-def connect(root: Path) -> mlflow.MlflowClient:
-    """Return a client of the store that :func:`store_uri` names, its experiment made if need be."""
-    uri = store_uri(root)
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient(uri)
-    if client.get_experiment_by_name(EXPERIMENT) is None:
-        # A server knows where its artifacts go; beside our own store they would follow the cwd.
-        artifacts = (_home(root) / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
-        client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-    return client
-
-
-def _home(root: Path) -> Path:
-    """Return where the store is: ``root``, or the clone that a queued experiment belongs to."""
-    # `dvc exp run --queue` works in <clone>/.dvc/tmp/exps/..., which is thrown away.
-    text = root.as_posix()
-    return Path(text.partition("/.dvc/tmp/exps/")[0])
-
-
-def create_run(
-    client: mlflow.MlflowClient,
-    configuration: str,
-    settings: Mapping[str, Any],
-    root: Path,
-    *,
-    notebook: str,
-    interactive: bool,
-) -> Run:
-    """Make a run with a readable name, the parameters, and tags that say what it was made from.
-
-    Args:
-        client: Of the store.
-        configuration: Such as ``stacked``.
-        settings: The notebook's parameters.
-        root: The repository.
-        notebook: The notebook's path in it.
-        interactive: Whether a person runs it, not the pipeline.
-    """
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    commit, dirty = _git_state(root)
-    lock = root / "dvc.lock"
-    units = "-".join(str(width) for width in settings.get("units", ()))
-    about = " ".join(filter(None, (configuration, settings.get("dataset"), units)))
-    name = f"{about} @{commit[:7] or 'no-commit'}"
-    tags = {
-        "configuration": configuration,
-        "interactive": str(interactive).lower(),
-        "stage": "" if interactive else stage_of(configuration),
-        "git.dirty": str(dirty).lower(),
-        "dvc.lock.sha256": _digest(lock.read_bytes()) if lock.is_file() else "",
-        "params.sha256": _digest(json.dumps(dict(settings), sort_keys=True).encode()),
-        "mlflow.source.name": notebook,
-        "mlflow.source.type": "NOTEBOOK",
-        "mlflow.source.git.commit": commit,
-    }
-    run = client.create_run(experiment.experiment_id, tags=tags, run_name=name)
-    for key, value in settings.items():
-        client.log_param(run.info.run_id, key, value)
-    return run
 
 
 def start_recording(configuration: str, settings: Any, *, notebook: str) -> Recorder:
@@ -275,64 +193,6 @@ def _quiet_keras() -> Iterator[None]:
             keras.config.enable_interactive_logging()
 
 
-def active_run_id() -> str:
-    """Return the id of the run that is active in this thread.
-
-    Raises:
-        RuntimeError: if there is none; MLflow itself would start a stray one.
-    """
-    run = mlflow.active_run()
-    if run is None:
-        raise RuntimeError("no MLflow run is active; start one: with mlflow.start_run(): ...")
-    return run.info.run_id
-
-
-def log_metrics(run_id: str, metrics: Mapping[str, float], *, step: int) -> None:
-    """Log ``metrics`` to a run, all but those that are NaN: there was nothing to measure."""
-    known = {name: value for name, value in metrics.items() if not np.isnan(value)}
-    mlflow.log_metrics(known, step=step, run_id=run_id)
-
-
-def close_run(client: mlflow.MlflowClient, run_id: str, status: str, *folders: Path) -> None:
-    """Give a run its final ``status``, and what ``folders`` hold that it doesn't have yet."""
-    present = {file.path for file in client.list_artifacts(run_id)}
-    for path in (p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir())):
-        if path.name not in present:
-            client.log_artifact(run_id, str(path))
-    client.set_terminated(run_id, status)
-
-
-def register_champion(client: mlflow.MlflowClient, run_id: str, configuration: str) -> None:
-    """Register the run's model; the alias ``champion`` goes to the one with the least kept loss.
-
-    The validation loss decides, so the test part has no say in which model is preferred. A champion
-    of other data, another target or another loss can't be compared and makes way.
-    """
-    name = f"{EXPERIMENT}-{configuration}"
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    outputs = client.get_run(run_id).outputs
-    if outputs is None or not outputs.model_outputs:
-        raise LookupError(f"run {run_id} logged no model to register")
-    model = client.get_logged_model(outputs.model_outputs[0].model_id)
-    made = client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
-    aliases = client.get_registered_model(name).aliases
-    if "champion" in aliases:
-        champion = client.get_model_version_by_alias(name, "champion").run_id
-        if champion and _is_better(client.get_run(champion).data, client.get_run(run_id).data):
-            return
-    client.set_registered_model_alias(name, "champion", made.version)
-
-
-def _is_better(champion: RunData, challenger: RunData) -> bool:
-    """Whether ``champion`` had the same task and a validation loss that is no higher."""
-    same = all(
-        champion.params[key] == challenger.params[key] for key in ("dataset", "target", "loss")
-    )
-    loss = "validation.kept_loss"
-    return same and champion.metrics[loss] <= challenger.metrics[loss]
-
-
 def _result_record(results: xr.Dataset) -> dict[str, Any]:
     metric = results.attrs["metric"]
     seeds = results["seed_score"].values
@@ -370,22 +230,3 @@ def _dvc_digest(root: Path, path: str) -> str | None:
     stages = yaml.safe_load(lock.read_text())["stages"] if lock.is_file() else {}
     outs = (out for stage in stages.values() for out in stage.get("outs", ()))
     return next((out["md5"] for out in outs if out["path"] == path), None)
-
-
-def _git_state(root: Path) -> tuple[str, bool]:
-    """Return the commit (empty without one) and whether a source file differs from it.
-
-    What the pipeline itself rewrites, reports and dvc.lock, is no source.
-    """
-    sources = [".", ":(exclude)reports", ":(exclude)dvc.lock"]
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    return commit, bool(_git(root, "status", "--porcelain", "--", *sources))
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
