@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from lstm_states.config.strict import Strict
 
 Outcome = Literal["holds", "fails", "open"]
 Verdict = Literal["supported", "refuted", "depends", "undecided"]
@@ -45,11 +47,7 @@ Condition = Annotated[str, AfterValidator(_check_condition)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ClaimTest(_Strict):
+class ClaimTest(Strict):
     """One comparison of a measured quantity with limits.
 
     Attributes:
@@ -81,7 +79,7 @@ class ClaimTest(_Strict):
         return "fails" if all(failing) else "open"
 
 
-class Published(_Strict):
+class Published(Strict):
     """What others found, to stand beside ours.
 
     Attributes:
@@ -92,10 +90,10 @@ class Published(_Strict):
 
     source: Text
     found: Text
-    beside: list[Text] = []
+    beside: list[Text] = Field(default_factory=list)
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """One claim of the article and the rule that decides it.
 
     Attributes:
@@ -117,10 +115,10 @@ class Claim(_Strict):
     version: Annotated[int, Field(ge=1)]
     remark: str = ""
     tests: Annotated[list[ClaimTest], Field(min_length=1)]
-    published: list[Published] = []
+    published: list[Published] = Field(default_factory=list)
 
 
-class Ledger(_Strict):
+class Ledger(Strict):
     """All of claims.yaml; claims are numbered from 1 without a gap."""
 
     claims: dict[int, Claim]
