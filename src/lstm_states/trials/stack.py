@@ -10,14 +10,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-import xarray as xr
 
 States = Mapping[str, Sequence[Any]]
 """By the name of each layer its hidden and its cell state, ``(sample, unit)``."""
@@ -198,38 +196,3 @@ def randomise(model: keras.Model, seed: int, scale: float = 0.3) -> None:
     """Draw all weights of ``model`` from a normal distribution with deviation ``scale``."""
     rng = np.random.default_rng(seed)
     model.set_weights([rng.normal(scale=scale, size=w.shape) for w in model.get_weights()])
-
-
-Measure = Callable[[keras.Model, np.ndarray], dict[str, float]]
-
-
-def for_each_model(
-    **variables: tuple[str, str],
-) -> Callable[[Measure], Callable[[Mapping[str, keras.Model], np.ndarray], xr.Dataset]]:
-    """Turn a measurement of one model into one of several.
-
-    Args:
-        variables: By the name of what is measured, what it is in words and its unit.
-
-    Returns:
-        A decorator: the function then takes models by name and returns a Dataset with the
-        dimension ``model``, each variable with ``long_name`` and ``units``.
-    """
-
-    def decorate(measure: Measure) -> Callable[[Mapping[str, keras.Model], np.ndarray], xr.Dataset]:
-        @wraps(measure)
-        def over(models: Mapping[str, keras.Model], x: np.ndarray) -> xr.Dataset:
-            rows = [measure(model, x) for model in models.values()]
-            data = {
-                name: (
-                    "model",
-                    [float(row[name]) for row in rows],
-                    {"long_name": says, "units": unit},
-                )
-                for name, (says, unit) in variables.items()
-            }
-            return xr.Dataset(data, coords={"model": list(models)})
-
-        return over
-
-    return decorate

@@ -8,7 +8,7 @@ from lstm_states import build_stacked
 from lstm_states.tasks import make_adding
 from lstm_states.trials.depth import adding
 from tests.trials import altered
-from tests.trials.depth.judge import judge
+from tests.trials.judge import judge
 
 TASKS = {7: make_adding(300, seed=7, **adding.SEQUENCES)}
 OPEN, SHUT = 20.0, -20.0

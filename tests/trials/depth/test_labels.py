@@ -6,7 +6,7 @@ import pytest
 
 from lstm_states.tasks import make_neighbours
 from lstm_states.trials.depth import labels
-from tests.trials.depth.judge import judge
+from tests.trials.judge import judge
 
 BEHIND = {7: make_neighbours(300, seed=7, **labels.BEHIND)}
 AHEAD = {7: make_neighbours(300, seed=7, **labels.AHEAD)}

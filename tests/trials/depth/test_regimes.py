@@ -7,8 +7,8 @@ import pytest
 
 from lstm_states.tasks import make_regimes
 from lstm_states.trials.depth import regimes
-from tests.trials.depth.judge import judge
 from tests.trials.depth.layers import Copies, Delays, Products, stack_of
+from tests.trials.judge import judge
 
 TASKS = {7: make_regimes(750, seed=7, **regimes.SERIES)}
 

@@ -6,7 +6,7 @@ import pytest
 
 from lstm_states.tasks import make_means
 from lstm_states.trials.depth import signals
-from tests.trials.depth.judge import judge
+from tests.trials.judge import judge
 
 NEAR = {7: make_means(300, seed=7, **signals.NEAR)}
 FAR = {7: make_means(300, seed=7, **signals.FAR)}

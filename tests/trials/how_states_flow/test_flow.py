@@ -4,23 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from lstm_states.claims import decide, load_ledger
 from lstm_states.trials.how_states_flow import flow, installed, outputs
-from tests.clone import ROOT
 from tests.trials import altered
+from tests.trials.judge import verdict
 
-LEDGER = load_ledger(ROOT / "claims.yaml").claims
 X = np.random.default_rng(1).normal(size=(3, altered.STEPS, altered.FEATURES))
-
-
-def verdict(number, *measured):
-    """The verdict of the claim's rule on Datasets of evidence."""
-    evidence = {
-        str(name): {"values": dict(zip(data["model"].values, values.values, strict=True))}
-        for data in measured
-        for name, values in data.items()
-    }
-    return decide(LEDGER[number], evidence)["verdict"]
 
 
 FLIPS = {

@@ -3,24 +3,12 @@
 import keras
 import numpy as np
 
-from lstm_states.claims import decide, load_ledger
 from lstm_states.trials.stack import double_precision, randomise
-from tests.clone import ROOT
 from tests.trials import altered
 
-LEDGER = load_ledger(ROOT / "claims.yaml").claims
 LENGTHS = np.array([12, 7, 9])
 X = np.random.default_rng(4).normal(size=(3, altered.STEPS, altered.FEATURES))
 X[np.arange(altered.STEPS) >= LENGTHS[:, np.newaxis]] = 0
-
-
-def verdict(number, *found):
-    evidence = {
-        str(name): {"values": dict(zip(data["model"].values, values.values, strict=True))}
-        for data in found
-        for name, values in data.items()
-    }
-    return decide(LEDGER[number], evidence)["verdict"]
 
 
 def masked(*layers):

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from lstm_states.trials.masking import contest, encodings, missing
-from tests.trials.masking.stacks import verdict
+from tests.trials.judge import verdict
 
 NAN = np.nan  # whatever isn't observed must not be looked at
 X = np.array([[[NAN, 1.0], [2.0, NAN], [NAN, NAN], [4.0, NAN]]])

@@ -6,7 +6,8 @@ import pytest
 
 from lstm_states.trials.masking import padding
 from tests.trials import altered
-from tests.trials.masking.stacks import X, lstm, masked, verdict
+from tests.trials.judge import verdict
+from tests.trials.masking.stacks import X, lstm, masked
 
 
 def test_a_step_is_skipped_only_where_all_of_it_is_zero():

@@ -1,25 +1,10 @@
-"""Layers whose memory is known, and what the rules make of what is measured on them."""
+"""Layers whose memory is known."""
 
 import keras
 import numpy as np
 
-from lstm_states.claims import decide, load_ledger
-from tests.clone import ROOT
-
-LEDGER = load_ledger(ROOT / "claims.yaml").claims
 STEPS, FEATURES, UNITS = 24, 2, 4
 X = np.random.default_rng(5).normal(size=(3, STEPS, FEATURES)).astype("float32")
-
-
-def judge(number, *measured):
-    """Return the verdict on a claim and the outcome under each condition."""
-    evidence = {
-        str(name): {"values": dict(zip(data["model"].values, values.values, strict=True))}
-        for data in measured
-        for name, values in data.items()
-    }
-    decided = decide(LEDGER[number], evidence)
-    return decided["verdict"], list(decided["sides"].values())
 
 
 def lstm(*, forget=1.0, write=0.0, recurrent=True, seed=0):

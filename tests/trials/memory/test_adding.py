@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from lstm_states import tasks
-from lstm_states.trials.depth.learning import make_tasks
+from lstm_states.trials.learning import make_tasks
 from lstm_states.trials.memory import adding
 from lstm_states.trials.memory.variants import LSTMS, VARIANTS
 

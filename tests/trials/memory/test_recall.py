@@ -6,7 +6,8 @@ import pytest
 import xarray as xr
 
 from lstm_states.trials.memory import recall
-from tests.trials.memory.made import STEPS, UNITS, X, gate, judge, lstm
+from tests.trials.judge import judge
+from tests.trials.memory.made import STEPS, UNITS, X, gate, lstm
 
 
 @pytest.mark.parametrize("bias", [-2.0, 0.0, 1.0, 2.0])

@@ -9,7 +9,8 @@ import xarray as xr
 from lstm_states.acceleration import accelerate
 from lstm_states.trials.memory import slopes
 from lstm_states.trials.memory.variants import VARIANTS, build_variants
-from tests.trials.memory.made import FEATURES, STEPS, UNITS, X, gate, judge, lstm
+from tests.trials.judge import judge
+from tests.trials.memory.made import FEATURES, STEPS, UNITS, X, gate, lstm
 
 CONSTANT = np.ones_like(X) / 2
 

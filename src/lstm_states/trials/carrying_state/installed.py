@@ -12,6 +12,7 @@ import xarray as xr
 from keras.src import backend as _backend
 
 from lstm_states.states import reset_states
+from lstm_states.trials.evidence import of_installed, refused
 
 
 def measure_names(layer: type[keras.layers.LSTM] = keras.layers.LSTM) -> xr.Dataset:
@@ -59,7 +60,10 @@ def measure_names(layer: type[keras.layers.LSTM] = keras.layers.LSTM) -> xr.Data
             lambda: keras.Sequential([keras.Input((None, 3)), layer(4, stateful=True)]),
         ),
     }
-    return _of_installed({name: (says, _works(act)) for name, (says, act) in answers.items()})
+    errors = (AttributeError, TypeError, ValueError)
+    return of_installed(
+        {name: (says, 1 - refused(act, *errors)) for name, (says, act) in answers.items()}
+    )
 
 
 def _all_zero(model: keras.Model) -> None:
@@ -67,14 +71,6 @@ def _all_zero(model: keras.Model) -> None:
     reset_states(model)
     if any(np.any(state.value) for state in keras.tree.flatten(model.layers[0].states)):
         raise ValueError("some state is not zero")
-
-
-def _works(act: Callable[[], Any]) -> float:
-    try:
-        act()
-    except (AttributeError, TypeError, ValueError):
-        return 0.0
-    return 1.0
 
 
 def measure_fused_kernel(layer: type[keras.layers.LSTM] = keras.layers.LSTM) -> xr.Dataset:
@@ -96,7 +92,7 @@ def measure_fused_kernel(layer: type[keras.layers.LSTM] = keras.layers.LSTM) -> 
             made(x, training=True)
         return float(len(calls))
 
-    return _of_installed(
+    return of_installed(
         {
             "asked_plain": ("Times that a plain LSTM asks for the fused kernel", asked()),
             "asked_with_dropout": (
@@ -126,13 +122,3 @@ def _counted() -> Iterator[list[None]]:
         yield calls
     finally:
         _backend.lstm = original
-
-
-def _of_installed(values: dict[str, tuple[str, float]]) -> xr.Dataset:
-    return xr.Dataset(
-        {
-            name: ("model", [value], {"long_name": says, "units": "1"})
-            for name, (says, value) in values.items()
-        },
-        coords={"model": [f"Keras {keras.version()}"]},
-    )

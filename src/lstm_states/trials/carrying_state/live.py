@@ -14,7 +14,8 @@ import numpy as np
 
 from lstm_states.callbacks import ResetStates
 from lstm_states.states import kept_states, reset_states, stateful_twin
-from lstm_states.trials.stack import distance, for_each_model, recurrent, states_after
+from lstm_states.trials.evidence import for_each_model
+from lstm_states.trials.stack import distance, recurrent, states_after
 
 
 def opened(model: keras.Model) -> keras.Model:

@@ -9,12 +9,11 @@ import keras
 import numpy as np
 import xarray as xr
 
+from lstm_states.schema import GATES
 from lstm_states.traces import record_traces
 from lstm_states.trials.carrying_state.live import apart, ends, opened
-from lstm_states.trials.stack import distance, for_each_model, options, recurrent, run_layers
-
-GATES = ("input_gate", "forget_gate", "candidate", "output_gate")
-"""The order of the four blocks in the columns of an LSTM's weights."""
+from lstm_states.trials.evidence import for_each_model, refused
+from lstm_states.trials.stack import distance, options, recurrent, run_layers
 
 
 @for_each_model(
@@ -45,16 +44,8 @@ def measure_outputs(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         "output_minus_h": distance(given[0], given[1]),
         "output_minus_c": distance(given[0], given[2]),
         "given_with_state": len(given),
-        "stacks_without_sequences": _stacks(given[0]),
+        "stacks_without_sequences": 1 - refused(lambda: keras.layers.LSTM(2)(given[0]), ValueError),
     }
-
-
-def _stacks(output: np.ndarray) -> float:
-    try:
-        keras.layers.LSTM(2)(output)
-    except ValueError:
-        return 0.0
-    return 1.0
 
 
 @for_each_model(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -23,10 +21,14 @@ from lstm_states.trials.carrying_state.live import (
     opened,
     zeros_like_output,
 )
-from lstm_states.trials.stack import distance, for_each_model
+from lstm_states.trials.evidence import for_each_model, refused
+from lstm_states.trials.stack import distance
 
 ROWS = 7
 """Rows given to a model of 2 slots: the last batch has one row."""
+
+REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
+"""What Keras and TensorFlow raise for a batch of the wrong size."""
 
 
 @for_each_model(
@@ -99,18 +101,14 @@ def measure_short_batch(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         "rows_in": ROWS,
         "rows_out": len(output),
         "left_minus_both": apart(left, current(two)),
-        "three_of_four_refused": _refused(lambda: four.predict(rows, batch_size=4, verbose=0)),
-        "one_batch_refused": _refused(lambda: two(rows[:1])),
-        "uneven_refused": _refused(lambda: make_stateful_batches(np.zeros(7), slots=2, steps=1)),
+        "three_of_four_refused": refused(
+            lambda: four.predict(rows, batch_size=4, verbose=0), *REFUSALS
+        ),
+        "one_batch_refused": refused(lambda: two(rows[:1]), *REFUSALS),
+        "uneven_refused": refused(
+            lambda: make_stateful_batches(np.zeros(7), slots=2, steps=1), *REFUSALS
+        ),
     }
-
-
-def _refused(act: Callable[[], object]) -> float:
-    try:
-        act()
-    except (ValueError, tf.errors.InvalidArgumentError):
-        return 1.0
-    return 0.0
 
 
 @for_each_model(
@@ -129,7 +127,7 @@ def measure_other_size(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     more = np.concatenate([x, x[:1]])
     pieces = single(second[:1])
     return {
-        "other_size_refused": _refused(lambda: live(more)),
+        "other_size_refused": refused(lambda: live(more), *REFUSALS),
         "twin_minus_model": max(
             distance(free(whole), expected), distance(free(whole[:1]), expected[:1])
         ),

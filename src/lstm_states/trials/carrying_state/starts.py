@@ -9,11 +9,10 @@ import numpy as np
 
 from lstm_states.builders import build_encoder_decoder
 from lstm_states.trials.carrying_state.live import apart, carrying, halves
+from lstm_states.trials.evidence import for_each_model, refused
 from lstm_states.trials.stack import (
-    States,
     distance,
     double_precision,
-    for_each_model,
     recurrent,
     run_layers,
     states_after,
@@ -43,10 +42,13 @@ def measure_starts(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     for stored in (first, first + 1):
         live.predict(stored, batch_size=len(x), verbose=0)
         outputs.append(run_layers(live, second, start)[name])
+    flat = [state for states in start.values() for state in states]
     stored_now = [s.value.numpy() for s in recurrent(live)[0].states]
     return {
         "nested_minus_layers": apart(nested, [s for r in expected.values() for s in r.states]),
-        "flat_refused": _flat_refused(cells, second, start),
+        "flat_refused": refused(
+            lambda: cells(second, initial_state=flat), IndexError, ValueError, TypeError
+        ),
         "argument_minus_stateless": distance(outputs[0].sequence, expected[name].sequence),
         "stored_moves": distance(outputs[0].sequence, outputs[1].sequence),
         "stored_minus_end": apart(stored_now, expected[name].states),
@@ -64,14 +66,6 @@ def _stacked_cells(model: keras.Model, x: np.ndarray) -> Any:
     return lambda given, initial_state: keras.tree.flatten(
         rnn(given, initial_state=initial_state)[1:]
     )
-
-
-def _flat_refused(cells: Any, x: np.ndarray, start: States) -> float:
-    try:
-        cells(x, initial_state=[state for states in start.values() for state in states])
-    except (IndexError, ValueError, TypeError):
-        return 1.0
-    return 0.0
 
 
 @for_each_model(

@@ -11,7 +11,8 @@ import numpy as np
 from lstm_states.states import load_states, save_states
 from lstm_states.traces import StreamingSession
 from lstm_states.trials.carrying_state.live import apart, carrying, current, ends, halves, opened
-from lstm_states.trials.stack import States, distance, for_each_model, run_layers
+from lstm_states.trials.evidence import for_each_model
+from lstm_states.trials.stack import States, distance, run_layers
 
 
 @for_each_model(
@@ -58,13 +59,13 @@ def measure_streaming(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         runs = run_layers(model, x[:, step : step + 1], states)
         states = {name: run.states for name, run in runs.items()}
         output = session.step(x[:, step])
-    expected = np.asarray(whole(x))
+    expected, last = np.asarray(whole(x)), ends(model, x)
     by_hand = [state for run in runs.values() for state in run.states]
     by_session = [state for states in session.states.values() for state in states]
     return {
-        "by_hand_minus_whole": apart(by_hand, ends(model, x)),
+        "by_hand_minus_whole": apart(by_hand, last),
         "session_minus_whole": distance(
             output, expected if expected.ndim == 2 else expected[:, -1]
         ),
-        "session_states_minus_whole": apart(by_session, ends(model, x)),
+        "session_states_minus_whole": apart(by_session, last),
     }

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import xarray as xr
 
-from lstm_states.trials.depth.learning import (
+from lstm_states.trials.evidence import as_evidence
+from lstm_states.trials.learning import (
     Models,
     Tasks,
-    as_evidence,
+    named,
     part_of,
     predict_by_ridge,
     squared_error,
@@ -68,7 +69,7 @@ def measure_depths(stacks: Mapping[int, Models], tasks: Tasks) -> xr.Dataset:
             "adding_error_do_nothing": np.mean((y - 1) ** 2),
             "error_flat_over_deep": errors[1] / errors[2],
         }
-    return as_evidence(rows, says)
+    return as_evidence(named(rows), says)
 
 
 def _of_depths(stacks: Mapping[int, Models]) -> dict[str, tuple[str, str]]:
@@ -108,7 +109,7 @@ def measure_cut(models: Models, tasks: Tasks, *, every: int = CUT) -> xr.Dataset
             "error_cut_over_whole": cut / whole,
         }
     return as_evidence(
-        rows,
+        named(rows),
         {
             "adding_error_whole": ("Error with the carry as it is", "squared sum"),
             "adding_error_cut": (f"Error with the carry cut every {every} steps", "squared sum"),

@@ -11,7 +11,8 @@ import xarray as xr
 from sklearn.linear_model import LogisticRegression
 
 from lstm_states.measures import measure_accuracy
-from lstm_states.trials.depth.learning import Models, Tasks, as_evidence, part_of, predict
+from lstm_states.trials.evidence import as_evidence
+from lstm_states.trials.learning import Models, Tasks, named, part_of, predict
 
 STEPS = 20
 """Length of a sequence of bits."""
@@ -73,7 +74,7 @@ def measure_labels(
         for seed in behind
     }
     return as_evidence(
-        rows,
+        named(rows),
         {
             "accuracy_previous": ("Accuracy, label = previous input", "1"),
             "accuracy_next": ("Accuracy, label = next input", "1"),

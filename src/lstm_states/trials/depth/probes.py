@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lstm_states.trials.stack import for_each_model, run_layers
+from lstm_states.trials.evidence import for_each_model
+from lstm_states.trials.stack import run_layers
 
 LAGS = 10
 """Past inputs that a probe is asked for, from 1 to so many steps back."""

@@ -9,7 +9,6 @@ import xarray as xr
 from sklearn.linear_model import Ridge
 
 from lstm_states.measures import measure_accuracy, measure_r2
-from lstm_states.trials.depth.learning import Models, Tasks, as_evidence, part_of
 from lstm_states.trials.depth.probes import (
     LAGS,
     hidden_states,
@@ -17,6 +16,8 @@ from lstm_states.trials.depth.probes import (
     probe_class,
     probe_past,
 )
+from lstm_states.trials.evidence import as_evidence
+from lstm_states.trials.learning import Models, Tasks, named, part_of
 
 STEPS = 40
 """Length of a series."""
@@ -70,7 +71,7 @@ def measure_regime(trained: Models, untrained: Models, tasks: Tasks) -> xr.Datas
         "regime_gained_by_depth": ("Accuracy for the regime, layer 2 less layer 1", "1"),
         "regime_gained_by_training": ("Accuracy for the regime, layer 2 less untrained", "1"),
     }  # fmt: skip
-    return as_evidence(rows, says)
+    return as_evidence(named(rows), says)
 
 
 def measure_regime_past(trained: Models, untrained: Models, tasks: Tasks) -> xr.Dataset:
@@ -98,7 +99,7 @@ def measure_regime_past(trained: Models, untrained: Models, tasks: Tasks) -> xr.
         "past_now": ("R² of the past 10 inputs, the present input alone", "1"),
         "past_lost_by_depth": ("R² of the past lost from layer 1 to layer 2", "1"),
     }
-    return as_evidence(rows, says)
+    return as_evidence(named(rows), says)
 
 
 def measure_forecasts(trained: Models, tasks: Tasks) -> xr.Dataset:
@@ -127,7 +128,7 @@ def measure_forecasts(trained: Models, tasks: Tasks) -> xr.Dataset:
             "forecast_r2_ceiling": measure_r2(y, best[:, LAGS:]),
         }
     return as_evidence(
-        rows,
+        named(rows),
         {
             "forecast_r2": ("R² of the next value, the stack", "1"),
             "forecast_r2_linear": ("R² of the next value, ridge on the last 11 values", "1"),

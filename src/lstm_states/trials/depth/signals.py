@@ -6,10 +6,11 @@ import keras
 import xarray as xr
 
 from lstm_states.measures import measure_r2
-from lstm_states.trials.depth.learning import (
+from lstm_states.trials.evidence import as_evidence
+from lstm_states.trials.learning import (
     Models,
     Tasks,
-    as_evidence,
+    named,
     part_of,
     predict,
     predict_by_ridge,
@@ -64,7 +65,7 @@ def measure_signals(
             "r2_far_ridge": measure_r2(far_y, predict_by_ridge(far_tasks[seed])),
         }
     return as_evidence(
-        rows,
+        named(rows),
         {
             "r2_signal_near": ("R², signal in the last 10 steps, last h", "1"),
             "r2_signal_far": ("R², signal 90 steps back, last h", "1"),

@@ -9,11 +9,12 @@ import numpy as np
 import xarray as xr
 
 from lstm_states.measures import measure_saturation
+from lstm_states.schema import GATES
 from lstm_states.traces import record_traces
 from lstm_states.trials.depth.probes import hidden_states
-from lstm_states.trials.stack import for_each_model
+from lstm_states.trials.evidence import for_each_model
 
-GATES = ("input_gate", "forget_gate", "output_gate")
+SIGMOID_GATES = tuple(gate for gate in GATES if gate != "candidate")
 """The gates that a sigmoid keeps between 0 and 1."""
 
 FADED = float(np.exp(-1))
@@ -99,12 +100,12 @@ def measure_saturated(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     Karpathy, Johnson and Fei-Fei (2015): a gate is saturated below 0.1 and above 0.9. The three
     sigmoid gates are taken together.
     """
-    found = measure_saturation(record_traces(model, x, quantities=list(GATES)))
+    found = measure_saturation(record_traces(model, x, quantities=list(SIGMOID_GATES)))
     shares = {}
     for number in (1, 2):
         layer = found.isel(layer=number - 1)
         closed, opened = (
-            float(np.mean([layer[f"{gate}_saturated_{side}"] for gate in GATES]))
+            float(np.mean([layer[f"{gate}_saturated_{side}"] for gate in SIGMOID_GATES]))
             for side in ("left", "right")
         )
         shares[f"closed_layer_{number}"] = closed

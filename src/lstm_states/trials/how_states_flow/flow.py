@@ -13,12 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lstm_states.trials.evidence import for_each_model
 from lstm_states.trials.stack import (
     LayerRun,
     States,
     distance,
     equal_hidden,
-    for_each_model,
     move,
     nudged,
     recurrent,

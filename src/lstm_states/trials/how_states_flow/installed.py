@@ -10,6 +10,8 @@ import keras
 import xarray as xr
 from keras.src import backend as _backends
 
+from lstm_states.trials.evidence import of_installed
+
 NAMED = ("tensorflow", "theano")
 """The backends that the article names."""
 
@@ -36,7 +38,7 @@ def measure_backends(offered: Sequence[str]) -> xr.Dataset:
         f"Backends besides: {', '.join(others) or 'none'}",
         float(len(others)),
     )
-    return _of_installed(counts)
+    return of_installed(counts)
 
 
 def measure_sizes_undefined(build: Callable[..., keras.Model]) -> xr.Dataset:
@@ -48,7 +50,7 @@ def measure_sizes_undefined(build: Callable[..., keras.Model]) -> xr.Dataset:
     """
     without, _ = _runs(build)
     with_sizes, warned = _runs(build, timesteps=10, features=8)
-    return _of_installed(
+    return of_installed(
         {
             "runs_as_printed": ("The example runs as it is printed", without),
             "runs_with_sizes": ("It runs once its two sizes are defined", with_sizes),
@@ -69,7 +71,7 @@ def measure_without_sequences(units: Sequence[int]) -> xr.Dataset:
         below = [keras.layers.LSTM(width, return_sequences=sequences) for width in units[:-1]]
         return keras.Sequential([keras.Input((10, 8)), *below, keras.layers.LSTM(units[-1])])
 
-    return _of_installed(
+    return of_installed(
         {
             "builds_with_sequences": (
                 "A second layer can be put on one with return_sequences",
@@ -92,13 +94,3 @@ def _runs(build: Callable[..., keras.Model], **sizes: object) -> tuple[float, in
         except (NameError, ValueError):
             return 0.0, len(warned)
     return 1.0, len(warned)
-
-
-def _of_installed(values: dict[str, tuple[str, float]]) -> xr.Dataset:
-    return xr.Dataset(
-        {
-            name: ("model", [value], {"long_name": says, "units": "1"})
-            for name, (says, value) in values.items()
-        },
-        coords={"model": [f"Keras {keras.version()}"]},
-    )

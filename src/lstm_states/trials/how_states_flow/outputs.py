@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lstm_states.trials.evidence import for_each_model
 from lstm_states.trials.stack import (
     distance,
-    for_each_model,
     options,
     recurrent,
     run_layers,

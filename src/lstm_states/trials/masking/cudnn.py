@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import xarray as xr
 from keras.src.backend.tensorflow.rnn import _assert_valid_mask
 
 from lstm_states.masks import check_cudnn_mask
+from lstm_states.trials.evidence import as_evidence, refused
 from lstm_states.trials.stack import distance, double_precision, randomise
 
 MASKS = {
@@ -56,31 +58,25 @@ def measure_cudnn(masks: Mapping[str, np.ndarray], check: Check = keras_check) -
     with double_precision():
         model = keras.Sequential([keras.Input((None, FEATURES)), keras.layers.LSTM(3)])
     randomise(model, seed=0)
-    values = {
-        "taken_by_cudnn": [float(_passes(check, mask)) for mask in masks.values()],
-        "passes_our_check": [float(_passes(check_cudnn_mask, mask)) for mask in masks.values()],
-        "cpu_minus_bare": [_cpu_minus_bare(model.layers[0], mask) for mask in masks.values()],
+    rows = {
+        kind: {
+            "taken_by_cudnn": 1 - refused(partial(check, mask), ValueError),
+            "passes_our_check": 1 - refused(partial(check_cudnn_mask, mask), ValueError),
+            "cpu_minus_bare": _cpu_minus_bare(model.layers[0], mask),
+        }
+        for kind, mask in masks.items()
     }
-    says = {
-        "taken_by_cudnn": "Keras's own check lets the mask go to cuDNN",
-        "passes_our_check": "check_cudnn_mask lets the mask pass",
-        "cpu_minus_bare": "On the CPU: last h with this mask against the real steps alone",
-    }
-    return xr.Dataset(
+    return as_evidence(
+        rows,
         {
-            name: ("model", found, {"long_name": says[name], "units": "1"})
-            for name, found in values.items()
+            "taken_by_cudnn": ("Keras's own check lets the mask go to cuDNN", "1"),
+            "passes_our_check": ("check_cudnn_mask lets the mask pass", "1"),
+            "cpu_minus_bare": (
+                "On the CPU: last h with this mask against the real steps alone",
+                "1",
+            ),
         },
-        coords={"model": list(masks)},
     )
-
-
-def _passes(check: Check, mask: np.ndarray) -> bool:
-    try:
-        check(mask)
-    except ValueError:
-        return False
-    return True
 
 
 def _cpu_minus_bare(layer: keras.layers.LSTM, mask: np.ndarray) -> float:

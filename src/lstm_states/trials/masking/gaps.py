@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from lstm_states.trials.masking.padding import last_hidden, lengths_of, mask_value_of, unmasked
-from lstm_states.trials.stack import distance, for_each_model
+from lstm_states.trials.evidence import for_each_model
+from lstm_states.trials.masking.padding import common_steps, last_hidden, mask_value_of, unmasked
+from lstm_states.trials.stack import distance
 
 SHORT, LONG = 1, 6
 """Steps of the two gaps."""
@@ -32,7 +33,7 @@ def measure_gaps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         model: A stack, with or without a ``Masking`` layer.
         x: ``(sample, time, feature)``, padded behind; the steps that all sequences have are used.
     """
-    real = x[:, : lengths_of(model, x).min()]
+    real = common_steps(model, x)
     short, long = (_with_gap(model, real, steps) for steps in (SHORT, LONG))
     plain = unmasked(model)
     masked = last_hidden(model, short)
@@ -50,7 +51,7 @@ def measure_gaps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
 )
 def measure_nan(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Set one step in the middle to NaN; arguments are those of :func:`measure_gaps`."""
-    holed = x[:, : lengths_of(model, x).min()].copy()
+    holed = common_steps(model, x).copy()
     middle = holed.shape[1] // 2
     holed[:, middle] = np.nan
     step = holed[:, middle : middle + 1]

@@ -11,6 +11,8 @@ import numpy as np
 import xarray as xr
 from keras.src.backend import get_keras_mask
 
+from lstm_states.trials.evidence import as_evidence
+
 Part = Callable[[Any], Any]
 """What stands between two layers: from a tensor ``(sample, time, feature)`` to a tensor."""
 
@@ -77,22 +79,18 @@ def measure_handover(parts: Mapping[str, Part]) -> xr.Dataset:
     """
     x = np.ones((2, 3, WIDTH), np.float32)
     x[:, 2] = 0
-    found = []
-    for part in parts.values():
+    rows = {}
+    for name, part in parts.items():
         masked = keras.layers.Masking()(x)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             out = part(masked)
         lost = any("mask" in str(warning.message) for warning in warned)
-        found.append((float(get_keras_mask(out) is not None), float(lost)))
-    says = {
-        "mask_handed_on": "The mask is handed on",
-        "warned": "Keras warns that the mask is lost",
-    }
-    return xr.Dataset(
+        rows[name] = {"mask_handed_on": get_keras_mask(out) is not None, "warned": lost}
+    return as_evidence(
+        rows,
         {
-            name: ("model", list(values), {"long_name": says[name], "units": "1"})
-            for name, values in zip(says, zip(*found, strict=True), strict=True)
+            "mask_handed_on": ("The mask is handed on", "1"),
+            "warned": ("Keras warns that the mask is lost", "1"),
         },
-        coords={"model": list(parts)},
     )

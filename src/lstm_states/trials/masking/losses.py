@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from lstm_states.trials.evidence import for_each_model
 from lstm_states.trials.masking.padding import lengths_of
 from lstm_states.trials.stack import (
     double_precision,
-    for_each_model,
     options,
     recurrent,
     run_layers,

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lstm_states.trials.evidence import for_each_model
 from lstm_states.trials.stack import (
     distance,
-    for_each_model,
     nudged,
     options,
     recurrent,
@@ -35,7 +35,8 @@ def measure_masked_steps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         model: A stack.
         x: ``(sample, time, feature)`` of at least 9 steps; what they hold does not matter.
     """
-    rows = [_of_layer(layer, run_layers(model, x)[layer.name].given) for layer in recurrent(model)]
+    runs = run_layers(model, x)
+    rows = [_of_layer(layer, runs[layer.name].given) for layer in recurrent(model)]
     return {name: max(row[name] for row in rows) for name in rows[0]}
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_states.trials.stack import LayerRun, distance, for_each_model, recurrent, run_layers
+from lstm_states.trials.evidence import for_each_model
+from lstm_states.trials.stack import LayerRun, distance, recurrent, run_layers
 
 
 def mask_value_of(model: keras.Model) -> float:
@@ -31,6 +34,28 @@ def last_hidden(model: keras.Model, x: np.ndarray) -> tf.Tensor:
     return run_layers(model, x)[recurrent(model)[-1].name].states[0]
 
 
+def run_alone(model: keras.Model, x: np.ndarray) -> list[dict[str, LayerRun]]:
+    """Run each sequence of ``x``, padded behind, by itself and without its padding."""
+    return [run_layers(model, x[n : n + 1, :end]) for n, end in enumerate(lengths_of(model, x))]
+
+
+def apart_from_alone(
+    runs: Mapping[str, LayerRun], alone: Sequence[Mapping[str, LayerRun]]
+) -> float:
+    """Return how far the last states in a batch are from those of each sequence by itself."""
+    return max(
+        distance(state[n : n + 1], bare[name].states[index])
+        for n, bare in enumerate(alone)
+        for name, run in runs.items()
+        for index, state in enumerate(run.states)
+    )
+
+
+def common_steps(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Return the steps of ``x``, padded behind, that are real in all sequences."""
+    return x[:, : lengths_of(model, x).min()]
+
+
 @for_each_model(
     move_of_all_zero_step=("Move of the last h when a step of zeros alone is taken out", "1"),
     move_of_partly_zero_step=("Move of the last h when a step half of zeros is taken out", "1"),
@@ -43,7 +68,7 @@ def measure_zero_steps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         model: A stack, with or without a ``Masking`` layer.
         x: ``(sample, time, feature)``, padded behind; the steps that all sequences have are used.
     """
-    short = x[:, : lengths_of(model, x).min()]
+    short = common_steps(model, x)
     middle = short.shape[1] // 2
     value = mask_value_of(model)
     zero, partly = short.copy(), short.copy()
@@ -69,19 +94,12 @@ def measure_padding(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         x: ``(sample, time, feature)``, padded behind with the mask's value.
     """
     lengths = lengths_of(model, x)
-    padded = run_layers(model, x)
-    alone = [run_layers(model, x[n : n + 1, :length]) for n, length in enumerate(lengths)]
-    apart = [
-        distance(state[n : n + 1], bare[name].states[index])
-        for n, bare in enumerate(alone)
-        for name, run in padded.items()
-        for index, state in enumerate(run.states)
-    ]
+    padded, alone = run_layers(model, x), run_alone(model, x)
     top = recurrent(model)[-1].name
     losses = [_loss(bare[top]) for bare in alone]
     together = float(np.average(losses, weights=lengths))
     return {
-        "padded_minus_bare": max(apart),
+        "padded_minus_bare": apart_from_alone(padded, alone),
         "loss_padded_minus_bare": abs(_loss(padded[top]) - together),
     }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from lstm_states.trials.masking.padding import lengths_of, unmasked
-from lstm_states.trials.stack import distance, for_each_model, run_layers
+from lstm_states.trials.evidence import for_each_model
+from lstm_states.trials.masking.padding import apart_from_alone, lengths_of, run_alone, unmasked
+from lstm_states.trials.stack import run_layers
 
 
 @for_each_model(
@@ -24,18 +25,13 @@ def measure_sides(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         x: ``(sample, time, feature)``, padded behind with the mask's value.
     """
     lengths = lengths_of(model, x)
-    bare = [run_layers(model, x[n : n + 1, :length]) for n, length in enumerate(lengths)]
+    alone = run_alone(model, x)
 
     def apart(stack: keras.Model, share_before: float) -> float:
         shifts = (share_before * (x.shape[1] - lengths)).astype(int)
         pairs = zip(x, shifts, strict=True)
         runs = run_layers(stack, np.stack([np.roll(row, shift, axis=0) for row, shift in pairs]))
-        return max(
-            distance(state[n : n + 1], alone[name].states[index])
-            for n, alone in enumerate(bare)
-            for name, run in runs.items()
-            for index, state in enumerate(run.states)
-        )
+        return apart_from_alone(runs, alone)
 
     plain = unmasked(model)
     return {

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from lstm_states.trials.depth.learning import (
+from lstm_states.trials.learning import (
     Models,
     Tasks,
     fit_models,

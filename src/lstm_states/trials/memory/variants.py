@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_states.trials.depth.learning import build_models, named
+from lstm_states.trials.learning import build_models, named
 
 VARIANTS = {
     "forget_bias_0": "LSTM, forget bias 0",

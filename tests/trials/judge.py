@@ -15,3 +15,8 @@ def judge(number, *measured):
     }
     decided = decide(LEDGER[number], evidence)
     return decided["verdict"], list(decided["sides"].values())
+
+
+def verdict(number, *measured):
+    """Return the verdict alone."""
+    return judge(number, *measured)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -12,6 +12,8 @@ from sklearn.linear_model import Ridge
 
 from lstm_states.acceleration import accelerate
 from lstm_states.schema import PARTS
+
+T = TypeVar("T")
 
 Tasks = Mapping[int, xr.Dataset]
 """By seed, what one of the ``make_`` functions of ``lstm_states.tasks`` returned."""
@@ -73,17 +75,28 @@ def fit_models(
     # All are trained in one stack, which is set back each time: tracing another takes seconds.
     bench = build()
     accelerate(bench)
-    bench.optimizer.build(bench.trainable_variables)
-    fresh = [variable.numpy() for variable in bench.optimizer.variables]
+    fresh = training_state(bench)
     for seed, model in models.items():
+        restore(bench, fresh)
         bench.set_weights(model.get_weights())
-        for variable, value in zip(bench.optimizer.variables, fresh, strict=True):
-            variable.assign(value)
         train = part_of(tasks[seed], "train")
         keras.utils.set_random_seed(seed)
         bench.fit(train["x"].values, train["y"].values, batch_size=batch_size, verbose=0)
         model.set_weights(bench.get_weights())
     return models
+
+
+def training_state(model: keras.Model) -> list[np.ndarray]:
+    """Return copies of a compiled model's weights and of all that its optimizer remembers."""
+    model.optimizer.build(model.trainable_variables)
+    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def restore(model: keras.Model, state: Sequence[np.ndarray]) -> None:
+    """Set a model back to what :func:`training_state` returned, so that it can be trained anew."""
+    variables = (*model.variables, *model.optimizer.variables)
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)
 
 
 def part_of(task: xr.Dataset, part: str) -> xr.Dataset:
@@ -109,26 +122,9 @@ def predict_by_ridge(task: xr.Dataset) -> np.ndarray:
     return Ridge(alpha=1.0).fit(x, train["y"].values).predict(unseen)
 
 
-def as_evidence(
-    rows: Mapping[int, Mapping[str, float]], says: Mapping[str, tuple[str, str]]
-) -> xr.Dataset:
-    """Return what was measured for each seed as a Dataset over ``model``.
-
-    Args:
-        rows: By seed the values by name.
-        says: By name what it is in words and its unit.
-    """
-    data = {
-        name: ("model", [float(row[name]) for row in rows.values()], about)
-        for name, (words, unit) in says.items()
-        for about in [{"long_name": words, "units": unit}]
-    }
-    return xr.Dataset(data, coords={"model": [f"seed {seed}" for seed in rows]})
-
-
-def named(models: Models) -> dict[str, keras.Model]:
-    """Return stacks by name, ``seed 0`` and so on, as functions that need no task take them."""
-    return {f"seed {seed}": model for seed, model in models.items()}
+def named(by_seed: Mapping[int, T]) -> dict[str, T]:
+    """Return what is there for each seed by name, ``seed 0`` and so on."""
+    return {f"seed {seed}": value for seed, value in by_seed.items()}
 
 
 def on_order_book(evidence: xr.Dataset) -> xr.Dataset:

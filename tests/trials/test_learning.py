@@ -4,7 +4,8 @@ import pytest
 
 from lstm_states import build_stacked
 from lstm_states.tasks import make_adding, make_means
-from lstm_states.trials.depth import learning
+from lstm_states.trials import learning
+from lstm_states.trials.evidence import as_evidence
 
 
 def build():
@@ -74,7 +75,7 @@ def test_ridge_solves_a_linear_task(tasks):
 
 def test_evidence_says_what_it_is_and_where_from():
     rows = {3: {"a": 0.5}, 1: {"a": 0.25}}
-    evidence = learning.as_evidence(rows, {"a": ("A number", "steps")})
+    evidence = as_evidence(learning.named(rows), {"a": ("A number", "steps")})
     assert evidence["a"].to_series().to_dict() == {"seed 3": 0.5, "seed 1": 0.25}
     book = learning.on_order_book(evidence)
     assert book["order_book_a"].attrs == {"long_name": "Order book: A number", "units": "steps"}
