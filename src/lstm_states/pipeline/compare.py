@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from lstm_states.config import CONFIGURATIONS, TRIALS, load_params
-from lstm_states.pipeline.article import answer, first_heading
+from lstm_states.pipeline.article import answer, find_output, first_heading, read_report
 from lstm_states.pipeline.index import ReportRow, Thumbnail, TrialRow, render_index
 from lstm_states.reporting import lead_in_words
-from lstm_states.schema import METRICS, DataError
+from lstm_states.schema import METRICS
 
 THUMBNAILS = {
     "results": "Result beside the baselines",
@@ -57,22 +55,13 @@ def verdict(metrics: dict[str, Any]) -> str:
 
 
 def _trial(name: str, root: Path) -> TrialRow:
-    path = root / "reports" / name / "report.ipynb"
-    if not path.is_file():
-        raise DataError(f"{path} is missing; `dvc repro trial@{name}` makes it")
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read_report(name, root)
     return TrialRow(first_heading(notebook), answer(notebook), f"{name}/report.html")
 
 
 def _row(name: str, root: Path) -> ReportRow:
-    folder = root / "reports" / name
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text())
-        notebook = nbformat.read(folder / "report.ipynb", as_version=4)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{error.filename} is missing; `dvc repro experiment@{name}` makes it"
-        ) from None
+    notebook = read_report(name, root)
+    metrics = json.loads(find_output(name, "metrics.json", root).read_text())
     settings = getattr(load_params(root / "params.yaml"), name)
     test = metrics["test"]
     metric = next(key for key in test if key in METRICS)

@@ -16,7 +16,6 @@ from lstm_states.config import CONFIGURATIONS, TRIALS, stage_of
 from lstm_states.pipeline import article
 from lstm_states.pipeline.index import page_environment
 from lstm_states.reporting import describe_decision, span
-from lstm_states.schema import DataError
 
 ANSWER = (
     ("Each layer keeps a hidden state h and a cell state c of its own, and carries both from one "
@@ -46,7 +45,7 @@ def write_claims(root: Path) -> Path:
     """
     ledger = load_ledger(root / "claims.yaml")
     names = [name for name in (*TRIALS, *CONFIGURATIONS) if _decides(name, ledger.claims)]
-    notebooks = {name: _notebook(name, root) for name in names}
+    notebooks = {name: article.read_report(name, root) for name in names}
     evidence = {name: _evidence(name, notebooks[name], root) for name in names}
     rows = [
         _row(number, claim, evidence[claim.notebook]) for number, claim in ledger.claims.items()
@@ -63,19 +62,9 @@ def _decides(name: str, claims: Mapping[int, Claim]) -> bool:
     return any(claim.notebook == name for claim in claims.values())
 
 
-def _notebook(name: str, root: Path) -> nbformat.NotebookNode:
-    path = root / "reports" / name / "report.ipynb"
-    if not path.is_file():
-        raise DataError(f"{path} is missing; `dvc repro` makes it")
-    return nbformat.read(path, as_version=4)
-
-
 def _evidence(name: str, notebook: nbformat.NotebookNode, root: Path) -> dict[str, Any]:
     """Return what a trial kept, each measure with the id of the cell that kept it."""
-    path = root / "reports" / name / "evidence.json"
-    if not path.is_file():
-        raise DataError(f"{path} is missing; `dvc repro` makes it")
-    kept = json.loads(path.read_text())
+    kept = json.loads(article.find_output(name, "evidence.json", root).read_text())
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     ids = {cell.execution_count: cell.id for cell in code}
     for found in kept.values():

@@ -40,7 +40,7 @@ def create_run(
     assert experiment is not None
     commit, dirty = _git_state(root)
     lock = root / "dvc.lock"
-    units = "-".join(str(width) for width in settings.get("units", ()))
+    units = "-".join(map(str, np.atleast_1d(settings.get("units", []))))
     about = " ".join(filter(None, (configuration, settings.get("dataset"), units)))
     name = f"{about} @{commit[:7] or 'no-commit'}"
     tags = {
