@@ -1,0 +1,61 @@
+"""What a report was made from, in its own bytes, and the record of the run that made it, beside it.
+
+A report holds digests alone: parameters, data, environment, code. They are the same wherever and
+whenever it is made, so that equal runs give equal bytes. Commit, time, host and the class of machine
+differ; they stand in ``run.json``, which is no output of DVC, and in MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from lstm_states.pipeline.stages import StageState
+
+LOCK = "requirements.lock"
+
+
+def provenance(state: StageState) -> dict[str, Any]:
+    """Return what a report was made from.
+
+    Returns:
+        ``key`` of the state; ``parameters`` by name; ``data`` and ``code``, DVC's md5 by path;
+        ``environment``, the md5 of requirements.lock.
+    """
+    dependencies = dict(state.dependencies)
+    environment = dependencies.pop(LOCK, None)
+    data = {path: dependencies.pop(path) for path in list(dependencies) if path.endswith(".zarr")}
+    return {
+        "key": state.key,
+        "parameters": dict(state.parameters),
+        "data": data,
+        "environment": environment,
+        "code": dependencies,
+    }
+
+
+def read_provenance(folder: Path) -> dict[str, Any] | None:
+    """Return what the report in a folder says it was made from; None where there is no report."""
+    path = folder / "report.ipynb"
+    if not path.is_file():
+        return None
+    return dict(nbformat.read(path, as_version=4).metadata.get("made_from", {}))
+
+
+def write_run(folder: Path, record: dict[str, Any]) -> None:
+    """Write the record of the run that made the report in a folder."""
+    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """Return the record of the run that made the report in a folder; None where it isn't known.
+
+    Returns:
+        ``key`` of the stage's state; ``run``, its id, and ``store`` of MLflow; ``started`` and
+        ``ended`` (UTC); ``commit`` and ``dirty``; ``host``; ``machine``, its class.
+    """
+    path = folder / "run.json"
+    return json.loads(path.read_text()) if path.is_file() else None
