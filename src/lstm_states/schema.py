@@ -45,6 +45,14 @@ class DataError(ValueError):
     """Data that breaks the schema; the message names the row, column or file."""
 
 
+class StoreError(RuntimeError):
+    """The store of runs can't be used; the message names it, and says what to do."""
+
+
+class ExperimentError(RuntimeError):
+    """A notebook stopped; the message names the cell, the error and where the rest is."""
+
+
 def check_processed(data: xr.Dataset) -> xr.Dataset:
     """Return ``data`` unchanged if it follows one of the two layouts.
 

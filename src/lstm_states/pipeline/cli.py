@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 from lstm_states.claims import LedgerError
 from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, load_params, project_root
-from lstm_states.schema import DataError
+from lstm_states.schema import DataError, ExperimentError, StoreError
+
+EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, StoreError)
+"""Errors that say themselves what is wrong: no traceback is shown."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 1 with a few lines on stderr if it failed."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return int(options.command(options) or 0)
     except KeyboardInterrupt:
         print("lstm-states: interrupted", file=sys.stderr)
         return 130
-    except Exception as error:
-        if not isinstance(
-            error, ConfigError | DataError | LedgerError
-        ) and not _is_experiment_error(error):
-            raise
-        print(f"lstm-states: {error}", file=sys.stderr)
+    except EXPECTED as error:
+        for line in (str(error), *getattr(error, "__notes__", ())):
+            print(f"lstm-states: {line}", file=sys.stderr)
         return 1
-    return 0
-
-
-def _is_experiment_error(error: Exception) -> bool:
-    # By name: importing the runner costs seconds that `prepare` doesn't need.
-    return type(error).__name__ == "ExperimentError"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,6 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(command=_compare)
     claims = commands.add_parser("claims", help="decide every claim by its rule")
     claims.set_defaults(command=_claims)
+    record = commands.add_parser("record", help="make the runs that MLflow lacks, from the outputs")
+    record.set_defaults(command=_record)
+    status = commands.add_parser("status", help="compare dvc.lock, MLflow and the reports")
+    status.set_defaults(command=_status)
+    origin = commands.add_parser("origin", help="say which run made a figure or another output")
+    origin.add_argument("file", type=Path)
+    origin.set_defaults(command=_origin)
+    debug = commands.add_parser("debug", help="open a failed run's notebook at its failing cell")
+    debug.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
+    debug.set_defaults(command=_debug)
     return parser
 
 
@@ -80,3 +86,40 @@ def _claims(_: argparse.Namespace) -> None:
 
     root = project_root()
     print(f"wrote {write_claims(root).relative_to(root)}")
+
+
+def _record(_: argparse.Namespace) -> None:
+    from lstm_states.pipeline.backfill import record_missing_runs
+
+    for stage in record_missing_runs(project_root()):
+        print(f"made the run of {stage} from its outputs")
+
+
+def _status(_: argparse.Namespace) -> int:
+    from lstm_states.pipeline import status
+
+    root = project_root()
+    stages, orphans = status.check_stages(root), status.find_orphans(root)
+    for stage in stages:
+        print(f"{stage.stage:35}{'; '.join(stage.problems) or stage.run or 'as dvc.lock tells'}")
+    for orphan in orphans:
+        print(orphan)
+    counts = ", ".join(f"{count} {kind}" for kind, count in status.count_runs(root).items())
+    print(f"runs in MLflow: {counts or 'none'}")
+    return 1 if orphans or any(stage.problems for stage in stages) else 0
+
+
+def _origin(options: argparse.Namespace) -> None:
+    import yaml
+
+    from lstm_states.pipeline.status import origin_of
+
+    origin = origin_of(options.file, project_root())
+    print(yaml.safe_dump(origin, sort_keys=False, allow_unicode=True), end="")
+
+
+def _debug(options: argparse.Namespace) -> None:
+    from lstm_states.pipeline.attempt import debug_command
+
+    command = debug_command(options.configuration, project_root())
+    os.execvp(command[0], command)

@@ -1,8 +1,8 @@
 """What a report was made from, in its own bytes, and the record of the run that made it, beside it.
 
-A report holds digests alone: parameters, data, environment, code. They are the same wherever and
-whenever it is made, so that equal runs give equal bytes. Commit, time, host and the class of machine
-differ; they stand in ``run.json``, which is no output of DVC, and in MLflow.
+A report holds parameters and digests alone, of data, environment and code. They are the same
+wherever and whenever it is made, so that equal runs give equal bytes. Commit, time, host and the
+class of machine differ; they stand in ``run.json``, which is no output of DVC, and in MLflow.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import nbformat
 
 from lstm_states.pipeline.stages import StageState
 
+MADE_FROM = "made_from"
+"""Key of a report's metadata."""
+
 LOCK = "requirements.lock"
 
 
@@ -22,7 +25,7 @@ def provenance(state: StageState) -> dict[str, Any]:
     """Return what a report was made from.
 
     Returns:
-        ``key`` of the state; ``parameters`` by name; ``data`` and ``code``, DVC's md5 by path;
+        ``key`` of the state; ``parameters`` by section; ``data`` and ``code``, DVC's md5 by path;
         ``environment``, the md5 of requirements.lock.
     """
     dependencies = dict(state.dependencies)
@@ -42,7 +45,7 @@ def read_provenance(folder: Path) -> dict[str, Any] | None:
     path = folder / "report.ipynb"
     if not path.is_file():
         return None
-    return dict(nbformat.read(path, as_version=4).metadata.get("made_from", {}))
+    return dict(nbformat.read(path, as_version=4).metadata.get(MADE_FROM, {}))
 
 
 def write_run(folder: Path, record: dict[str, Any]) -> None:
@@ -55,7 +58,19 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
     Returns:
         ``key`` of the stage's state; ``run``, its id, and ``store`` of MLflow; ``started`` and
-        ``ended`` (UTC); ``commit`` and ``dirty``; ``host``; ``machine``, its class.
+        ``ended`` (UTC); ``commit`` and ``dirty``; ``host``; ``machine``, its class; ``seconds``,
+        the whole, in ``cells``, and of these in ``imports``.
     """
     path = folder / "run.json"
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def cell_seconds(executed: nbformat.NotebookNode) -> dict[str, float]:
+    """Return how long the cells of a notebook that papermill executed took, imports apart."""
+    seconds = {"cells": 0.0, "imports": 0.0}
+    for cell in executed.cells:
+        took = cell.metadata.get("papermill", {}).get("duration") or 0.0
+        seconds["cells"] += took
+        if cell.cell_type == "code" and cell.source.startswith(("import ", "from ")):
+            seconds["imports"] += took
+    return {name: round(value, 1) for name, value in seconds.items()}

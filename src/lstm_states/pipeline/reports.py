@@ -57,7 +57,8 @@ def render_html(notebook: NotebookNode, *, title: str) -> str:
     as one folded table). Cell metadata that counts: `alt` and `caption` of the cell's figures.
 
     Args:
-        notebook: An executed notebook, canonical or not. It is not changed.
+        notebook: An executed notebook, canonical or not; its metadata may say what it was
+            `made_from`. It is not changed.
         title: The page's title; also its heading if the notebook has no heading of level one.
 
     Returns:
@@ -69,6 +70,7 @@ def render_html(notebook: NotebookNode, *, title: str) -> str:
     """
     canonical = canonical_notebook(notebook)
     resources = {
+        "made_from": notebook.metadata.get("made_from"),
         "title": title,
         "heading": "" if first_heading(canonical) else title,
         "parameters": read_parameters(canonical),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import os
+import platform
 import shutil
-from collections.abc import Mapping
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,23 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 
 from lstm_states import tracking
-from lstm_states.config import CONFIGURATIONS, ConfigError, load_params
-from lstm_states.pipeline.article import has_tag
+from lstm_states.config import CONFIGURATIONS, ConfigError, load_params, stage_of
+from lstm_states.pipeline.attempt import Attempt, begin_attempt
 from lstm_states.pipeline.canonical import canonical_notebook
+from lstm_states.pipeline.contract import check_parameters
+from lstm_states.pipeline.machine import machine_class
+from lstm_states.pipeline.preflight import (
+    KERNEL,
+    alone,
+    check_cache,
+    check_data,
+    check_kernel,
+    ended_by_signals,
+)
+from lstm_states.pipeline.record import MADE_FROM, cell_seconds, provenance, write_run
 from lstm_states.pipeline.reports import render_html
-from lstm_states.schema import DataError
-
-
-class ExperimentError(RuntimeError):
-    """A notebook stopped; the message names the cell, the error and where the rest is."""
+from lstm_states.pipeline.stages import StageState, changes, current_states
+from lstm_states.schema import ExperimentError
 
 
 def find_notebook(configuration: str, root: Path) -> Path:
@@ -35,16 +44,6 @@ def find_notebook(configuration: str, root: Path) -> Path:
     if len(found) != 1:
         raise ConfigError(f"notebooks/NN_{configuration}.ipynb: {len(found)} found, not 1")
     return found[0]
-
-
-def notebook_defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """Return names and values of the cell tagged ``parameters``, which holds literals only."""
-    cell = next(cell for cell in notebook.cells if has_tag(cell, "parameters"))
-    return {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(cell.source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
 
 
 def run_experiment(configuration: str, root: Path) -> Path:
@@ -60,70 +59,65 @@ def run_experiment(configuration: str, root: Path) -> Path:
     Raises:
         ConfigError: if a parameter is wrong; no kernel was started.
         DataError: if the processed data isn't there; no kernel was started.
-        ExperimentError: if a cell failed. The MLflow run is marked FAILED, the partial notebook
-            and its results stay in ``reports/failed/<configuration>``, the report as it was.
+        StoreError: if the store of runs can't be used; no kernel was started.
+        ExperimentError: if a cell failed, or what the stage depends on changed under way. The run
+            is marked FAILED, ``reports/failed/<configuration>`` holds what there is of it, and the
+            report stays as it was. Also if nothing could start: another run of it is under way,
+            there is no kernel, DVC's cache can't be written.
     """
+    began = time.monotonic()
     settings = getattr(load_params(root / "params.yaml"), configuration)
     source = find_notebook(configuration, root)
     parameters = settings.model_dump()
-    _check_names(nbformat.read(source, as_version=4), parameters, source.name)
+    check_parameters(nbformat.read(source, as_version=4), parameters, source.name)
     if configuration in CONFIGURATIONS:
-        _check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
-    client = tracking.connect(root)
-    notebook = str(source.relative_to(root))
-    run = tracking.create_run(
-        client, configuration, parameters, root, notebook=notebook, interactive=False
-    )
-    run_id = run.info.run_id
-    report = root / "reports" / configuration
-    attempt = root / "reports" / "failed" / configuration
-    shutil.rmtree(attempt, ignore_errors=True)
-    attempt.mkdir(parents=True)
-    results = attempt / "results"
-    os.environ.update(_kernel_environment(run_id, results, tracking.store_uri(root)))
-    try:
-        _execute(source, attempt / source.name, parameters, root)
-        _write_report(attempt / source.name, results)
-    except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        tracking.close_run(client, run_id, status, attempt)
-        raise
-    tracking.empty_folder(report)
-    for path in results.iterdir():
-        shutil.move(path, report / path.name)
-    shutil.rmtree(attempt)
-    tracking.close_run(client, run_id, "FINISHED", report)
-    if configuration in CONFIGURATIONS:
-        tracking.register_champion(client, run_id, configuration)
+        check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
+    check_kernel()
+    check_cache(root)
+    with alone(configuration, root), ended_by_signals():
+        client = tracking.connect(root)
+        tracking.close_dead_runs(client)
+        stage = stage_of(configuration)
+        state = current_states(root, stage)[stage]
+        attempt = begin_attempt(source, parameters, state.key, root)
+        run = tracking.create_run(
+            client, configuration, parameters, root,
+            notebook=source.relative_to(root).as_posix(), key=state.key,
+        )  # fmt: skip
+        run_id = run.info.run_id
+        try:
+            with attempt.logged():
+                _execute(source, attempt, parameters, run_id, root)
+            _check_unchanged(stage, state, root)
+            _write_report(attempt, state)
+            record = _record(run_id, attempt, state, root, began)
+            write_run(attempt.results, record)
+            report = _publish(attempt, root / "reports" / configuration)
+            tracking.close_run(client, run_id, "FINISHED", report)
+        except BaseException as error:
+            _close(client, run_id, error, attempt)
+            raise
+        tracking.drop_older_runs(client, run_id, state.key)
+        if configuration in CONFIGURATIONS:
+            tracking.register_champion(client, run_id, configuration)
     return report
 
 
-def _check_names(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], name: str) -> None:
-    """Refuse parameters that the notebook doesn't take; papermill itself would only warn."""
-    takes = set(notebook_defaults(notebook))
-    for key in sorted(takes ^ set(parameters)):
-        where = "params.yaml, but not in" if key in parameters else "not in params.yaml, but in"
-        raise ConfigError(f"parameter {key!r} is in {where} the parameters cell of {name}")
-
-
-def _check_data(path: Path) -> None:
-    if not path.is_dir():
-        raise DataError(f"data/processed/{path.name} is missing; `dvc repro` makes it")
-
-
-def _kernel_environment(run_id: str, results: Path, store: str) -> dict[str, str]:
-    return {
-        "MLFLOW_RUN_ID": run_id,
-        "MLFLOW_TRACKING_URI": store,
-        tracking.OUTPUT_VARIABLE: str(results),
-        "PYTHONHASHSEED": "0",
-    }
-
-
-def _execute(source: Path, target: Path, parameters: dict[str, Any], root: Path) -> None:
+def _execute(
+    source: Path, attempt: Attempt, parameters: dict[str, Any], run_id: str, root: Path
+) -> None:
+    os.environ.update(
+        {
+            "MLFLOW_RUN_ID": run_id,
+            "MLFLOW_TRACKING_URI": tracking.store_uri(root),
+            tracking.OUTPUT_VARIABLE: str(attempt.results),
+            tracking.BACKUP_VARIABLE: str(attempt.backup),
+            "PYTHONHASHSEED": "0",
+        }
+    )
     try:
         papermill.execute_notebook(
-            source, target, parameters, kernel_name="python3", cwd=root, progress_bar=True
+            source, attempt.notebook, parameters, kernel_name=KERNEL, cwd=root, progress_bar=True
         )
     except papermill.PapermillExecutionError as error:
         problem = f"failed in code cell {error.exec_count}: {error.ename}: {error.evalue}"
@@ -131,13 +125,69 @@ def _execute(source: Path, target: Path, parameters: dict[str, Any], root: Path)
         problem = "stopped: its kernel died, perhaps for want of memory"
     else:
         return
-    kept = target.relative_to(root)
-    raise ExperimentError(f"{source.name} {problem}\nThe notebook up to there is {kept}")
+    kept = attempt.folder.relative_to(root)
+    raise ExperimentError(
+        f"{source.name} {problem}\nThe notebook up to there, its parameters, environment and log "
+        f"are in {kept}; `lstm-states debug {kept.name}` opens it there"
+    )
 
 
-def _write_report(executed: Path, report: Path) -> None:
-    notebook = canonical_notebook(nbformat.read(executed, as_version=4))
-    nbformat.write(notebook, report / "report.ipynb")
+def _check_unchanged(stage: str, state: StageState, root: Path) -> None:
+    """Refuse results of files that DVC would record as what they are now, not as what they were."""
+    now = current_states(root, stage)[stage]
+    if now != state:
+        raise ExperimentError(
+            f"changed while {stage} ran: {', '.join(changes(state, now))}. What it computed belongs"
+            " to neither state and is not kept as a report; run it again"
+        )
+
+
+def _write_report(attempt: Attempt, state: StageState) -> None:
+    notebook = canonical_notebook(nbformat.read(attempt.notebook, as_version=4))
+    notebook.metadata[MADE_FROM] = provenance(state)
+    nbformat.write(notebook, attempt.results / "report.ipynb")
     heading = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = heading.splitlines()[0].lstrip("# ")
-    (report / "report.html").write_text(render_html(notebook, title=title))
+    (attempt.results / "report.html").write_text(render_html(notebook, title=title))
+
+
+def _record(
+    run_id: str, attempt: Attempt, state: StageState, root: Path, began: float
+) -> dict[str, Any]:
+    commit, dirty = tracking.git_state(root)
+    now = datetime.now(UTC)
+    executed = nbformat.read(attempt.notebook, as_version=4)
+    wall = time.monotonic() - began
+    return {
+        "key": state.key,
+        "run": run_id,
+        "store": tracking.store_uri(root),
+        "started": (now - timedelta(seconds=wall)).isoformat(timespec="seconds"),
+        "ended": now.isoformat(timespec="seconds"),
+        "commit": commit,
+        "dirty": dirty,
+        "host": platform.node(),
+        "machine": machine_class(),
+        "seconds": {
+            "wall": round(wall, 1),
+            **cell_seconds(executed),
+        },
+    }
+
+
+def _publish(attempt: Attempt, report: Path) -> Path:
+    """Move the results to where reports are, in place of what is there."""
+    tracking.empty_folder(report)
+    for path in attempt.results.iterdir():
+        shutil.move(path, report / path.name)
+    shutil.rmtree(attempt.folder)
+    return report
+
+
+def _close(client: Any, run_id: str, error: BaseException, attempt: Attempt) -> None:
+    """Mark a run for what ended it; if even that can't be done, the next command will."""
+    status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+    try:
+        tracking.close_run(client, run_id, status, attempt.folder)
+    except Exception as problem:
+        error.add_note(f"MLflow's run {run_id} could not be marked {status}: {problem}")

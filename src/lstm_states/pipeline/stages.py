@@ -31,6 +31,15 @@ class StageState:
     parameters: Mapping[str, Any]
 
     @property
+    def flat_parameters(self) -> dict[str, Any]:
+        """The parameters by full names, such as ``stacked.epochs``."""
+        return {
+            f"{section}.{name}": value
+            for section, values in self.parameters.items()
+            for name, value in values.items()
+        }
+
+    @property
     def key(self) -> str:
         """A digest of all of it: equal states have equal keys."""
         whole = [self.command, dict(self.dependencies), dict(self.parameters)]
@@ -56,6 +65,28 @@ def current_states(root: Path, *names: str) -> dict[str, StageState]:
             stage.save_deps(allow_missing=True)
             states[stage.addressing] = _state(to_single_stage_lockfile(stage))
         return states
+
+
+def output_problems(repo: Repo, stage: str) -> list[str]:
+    """Say what is wrong with the outputs of a stage: missing, or not those that dvc.lock tells."""
+    problems = []
+    for out in repo.stage.load_one(name=stage).outs:
+        if not out.exists:
+            problems.append(f"{out.def_path} is missing")
+        elif not out.hash_info or out.changed_checksum():
+            problems.append(f"{out.def_path} is not what dvc.lock tells")
+    return problems
+
+
+def changes(one: StageState, other: StageState) -> list[str]:
+    """Name what differs between two states: files, parameters, the command."""
+    found = [] if one.command == other.command else ["the command"]
+    for a, b in (
+        (one.dependencies, other.dependencies),
+        (one.flat_parameters, other.flat_parameters),
+    ):
+        found += [name for name in sorted(a.keys() | b.keys()) if a.get(name) != b.get(name)]
+    return found
 
 
 def _state(entry: Mapping[str, Any]) -> StageState:

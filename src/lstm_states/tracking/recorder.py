@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 OUTPUT_VARIABLE = "LSTM_STATES_OUTPUT"
 """Environment variable by which the runner says where a notebook's outputs go."""
 
+BACKUP_VARIABLE = "LSTM_STATES_BACKUP"
+"""Environment variable by which the runner says where a training keeps what it needs to go on."""
+
 
 def start_recording(configuration: str, settings: Any, *, notebook: str) -> Recorder:
     """Attach to the run that the pipeline made for this notebook, or make an interactive one.
@@ -54,9 +58,11 @@ def start_recording(configuration: str, settings: Any, *, notebook: str) -> Reco
         mlflow.end_run("KILLED")
     if not run_id:
         values = settings.model_dump()
-        run = create_run(client, configuration, values, root, notebook=notebook, interactive=True)
+        run = create_run(client, configuration, values, root, notebook=notebook)
         run_id = run.info.run_id
     mlflow.start_run(run_id=run_id)
+    # A kernel that ends before the notebook has: MLflow's own exit would say FINISHED.
+    atexit.register(mlflow.end_run, "KILLED")
     return Recorder(directory, root)
 
 
@@ -101,7 +107,7 @@ class Recorder:
         record = _result_record(results) | {"validation": {"kept_loss": kept_loss}}
         text = json.dumps(record, indent=2) + "\n"
         (self.directory / "metrics.json").write_text(text)
-        mlflow.log_metrics(_flattened(record))
+        mlflow.log_metrics(flattened(record))
 
     def log_model(self, model: keras.Model, example: np.ndarray) -> None:
         """Log ``model`` with signature, input example and explicit requirements."""
@@ -176,7 +182,8 @@ class Recorder:
     def finish(self) -> None:
         """Hand the folder to MLflow and end the run."""
         mlflow.log_artifacts(str(self.directory))
-        mlflow.end_run()
+        # The pipeline's run has not finished before its report is written: the runner ends it.
+        mlflow.end_run("RUNNING" if os.environ.get(OUTPUT_VARIABLE) else "FINISHED")
 
 
 @contextmanager
@@ -216,11 +223,12 @@ def _result_record(results: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def _flattened(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+def flattened(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return nested numbers by joined names, such as ``test.r2``."""
     flat: dict[str, float] = {}
     for key, value in record.items():
         nested = isinstance(value, Mapping)
-        flat |= _flattened(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        flat |= flattened(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return flat
 
 

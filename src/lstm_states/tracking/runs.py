@@ -11,10 +11,14 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.entities import Run
+from mlflow.entities import Param, Run
 
 from lstm_states.config import stage_of
-from lstm_states.tracking.store import EXPERIMENT
+from lstm_states.tracking.processes import process_tags
+from lstm_states.tracking.store import EXPERIMENT, search_runs
+
+KEY = "stage.key"
+"""Tag of a pipeline's run: the key of the state of its stage. A state has one finished run."""
 
 
 def create_run(
@@ -24,7 +28,7 @@ def create_run(
     root: Path,
     *,
     notebook: str,
-    interactive: bool,
+    key: str = "",
 ) -> Run:
     """Make a run with a readable name, the parameters, and tags that say what it was made from.
 
@@ -34,39 +38,71 @@ def create_run(
         settings: The notebook's parameters.
         root: The repository.
         notebook: The notebook's path in it.
-        interactive: Whether a person runs it, not the pipeline.
+        key: Of the state of the stage; empty if a person runs the notebook, not the pipeline.
     """
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    commit, dirty = _git_state(root)
+    commit, dirty = git_state(root)
     lock = root / "dvc.lock"
     units = "-".join(map(str, np.atleast_1d(settings.get("units", []))))
     about = " ".join(filter(None, (configuration, settings.get("dataset"), units)))
     name = f"{about} @{commit[:7] or 'no-commit'}"
     tags = {
         "configuration": configuration,
-        "interactive": str(interactive).lower(),
-        "stage": "" if interactive else stage_of(configuration),
+        "interactive": str(not key).lower(),
+        "stage": stage_of(configuration) if key else "",
+        KEY: key,
         "git.dirty": str(dirty).lower(),
         "dvc.lock.sha256": _digest(lock.read_bytes()) if lock.is_file() else "",
         "params.sha256": _digest(json.dumps(dict(settings), sort_keys=True).encode()),
         "mlflow.source.name": notebook,
         "mlflow.source.type": "NOTEBOOK",
         "mlflow.source.git.commit": commit,
+        **process_tags(),
     }
     run = client.create_run(experiment.experiment_id, tags=tags, run_name=name)
-    for key, value in settings.items():
-        client.log_param(run.info.run_id, key, value)
+    client.log_batch(
+        run.info.run_id, params=[Param(name, str(value)) for name, value in settings.items()]
+    )
     return run
 
 
 def close_run(client: mlflow.MlflowClient, run_id: str, status: str, *folders: Path) -> None:
-    """Give a run its final ``status``, and what ``folders`` hold that it doesn't have yet."""
+    """Give a run its final ``status``, and what ``folders`` hold that it doesn't have yet.
+
+    Hidden files are left out.
+    """
     present = {file.path for file in client.list_artifacts(run_id)}
-    for path in (p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir())):
+    for path in (p for folder in folders for p in sorted(folder.glob("[!.]*"))):
         if path.name not in present:
             client.log_artifact(run_id, str(path))
     client.set_terminated(run_id, status)
+
+
+def finished_runs(client: mlflow.MlflowClient) -> dict[str, list[Run]]:
+    """Return the pipeline's finished runs by the key of their state, the newest first."""
+    found: dict[str, list[Run]] = {}
+    for run in search_runs(client, "attributes.status = 'FINISHED'"):
+        if key := run.data.tags.get(KEY):
+            found.setdefault(key, []).append(run)
+    return found
+
+
+def drop_older_runs(client: mlflow.MlflowClient, run_id: str, key: str) -> None:
+    """Delete the finished runs of a state but one, with their models and versions of models.
+
+    A stage that is run again in the same state leaves one run. What is deleted stays in MLflow's
+    bin until ``mlflow gc`` empties it.
+    """
+    for run in finished_runs(client).get(key, []):
+        old = run.info.run_id
+        if old == run_id:
+            continue
+        for version in client.search_model_versions(f"run_id = '{old}'"):
+            client.delete_model_version(version.name, version.version)
+        for model in run.outputs.model_outputs if run.outputs else ():
+            client.delete_logged_model(model.model_id)
+        client.delete_run(old)
 
 
 def active_run_id() -> str:
@@ -87,7 +123,7 @@ def log_metrics(run_id: str, metrics: Mapping[str, float], *, step: int) -> None
     mlflow.log_metrics(known, step=step, run_id=run_id)
 
 
-def _git_state(root: Path) -> tuple[str, bool]:
+def git_state(root: Path) -> tuple[str, bool]:
     """Return the commit (empty without one) and whether a source file differs from it.
 
     What the pipeline itself rewrites, reports and dvc.lock, is no source.

@@ -1,0 +1,144 @@
+"""An attempt to run a notebook: its folder, which stays for people to look at where it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from lstm_states.config import ConfigError
+from lstm_states.pipeline.machine import machine_class
+
+ENVIRONMENT = ("CONDA", "DVC", "LSTM_STATES", "MLFLOW", "OMP", "PATH", "PYTHON", "TF_", "VIRTUAL")
+"""Beginnings of the names of variables that a bundle tells; the rest is nobody's business."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The folder ``reports/failed/<configuration>`` of a notebook that is being run.
+
+    Whatever ends the attempt, what there is of it lies there: the notebook up to the cell that
+    failed, ``parameters.yaml``, ``environment.json``, ``log.txt`` and ``results``.
+
+    Attributes:
+        folder: The attempt's own.
+        notebook: The executed copy of the notebook in it.
+    """
+
+    folder: Path
+    notebook: Path
+
+    @property
+    def results(self) -> Path:
+        """Where the notebook's figures, tables, weights and traces go."""
+        return self.folder / "results"
+
+    @property
+    def backup(self) -> Path:
+        """Where trainings keep what they need to go on after an interruption."""
+        return self.folder / ".backup"
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Write to ``log.txt`` what kernels print beside their cells, and the error that ends it.
+
+        What this process itself prints still goes to the terminal.
+        """
+        with (self.folder / "log.txt").open("a") as log, _own_streams_kept():
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+            try:
+                yield
+            except BaseException:
+                log.write(traceback.format_exc())
+                raise
+
+
+def begin_attempt(source: Path, parameters: Mapping[str, Any], key: str, root: Path) -> Attempt:
+    """Make the folder of an attempt anew.
+
+    What an interrupted training has kept stays if it belongs to the same state of the stage.
+
+    Args:
+        source: The notebook.
+        parameters: Of the notebook.
+        key: Of the state of the stage.
+        root: The repository.
+    """
+    folder = root / "reports" / "failed" / source.stem[3:]
+    attempt = Attempt(folder, folder / source.name)
+    same = folder.is_dir() and _key_of(folder) == key
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not (same and path == attempt.backup):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    attempt.backup.mkdir(parents=True, exist_ok=True)
+    (folder / "parameters.yaml").write_text(yaml.safe_dump(dict(parameters), sort_keys=False))
+    environment = {
+        "key": key,
+        "command": sys.argv,
+        "python": sys.executable,
+        "machine": machine_class(),
+        "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(ENVIRONMENT)},
+    }
+    (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    return attempt
+
+
+def debug_command(configuration: str, root: Path) -> list[str]:
+    """Return the command that opens the notebook of a failed attempt at its failing cell.
+
+    Raises:
+        ConfigError: if the last attempt has not failed.
+    """
+    folder = root / "reports" / "failed" / configuration
+    found = sorted(folder.glob("*.ipynb"))
+    if not found:
+        raise ConfigError(f"no failed run of {configuration}: {folder} has no notebook")
+    path = found[0].relative_to(root).as_posix()
+    cell = _failing_cell(nbformat.read(found[0], as_version=4))
+    fragment = f"#cell-id={cell}" if cell else ""
+    return [
+        "jupyter", "lab", "--ip=127.0.0.1", f"--notebook-dir={root}",
+        f"--ServerApp.default_url=/lab/tree/{path}{fragment}",
+    ]  # fmt: skip
+
+
+def _failing_cell(notebook: nbformat.NotebookNode) -> str | None:
+    for cell in notebook.cells:
+        if any(output.output_type == "error" for output in cell.get("outputs", ())):
+            return str(cell.id)
+    return None
+
+
+def _key_of(folder: Path) -> str | None:
+    path = folder / "environment.json"
+    try:
+        return str(json.loads(path.read_text())["key"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextmanager
+def _own_streams_kept() -> Iterator[None]:
+    """Let this process go on writing to where its streams 1 and 2 lead now, and lead them back."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(stream) for stream in (1, 2)]
+    out, err = (os.fdopen(os.dup(stream), "w", buffering=1) for stream in kept)
+    try:
+        with out, err, redirect_stdout(out), redirect_stderr(err):
+            yield
+    finally:
+        for stream, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, stream)
+            os.close(copy)

@@ -1,0 +1,140 @@
+"""Whether dvc.lock, MLflow and the reports tell the same, and what belongs to none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+
+from lstm_states import tracking
+from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, stage_of
+from lstm_states.pipeline.record import read_provenance, read_run
+from lstm_states.pipeline.stages import (
+    StageState,
+    changes,
+    current_states,
+    locked_states,
+    output_problems,
+)
+
+NO_REPORTS = {"claims", "failed", "interactive", "logs"}
+"""Folders in ``reports`` that are no report of a stage."""
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What is to be said of a stage.
+
+    Attributes:
+        stage: Its name in dvc.yaml.
+        run: Name and id of its run in MLflow; empty if it has none, or is no experiment or trial.
+        problems: What doesn't agree, each with what mends it; empty if all is well.
+    """
+
+    stage: str
+    run: str
+    problems: tuple[str, ...]
+
+
+def check_stages(root: Path) -> list[StageStatus]:
+    """Compare each stage's files, its entry in dvc.lock, its report and its run in MLflow.
+
+    Runs whose process is gone are marked KILLED on the way.
+
+    Raises:
+        StoreError: if the store of runs can't be used.
+    """
+    client = tracking.connect(root)
+    tracking.close_dead_runs(client)
+    runs = tracking.finished_runs(client)
+    locked = locked_states(root)
+    names = {stage_of(name): name for name in (*CONFIGURATIONS, *TRIALS)}
+    found = []
+    with Repo(root) as repo:
+        for stage, state in current_states(root).items():
+            problems = list(_pipeline_problems(repo, stage, state, locked.get(stage)))
+            mine = runs.get(locked[stage].key, []) if stage in locked else []
+            if stage in names and stage in locked and not problems:
+                folder = root / "reports" / names[stage]
+                problems += _record_problems(folder, locked[stage], len(mine))
+            run = f"{mine[0].info.run_name} ({mine[0].info.run_id})" if mine else ""
+            found.append(StageStatus(stage, run, tuple(problems)))
+    return found
+
+
+def find_orphans(root: Path) -> list[str]:
+    """Say what is left of stages that are no more, in dvc.lock, MLflow and reports."""
+    stages = set(current_states(root))
+    orphans = [f"dvc.lock: {name} is no stage" for name in locked_states(root).keys() - stages]
+    for run in tracking.search_runs(tracking.connect(root)):
+        stage = run.data.tags.get("stage")
+        if stage and stage not in stages:
+            orphans.append(f"MLflow: run {run.info.run_id} is of {stage}, which is no stage")
+    known = {*CONFIGURATIONS, *TRIALS, *NO_REPORTS}
+    folders = [f.name for f in (root / "reports").iterdir() if f.is_dir() and f.name not in known]
+    orphans += [f"reports/{name}: no stage makes it" for name in folders]
+    return sorted(orphans)
+
+
+def count_runs(root: Path) -> dict[str, int]:
+    """Count the runs in MLflow: of the states in dvc.lock, by people, failed, and so on."""
+    keys = {state.key for state in locked_states(root).values()}
+    counts: dict[str, int] = {}
+    for run in tracking.search_runs(tracking.connect(root)):
+        kind = _kind(run, keys)
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts
+
+
+def origin_of(file: Path, root: Path) -> dict[str, Any]:
+    """Return the record of the run that made a file, wherever the file has been copied to.
+
+    Raises:
+        ConfigError: if no report here holds a file of the same bytes, or its run isn't known.
+    """
+    content = file.read_bytes()
+    for name in (*CONFIGURATIONS, *TRIALS):
+        folder = root / "reports" / name
+        for path in (p for p in sorted(folder.rglob("*")) if p.is_file()):
+            if path.stat().st_size == len(content) and path.read_bytes() == content:
+                record = read_run(folder)
+                if record is None:
+                    raise ConfigError(
+                        f"{path} is the same file; `lstm-states record` finds its run"
+                    )
+                made = read_provenance(folder) or {}
+                return {"file": path.relative_to(root).as_posix(), **record, "made_from": made}
+    raise ConfigError(f"{file}: no report here holds a file of the same bytes")
+
+
+def _kind(run: Any, keys: set[str]) -> str:
+    if run.data.tags.get("interactive") == "true":
+        return "by people"
+    if run.info.status != "FINISHED":
+        return run.info.status.lower()
+    return "of the states in dvc.lock" if run.data.tags.get(tracking.KEY) in keys else "of others"
+
+
+def _pipeline_problems(
+    repo: Repo, stage: str, now: StageState, then: StageState | None
+) -> Iterator[str]:
+    if then is None:
+        yield "has never run: `dvc repro` runs it"
+        return
+    if now != then:
+        yield f"is not what it was made from: {', '.join(changes(then, now))}; `dvc repro` runs it"
+    for problem in output_problems(repo, stage):
+        yield f"{problem}: `dvc checkout` or `dvc repro` brings it"
+
+
+def _record_problems(folder: Path, state: StageState, runs: int) -> Iterator[str]:
+    made = read_provenance(folder) or {}
+    if made.get("key") != state.key:
+        yield f"{folder.name}/report.ipynb was made from another state; `dvc repro -f` mends it"
+    if runs == 0:
+        yield "MLflow has no run of it: `lstm-states record` makes it"
+    elif runs > 1:
+        yield f"MLflow has {runs} finished runs of it, not one"
