@@ -6,7 +6,14 @@ import argparse
 import sys
 
 from lstm_states.claims import LedgerError
-from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, load_params, project_root
+from lstm_states.config import (
+    CONFIGURATIONS,
+    TRIALS,
+    ConfigError,
+    load_params,
+    near_or_all,
+    project_root,
+)
 from lstm_states.schema import DataError
 
 
@@ -40,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("dataset", help="a key of `datasets` in params.yaml")
     prepare.set_defaults(command=_prepare)
     run = commands.add_parser("run", help="run a notebook and write its report")
-    run.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
+    run.add_argument("configuration", type=_configuration, help="such as stacked or memory")
     run.set_defaults(command=_run)
     compare = commands.add_parser("compare", help="write the index of all reports")
     compare.set_defaults(command=_compare)
@@ -49,13 +56,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _configuration(name: str) -> str:
+    known = (*CONFIGURATIONS, *TRIALS)
+    if name not in known:
+        raise argparse.ArgumentTypeError(f"{name!r} is none; {near_or_all(name, known)}")
+    return name
+
+
 def _prepare(options: argparse.Namespace) -> None:
     from lstm_states.datasets import prepare_dataset
 
     root = project_root()
     datasets = load_params(root / "params.yaml").datasets
     if options.dataset not in datasets:
-        raise ConfigError(f"no data set {options.dataset!r} in params.yaml: {list(datasets)}")
+        hint = near_or_all(options.dataset, datasets)
+        raise ConfigError(f"no data set {options.dataset!r} in params.yaml; {hint}")
     path = prepare_dataset(options.dataset, datasets[options.dataset], root)
     print(f"wrote {path.relative_to(root)}")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ from nbclient.exceptions import DeadKernelError
 
 from lstm_states import tracking
 from lstm_states.config import CONFIGURATIONS, ConfigError, load_params
-from lstm_states.pipeline.article import has_tag
 from lstm_states.pipeline.canonical import canonical_notebook
+from lstm_states.pipeline.contract import check_parameters
 from lstm_states.pipeline.reports import render_html
 from lstm_states.schema import DataError
 
@@ -35,16 +33,6 @@ def find_notebook(configuration: str, root: Path) -> Path:
     if len(found) != 1:
         raise ConfigError(f"notebooks/NN_{configuration}.ipynb: {len(found)} found, not 1")
     return found[0]
-
-
-def notebook_defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    """Return names and values of the cell tagged ``parameters``, which holds literals only."""
-    cell = next(cell for cell in notebook.cells if has_tag(cell, "parameters"))
-    return {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(cell.source).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
 
 
 def run_experiment(configuration: str, root: Path) -> Path:
@@ -66,7 +54,7 @@ def run_experiment(configuration: str, root: Path) -> Path:
     settings = getattr(load_params(root / "params.yaml"), configuration)
     source = find_notebook(configuration, root)
     parameters = settings.model_dump()
-    _check_names(nbformat.read(source, as_version=4), parameters, source.name)
+    check_parameters(nbformat.read(source, as_version=4), parameters, source.name)
     if configuration in CONFIGURATIONS:
         _check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
     client = tracking.connect(root)
@@ -96,14 +84,6 @@ def run_experiment(configuration: str, root: Path) -> Path:
     if configuration in CONFIGURATIONS:
         tracking.register_champion(client, run_id, configuration)
     return report
-
-
-def _check_names(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], name: str) -> None:
-    """Refuse parameters that the notebook doesn't take; papermill itself would only warn."""
-    takes = set(notebook_defaults(notebook))
-    for key in sorted(takes ^ set(parameters)):
-        where = "params.yaml, but not in" if key in parameters else "not in params.yaml, but in"
-        raise ConfigError(f"parameter {key!r} is in {where} the parameters cell of {name}")
 
 
 def _check_data(path: Path) -> None:

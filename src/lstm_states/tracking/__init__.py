@@ -7,6 +7,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from lstm_states.tracking.recorder import (
+    BACKUP_VARIABLE,
     OUTPUT_VARIABLE,
     Recorder,
     empty_folder,
@@ -17,6 +18,7 @@ from lstm_states.tracking.runs import active_run_id, close_run, create_run, log_
 from lstm_states.tracking.store import EXPERIMENT, connect, store_uri
 
 __all__ = [
+    "BACKUP_VARIABLE",
     "EXPERIMENT",
     "OUTPUT_VARIABLE",
     "Recorder",
