@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lstm_states.claims import LedgerError
 from lstm_states.config import (
     CONFIGURATIONS,
     TRIALS,
@@ -26,18 +25,16 @@ def main(arguments: list[str] | None = None) -> int:
         print("lstm-states: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if not isinstance(
-            error, ConfigError | DataError | LedgerError
-        ) and not _is_experiment_error(error):
+        if not isinstance(error, ConfigError | DataError) and not _is_for_users(error):
             raise
         print(f"lstm-states: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _is_experiment_error(error: Exception) -> bool:
-    # By name: importing the runner costs seconds that `prepare` doesn't need.
-    return type(error).__name__ == "ExperimentError"
+def _is_for_users(error: Exception) -> bool:
+    # By name: their modules are no business of `prepare`, and importing the runner costs seconds.
+    return type(error).__name__ in ("ExperimentError", "LedgerError")
 
 
 def _parser() -> argparse.ArgumentParser:
