@@ -45,6 +45,10 @@ class DataError(ValueError):
     """Data that breaks the schema; the message names the row, column or file."""
 
 
+class LedgerError(ValueError):
+    """claims.yaml breaks its rules; names the claim, the key, the value and what fits."""
+
+
 class StoreError(RuntimeError):
     """The store of runs can't be used; the message names it, and says what to do."""
 

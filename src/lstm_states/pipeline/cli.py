@@ -7,9 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from lstm_states.claims import LedgerError
-from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, load_params, project_root
-from lstm_states.schema import DataError, ExperimentError, StoreError
+from lstm_states.config import (
+    CONFIGURATIONS,
+    TRIALS,
+    ConfigError,
+    load_params,
+    near_or_all,
+    project_root,
+)
+from lstm_states.schema import DataError, ExperimentError, LedgerError, StoreError
 
 EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, StoreError)
 """Errors that say themselves what is wrong: no traceback is shown."""
@@ -36,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("dataset", help="a key of `datasets` in params.yaml")
     prepare.set_defaults(command=_prepare)
     run = commands.add_parser("run", help="run a notebook and write its report")
-    run.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
+    run.add_argument("configuration", type=_configuration, help="such as stacked or memory")
     run.set_defaults(command=_run)
     compare = commands.add_parser("compare", help="write the index of all reports")
     compare.set_defaults(command=_compare)
@@ -50,9 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     origin.add_argument("file", type=Path)
     origin.set_defaults(command=_origin)
     debug = commands.add_parser("debug", help="open a failed run's notebook at its failing cell")
-    debug.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
+    debug.add_argument("configuration", type=_configuration, help="such as stacked or memory")
     debug.set_defaults(command=_debug)
     return parser
+
+
+def _configuration(name: str) -> str:
+    known = (*CONFIGURATIONS, *TRIALS)
+    if name not in known:
+        raise argparse.ArgumentTypeError(f"{name!r} is none; {near_or_all(name, known)}")
+    return name
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -61,7 +74,8 @@ def _prepare(options: argparse.Namespace) -> None:
     root = project_root()
     datasets = load_params(root / "params.yaml").datasets
     if options.dataset not in datasets:
-        raise ConfigError(f"no data set {options.dataset!r} in params.yaml: {list(datasets)}")
+        hint = near_or_all(options.dataset, datasets)
+        raise ConfigError(f"no data set {options.dataset!r} in params.yaml; {hint}")
     path = prepare_dataset(options.dataset, datasets[options.dataset], root)
     print(f"wrote {path.relative_to(root)}")
 
