@@ -21,17 +21,21 @@ class Clone:
 
     def run(self, *command: str, ok: bool = True) -> str:
         """Run a command of the environment in the clone and return all that it printed."""
+        done = subprocess.run(
+            command, cwd=self.path, env=self.environment(), text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert (done.returncode == 0) is ok, done.stdout
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a process in the clone."""
         bin_folder = Path(sys.executable).parent
         env = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
         env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # as on most machines
         env["PYTHONPATH"] = str(self.path / "src")  # its own code, not that of the checkout
-        done = subprocess.run(
-            command, cwd=self.path, env=env, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert (done.returncode == 0) is ok, done.stdout
-        return done.stdout
+        return env
 
     def set_parameters(self, changes: dict[str, dict]) -> None:
         """Change values in params.yaml, given by section."""

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _is_experiment_error(error: Exception) -> bool:
     # By name: importing the runner costs seconds that `prepare` doesn't need.
-    return type(error).__name__ == "ExperimentError"
+    return type(error).__name__ in ("ExperimentError", "ReproError")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     compare = commands.add_parser("compare", help="write the index of all reports")
     compare.set_defaults(command=_compare)
+    repro = commands.add_parser("repro", help="run all stages that have changed, side by side")
+    repro.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="stages at a time; what the machine allows if left"
+    )
+    repro.set_defaults(command=_repro)
     claims = commands.add_parser("claims", help="decide every claim by its rule")
     claims.set_defaults(command=_claims)
     return parser
@@ -80,3 +85,16 @@ def _claims(_: argparse.Namespace) -> None:
 
     root = project_root()
     print(f"wrote {write_claims(root).relative_to(root)}")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _repro(options: argparse.Namespace) -> None:
+    from lstm_states.pipeline.parallel import default_jobs, reproduce
+
+    if not reproduce(project_root(), options.jobs or default_jobs()):
+        print("everything is up to date")
