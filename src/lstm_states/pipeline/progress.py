@@ -55,14 +55,15 @@ class StageLines:
 
     def end(self, stage: str, state: str) -> None:
         """Say how a stage ended, and after what time if it ran."""
-        task = self._tasks[stage]
-        self._progress.stop_task(task)
-        self._progress.update(task, cells="")
-        elapsed = self._progress.tasks[task].elapsed
-        self._say(stage, state, "" if elapsed is None else f" after {elapsed:.0f} s")
+        task = self._progress.tasks[self._tasks[stage]]
+        if task.elapsed is None:
+            self._say(stage, state)
+        else:
+            self._progress.stop_task(task.id)
+            self._say(stage, state, f" after {task.elapsed:.0f} s")
 
     def _say(self, stage: str, state: str, then: str = "") -> None:
-        self._progress.update(self._tasks[stage], state=state)
+        self._progress.update(self._tasks[stage], state=state, cells="")
         if not self._live:
             print(f"{stage}: {state}{then}", file=self._console.file, flush=True)
 
