@@ -49,6 +49,10 @@ class LedgerError(ValueError):
     """claims.yaml breaks its rules; names the claim, the key, the value and what fits."""
 
 
+class ReproError(RuntimeError):
+    """The pipeline can't go on; the message names the stage, or what is in the way."""
+
+
 class StoreError(RuntimeError):
     """The store of runs can't be used; the message names it, and says what to do."""
 

@@ -15,9 +15,9 @@ from lstm_states.config import (
     near_or_all,
     project_root,
 )
-from lstm_states.schema import DataError, ExperimentError, LedgerError, StoreError
+from lstm_states.schema import DataError, ExperimentError, LedgerError, ReproError, StoreError
 
-EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, StoreError)
+EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, ReproError, StoreError)
 """Errors that say themselves what is wrong: no traceback is shown."""
 
 
@@ -46,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     compare = commands.add_parser("compare", help="write the index of all reports")
     compare.set_defaults(command=_compare)
+    repro = commands.add_parser("repro", help="run all stages that have changed, side by side")
+    repro.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="stages at a time; what the machine allows if left"
+    )
+    repro.set_defaults(command=_repro)
     claims = commands.add_parser("claims", help="decide every claim by its rule")
     claims.set_defaults(command=_claims)
     record = commands.add_parser("record", help="make the runs that MLflow lacks, from the outputs")
@@ -137,3 +142,20 @@ def _debug(options: argparse.Namespace) -> None:
 
     command = debug_command(options.configuration, project_root())
     os.execvp(command[0], command)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _repro(options: argparse.Namespace) -> None:
+    from lstm_states.pipeline.backfill import is_recorded
+    from lstm_states.pipeline.parallel import default_jobs, reproduce
+
+    root = project_root()
+    if not reproduce(root, options.jobs or default_jobs()):
+        print("everything is up to date")
+    if not is_recorded(root):
+        _record(options)
