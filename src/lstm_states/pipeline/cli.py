@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     debug = commands.add_parser("debug", help="open a failed run's notebook at its failing cell")
     debug.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
     debug.set_defaults(command=_debug)
+    verify = commands.add_parser("verify", help="run from nothing in a clone, compare every byte")
+    verify.add_argument("configuration", nargs="*", help="the whole pipeline if none is named")
+    verify.set_defaults(command=_verify)
     return parser
 
 
@@ -123,3 +126,14 @@ def _debug(options: argparse.Namespace) -> None:
 
     command = debug_command(options.configuration, project_root())
     os.execvp(command[0], command)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from lstm_states.pipeline.verify import verify
+
+    result = verify(project_root(), options.configuration)
+    for difference in result.found:
+        print(difference)
+    print(f"{len(result.outputs)} outputs were compared: {result.comparison}")
+    print(f"{len(result.found)} differences" if result.found else "all of them agree")
+    return 1 if result.found else 0

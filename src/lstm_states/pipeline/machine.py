@@ -65,7 +65,7 @@ def class_difference(one: dict[str, Any], other: dict[str, Any]) -> str:
 
 
 def _flat(machine: dict[str, Any]) -> dict[str, str]:
-    flat = {}
+    flat: dict[str, str] = {}
     for name, value in machine.items():
         if isinstance(value, dict):
             flat |= {inner: str(text) for inner, text in value.items()}
