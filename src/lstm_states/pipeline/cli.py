@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     debug = commands.add_parser("debug", help="open a failed run's notebook at its failing cell")
     debug.add_argument("configuration", type=_configuration, help="such as stacked or memory")
     debug.set_defaults(command=_debug)
+    verify = commands.add_parser("verify", help="run from nothing in a clone, compare every byte")
+    verify.add_argument("configuration", nargs="*", help="the whole pipeline if none is named")
+    verify.set_defaults(command=_verify)
     return parser
 
 
@@ -159,3 +162,14 @@ def _repro(options: argparse.Namespace) -> None:
         print("everything is up to date")
     if not is_recorded(root):
         _record(options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from lstm_states.pipeline.verify import verify
+
+    result = verify(project_root(), options.configuration)
+    for difference in result.found:
+        print(difference)
+    print(f"{len(result.outputs)} outputs were compared: {result.comparison}")
+    print(f"{len(result.found)} differences" if result.found else "all of them agree")
+    return 1 if result.found else 0

@@ -4,41 +4,86 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
-PACKAGES = ("keras", "matplotlib", "numpy", "scikit-learn", "scipy", "tensorflow", "xarray")
-"""Packages whose versions decide what is computed and drawn."""
+PACKAGES = (
+    "h5py", "keras", "matplotlib", "numcodecs", "numpy", "pandas", "pillow", "scikit-learn",
+    "scipy", "tensorflow", "xarray", "zarr",
+)  # fmt: skip
+"""Packages whose versions decide what is computed, drawn and stored."""
+
+SWITCHES = (
+    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE",
+    "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS",
+)  # fmt: skip
+"""Variables of the environment that choose among ways to compute the same.
+
+TensorFlow's own numbers of threads are not among them: the code fixes them.
+"""
 
 
 def machine_class() -> dict[str, Any]:
-    """Return processor, its vector extensions, cores, system, Python and library versions.
+    """Return what decides the bits: processor, vector extensions, threads, system, versions.
 
     Runs on machines of equal classes give equal bytes; on others they may differ by rounding,
-    which training makes larger.
+    which training makes larger. The processor is named because libraries cut their sums into
+    blocks that fit its caches.
     """
     features = np.show_config(mode="dicts")["SIMD Extensions"]
+    blas = {
+        f"{pool['internal_api']} for {pool['architecture']}, {pool['num_threads']} threads"
+        for pool in threadpoolctl.threadpool_info()
+        if pool["user_api"] == "blas"
+    }
     return {
-        "processor": platform.machine(),
+        "processor": _processor(),
         "features": [*features["baseline"], *features["found"]],
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "system": platform.system(),
+        "cores": _cores(),
+        "gpus": sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")),
+        "system": " ".join(filter(None, (platform.system(), *platform.libc_ver()))),
         "python": platform.python_version(),
+        "blas": sorted(blas),
         "packages": {name: version(name) for name in PACKAGES},
-        "threads": {
-            name: os.environ[name]
-            for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS")
-            if name in os.environ
-        },
+        "switches": {name: os.environ[name] for name in SWITCHES if name in os.environ},
     }
 
 
 def class_difference(one: dict[str, Any], other: dict[str, Any]) -> str:
     """Say in what two classes differ, such as "cores 2 for 16"; empty if in nothing."""
+    a, b = _flat(one), _flat(other)
     return ", ".join(
-        f"{key} {one.get(key)} for {other.get(key)}" for key in one if one[key] != other.get(key)
+        f"{name} {a.get(name, 'none')} for {b.get(name, 'none')}"
+        for name in dict.fromkeys([*a, *b])
+        if a.get(name) != b.get(name)
     )
+
+
+def _flat(machine: dict[str, Any]) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in machine.items():
+        if isinstance(value, dict):
+            flat |= {inner: str(text) for inner, text in value.items()}
+        else:
+            flat[name] = " ".join(value) or "none" if isinstance(value, list) else str(value)
+    return flat
+
+
+def _processor() -> str:
+    """Return the architecture, and the model where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return f"{platform.machine()} {model[1] if model else platform.processor()}".strip()
+
+
+def _cores() -> int:
+    """Return how many cores this process may use; macOS tells only how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,105 @@
+"""Where arrays and pictures differ most, in words: Zarr stores, weights, PNG files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import zarr
+from PIL import Image
+
+Found = Iterator[tuple[str, str]]
+"""Places within a file, each with what differs there; the first comes first."""
+
+
+def compare_stores(here: Path, anew: Path) -> Found:
+    """Yield the arrays that differ between two Zarr stores."""
+    yield from _compare_arrays(*(_arrays_of_store(path) for path in (here, anew)))
+
+
+def compare_weights(here: Path, anew: Path) -> Found:
+    """Yield the arrays that differ between two HDF5 files."""
+    with h5py.File(here) as a, h5py.File(anew) as b:
+        yield from _compare_arrays(*(_arrays_of_file(file) for file in (a, b)))
+
+
+def compare_pictures(here: bytes, anew: bytes) -> str:
+    """Say how the pixels of two pictures differ; empty if they don't."""
+    a, b = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"), int) for data in (here, anew))
+    if a.shape != b.shape:
+        sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (a, b)]
+        return f"{sizes[0]} pixels here, {sizes[1]} anew"
+    gaps = np.abs(a - b).max(axis=-1)
+    if not gaps.any():
+        return ""
+    row, column = np.argwhere(gaps)[0]
+    return (
+        f"{np.count_nonzero(gaps)} of {gaps.size} pixels differ, by at most {gaps.max()} of 255, "
+        f"the first in row {row}, column {column}"
+    )
+
+
+def gap(here: float, anew: float) -> str:
+    """Show two numbers and, if it is one, how far they are apart."""
+    apart = abs(here - anew)
+    return f"{here} here, {anew} anew" + (f", {apart:.3g} apart" if np.isfinite(apart) else "")
+
+
+Arrays = Mapping[str, Callable[[], np.ndarray]]
+"""How to read each array, by its path."""
+
+
+def _arrays_of_store(path: Path) -> Arrays:
+    members = zarr.open_group(path, mode="r", use_consolidated=False).members(max_depth=None)
+    return {name: partial(_read, item) for name, item in members if isinstance(item, zarr.Array)}
+
+
+def _arrays_of_file(file: h5py.File) -> Arrays:
+    arrays: dict[str, Callable[[], np.ndarray]] = {}
+
+    def keep(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = partial(_read, item)
+
+    file.visititems(keep)
+    return arrays
+
+
+def _read(item: Any) -> np.ndarray:
+    return np.asarray(item[...])
+
+
+def _compare_arrays(here: Arrays, anew: Arrays) -> Found:
+    for name in sorted(here.keys() | anew.keys()):
+        if name not in here or name not in anew:
+            yield f", array {name}", "only here" if name in here else "only anew"
+        elif what := _array_difference(here[name](), anew[name]()):
+            yield f", array {name}", what
+
+
+def _array_difference(here: np.ndarray, anew: np.ndarray) -> str:
+    """Say how many values of two arrays differ, and the largest difference; empty if none."""
+    if here.shape != anew.shape or here.dtype != anew.dtype:
+        return f"{here.dtype} {here.shape} here, {anew.dtype} {anew.shape} anew"
+    numbers = here.dtype.kind in "fiub"
+    same = here == anew
+    if here.dtype.kind == "f":
+        same |= np.isnan(here) & np.isnan(anew)
+    if same.all():
+        return ""
+    gaps = np.zeros(here.shape)
+    if numbers:
+        with np.errstate(invalid="ignore"):  # of two infinities
+            gaps = np.abs(here.astype(float) - anew.astype(float))
+    # A number and no number are farther apart than any two numbers.
+    gaps = np.where(same, -1.0, np.nan_to_num(gaps, nan=np.inf))
+    place = np.unravel_index(gaps.argmax(), gaps.shape)
+    index = ", ".join(str(int(i)) for i in place)
+    a, b = here[place], anew[place]
+    shown = gap(a.item(), b.item()) if numbers else f"{a!r} here, {b!r} anew"
+    return f"{np.count_nonzero(~same)} of {same.size} values differ, most at [{index}]: {shown}"

@@ -1,0 +1,116 @@
+"""tolerances.yaml: how far metrics may be apart between two classes of machine."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from lstm_states.config import ConfigError
+from lstm_states.config.strict import Strict
+from lstm_states.pipeline.differences import Difference, flattened, show_values
+
+Share = Annotated[float, Field(ge=0, strict=False)]  # YAML's 0 is an integer
+
+
+class Tolerance(Strict):
+    """How far two values of a metric may be apart: ``absolute`` plus ``relative`` of the larger."""
+
+    absolute: Share = 0.0
+    relative: Share = 0.0
+
+    def allows(self, here: float, anew: float) -> bool:
+        """Whether two numbers agree; no number agrees with no number alone."""
+        if math.isnan(here) or math.isnan(anew):
+            return math.isnan(here) and math.isnan(anew)
+        return here == anew or abs(here - anew) <= self.absolute + self.relative * max(
+            abs(here), abs(anew)
+        )
+
+
+class Tolerances(Strict):
+    """All of tolerances.yaml: patterns of metrics' names, the first that fits counts."""
+
+    metrics: dict[str, Tolerance]
+
+    def of(self, name: str) -> Tolerance | None:
+        """Return the tolerance of a metric such as ``stacked.test.r2``; None if it has none."""
+        fits = (found for pattern, found in self.metrics.items() if fnmatchcase(name, pattern))
+        return next(fits, None)
+
+
+def load_tolerances(path: Path) -> Tolerances:
+    """Read tolerances.yaml.
+
+    Raises:
+        ConfigError: naming every key that is unknown or wrong.
+    """
+    try:
+        return Tolerances.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc']))} is {problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise ConfigError(f"{path.name}: " + "\n  ".join(problems)) from None
+
+
+def beyond_tolerance(
+    here: Path, anew: Path, name: str, tolerances: Tolerances
+) -> Iterator[Difference]:
+    """Yield the metrics and verdicts of a JSON file that don't agree, each with what is allowed.
+
+    Args:
+        here: A file that :func:`is_compared`.
+        anew: The same, made anew.
+        name: Its path in the repository.
+        tolerances: Those of the repository.
+    """
+    a, b = (_metrics(path, name) for path in (here, anew))
+    for key in dict.fromkeys([*a, *b]):
+        if key not in a or key not in b:
+            yield Difference(f"{name}, {key}", "only here" if key in a else "only anew")
+        elif problem := _problem(key, a[key], b[key], tolerances):
+            yield Difference(f"{name}, {key}", problem)
+
+
+def is_compared(path: str) -> bool:
+    """Whether an output holds metrics or verdicts, which can be compared with tolerances."""
+    return Path(path).name in ("metrics.json", "evidence.json", "claims.json")
+
+
+def _problem(key: str, here: Any, anew: Any, tolerances: Tolerances) -> str:
+    """Say why two values don't agree; empty if they do."""
+    if not isinstance(here, int | float) or not isinstance(anew, int | float):
+        return "" if here == anew else show_values(here, anew)
+    tolerance = tolerances.of(key)
+    if tolerance is None:
+        return "no pattern in tolerances.yaml fits it"
+    if tolerance.allows(here, anew):
+        return ""
+    allowed = f"{tolerance.absolute:g} + {tolerance.relative:g} of the larger"
+    return f"{show_values(here, anew)}, allowed are {allowed}"
+
+
+def _metrics(path: Path, name: str) -> Mapping[str, Any]:
+    """Return what is compared of a file: metrics by stage and name, or verdicts by claim."""
+    found = json.loads(path.read_text())
+    stage = Path(name).parent.name
+    if path.name == "claims.json":  # its numbers are those of evidence.json
+        return {f"claim {row['id']}": _verdict(row) for row in found}
+    if path.name == "evidence.json":
+        found = {measure: kept["values"] for measure, kept in found.items()}
+    return {f"{stage}.{key}": value for key, value in flattened(found)}
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """Return a verdict with the outcome of each side; an undecided one's sides are noise."""
+    if row["verdict"] == "undecided":
+        return "undecided"
+    return f"{row['verdict']} {list(row['sides'].values())}"
