@@ -16,7 +16,7 @@ STARTERS = {
     "params.yaml",
 }
 # Not of the pipeline: what MLflow is told (dvc.lock has the data's digest), and work in progress.
-ASIDE = (".git", ".dvc", "dvc.lock", "mlartifacts", "reports/failed")
+ASIDE = (".git", ".dvc", "dvc.lock", "dvc.yaml", "mlartifacts", "reports/failed")
 # Read below Python's `open`, or by no stage as it stands but by `pip` before it.
 UNSEEN = {"requirements.lock"}
 

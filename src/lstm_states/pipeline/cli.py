@@ -122,13 +122,16 @@ def _status(_: argparse.Namespace) -> int:
 
     root = project_root()
     stages, orphans = status.check_stages(root), status.find_orphans(root)
+    problems = [f"{stage.stage}: {problem}" for stage in stages for problem in stage.problems]
     for stage in stages:
-        print(f"{stage.stage:35}{'; '.join(stage.problems) or stage.run or 'as dvc.lock tells'}")
-    for orphan in orphans:
-        print(orphan)
+        what = "see below" if stage.problems else stage.run or "as dvc.lock tells"
+        print(f"{stage.stage:34} {what}")
     counts = ", ".join(f"{count} {kind}" for kind, count in status.count_runs(root).items())
     print(f"runs in MLflow: {counts or 'none'}")
-    return 1 if orphans or any(stage.problems for stage in stages) else 0
+    for line in (*problems, *orphans):
+        print(line)
+    print(f"{len(problems) + len(orphans)} problems")
+    return 1 if problems or orphans else 0
 
 
 def _origin(options: argparse.Namespace) -> None:
