@@ -31,14 +31,20 @@ def read_by(stage, clone):
     logs = (clone.path.parent / "audit").glob(f"{stage}.*")
     lines = {line for log in logs for line in log.read_text().splitlines()}
     files = {line.removeprefix(root) for line in lines if line.startswith(root)}
-    return {file for file in files if (clone.path / file).is_file() and not covers(ASIDE, file)}
+    return {
+        file
+        for file in files
+        if (clone.path / file).is_file()
+        and not file.endswith("/.gitignore")  # DVC's, handed to MLflow with its folder
+        and not covers(ASIDE, file)
+    }
 
 
 def declared(clone):
     """By stage, its dependencies and its outputs."""
     with Repo(clone.path) as repo:
         return {
-            stage.addressing: (
+            stage.name: (
                 {dep.def_path for dep in stage.deps} - {"params.yaml"},
                 {out.def_path for out in stage.outs},
             )
