@@ -99,8 +99,7 @@ def digest_of_training(model: keras.Model, arrays: Iterable[np.ndarray], **setti
     """
     threading = tf.config.threading
     words = {
-        "model": model.to_json(),
-        "compiled": model.get_compile_config(),
+        "model": model.to_json(),  # with optimizer and loss
         "settings": settings,
         "versions": {name: version(name) for name in PACKAGES},
         "threads": [
