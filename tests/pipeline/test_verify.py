@@ -1,6 +1,7 @@
 """Verify a project whose stages write a number, and one configuration of the real pipeline."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -45,23 +46,31 @@ PREPARED = "data/processed/numbers.json"
 STAGE = "experiment@variable_length"
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project that has run. What it measures is in the environment, so that it can change."""
-    monkeypatch.setenv("R2", "0.5")
-    project = Clone(tmp_path / "project")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project that has run."""
+    project = Clone(tmp_path_factory.mktemp("made") / "project")
     project.path.mkdir()
     (project.path / "dvc.yaml").write_text(STAGES)
     (project.path / "make.py").write_text(MAKE)
     (project.path / "tolerances.yaml").write_text("metrics: {'*.r2': {absolute: 0.1}}\n")
-    project.run("git", "init", "--quiet")
-    project.run("dvc", "init", "--quiet")
-    project.run("dvc", "repro")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("R2", "0.5")
+        project.run("git", "init", "--quiet")
+        project.run("dvc", "init", "--quiet")
+        project.run("dvc", "repro")
     project.run("git", "add", "--all")
-    git_user = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    project.run("git", *git_user, "commit", "--quiet", "--message", "first")
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+    project.run("git", *identity, "commit", "--quiet", "--message", "first")
     record_machine(project.path, machine_class())
-    return project
+    return project.path
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    """A copy of it. What it measures is in the environment, so that it can change."""
+    monkeypatch.setenv("R2", "0.5")
+    return Clone(shutil.copytree(made, tmp_path / "project", symlinks=True))
 
 
 def record_machine(root, machine, key=None):
@@ -179,14 +188,14 @@ def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
     code = "from lstm_states.pipeline.cli import main; raise SystemExit(main(['verify']))"
     environment = {**os.environ, "TMPDIR": str(clones), "SLEEP": "0"}
     subprocess.run(["dvc", "repro"], cwd=project.path, env=environment, check=True)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code], cwd=project.path, env=environment | {"SLEEP": "97"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while not process.stdout.readline().startswith("made reports"):
-        pass
-    process.terminate()
-    assert process.wait(timeout=30) == 130
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        while not process.stdout.readline().startswith("made reports"):
+            pass
+        process.terminate()
+        assert process.wait(timeout=30) == 130
     assert list(clones.iterdir()) == []
     assert subprocess.run(["pgrep", "-f", "^sleep 97"], check=False).returncode == 1
 
