@@ -16,7 +16,7 @@ LOCK := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help env repro test nightly lint notebooks ui bench bench-env bench-lock lock clean
+.PHONY: help env repro test nightly lint notebooks ui verify bench bench-env bench-lock lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ ui: $(READY) ## compare the runs in the MLflow UI, on this machine only
 	http*) echo "The runs are on the server $$MLFLOW_TRACKING_URI" ;; \
 	*) $(RUN) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 ;; \
 	esac
+
+verify: $(READY) ## run everything again from nothing in a temporary clone and compare every byte (NAME=stacked: that alone)
+	$(RUN) lstm-states verify $(NAME)
 
 bench: $(READY) ## time record_traces and accelerate beside the other ways: bench/results.html (QUICK=1: tiny shapes, build/bench)
 	$(RUN) python -m bench $(if $(QUICK),--quick)

@@ -16,7 +16,7 @@ from lstm_states.config import ConfigError
 from lstm_states.config.strict import Strict
 from lstm_states.pipeline.differences import Difference, flattened, show_values
 
-Share = Annotated[float, Field(ge=0, strict=False)]  # YAML's 0 is an integer
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Tolerance(Strict):
@@ -26,12 +26,11 @@ class Tolerance(Strict):
     relative: Share = 0.0
 
     def allows(self, here: float, anew: float) -> bool:
-        """Whether two numbers agree; no number agrees with no number alone."""
-        if math.isnan(here) or math.isnan(anew):
-            return math.isnan(here) and math.isnan(anew)
-        return here == anew or abs(here - anew) <= self.absolute + self.relative * max(
-            abs(here), abs(anew)
-        )
+        """Whether two numbers agree; NaN and infinities agree with their like alone."""
+        if not (math.isfinite(here) and math.isfinite(anew)):
+            return str(here) == str(anew)
+        allowed = self.absolute + self.relative * max(abs(here), abs(anew))
+        return abs(here - anew) <= allowed
 
 
 class Tolerances(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,8 +60,9 @@ def verify(root: Path, names: Sequence[str] = ()) -> Verification:
     """
     targets = [_target(name) for name in names]
     tolerances = load_tolerances(root / "tolerances.yaml")
-    plan = _plan(root, targets)
-    _check_outputs(root, list(plan))
+    with contextlib.chdir(root):  # DVC names stages by where it is called
+        plan = _plan(root, targets)
+        _check_outputs(root, list(plan))
     outputs = tuple(path for paths in plan.values() for path in paths)
     with ended_by_signals(), temporary_clone(root) as clone:
         _reproduce(clone, targets)

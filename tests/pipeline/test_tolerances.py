@@ -1,0 +1,142 @@
+import json
+import math
+from fnmatch import fnmatchcase
+
+import pytest
+
+from lstm_states.config import ConfigError
+from lstm_states.pipeline.differences import flattened
+from lstm_states.pipeline.tolerances import Tolerance, beyond_tolerance, load_tolerances
+from tests.clone import ROOT
+
+
+def tolerances(tmp_path, text):
+    path = tmp_path / "tolerances.yaml"
+    path.write_text(text)
+    return load_tolerances(path)
+
+
+def beyond(tmp_path, name, here, anew, text='metrics: {"stacked.*": {absolute: 0.1}}'):
+    for folder, content in (("here", here), ("anew", anew)):
+        path = tmp_path / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    paths = (tmp_path / folder / name for folder in ("here", "anew"))
+    found = beyond_tolerance(*paths, name, tolerances(tmp_path, text))
+    return [str(difference) for difference in found]
+
+
+@pytest.mark.parametrize(
+    ("here", "anew", "agree"),
+    [
+        (1.0, 1.1, True),
+        (1.0, 1.11, True),  # 0.1 + 0.01 of the larger
+        (1.0, 1.12, False),
+        (-1.0, -1.12, False),
+        (0.0, 0.11, False),
+        (math.nan, math.nan, True),
+        (math.nan, 1.0, False),
+        (1.0, math.nan, False),
+        (math.inf, math.inf, True),
+        (math.inf, 1.0, False),
+    ],
+)
+def test_numbers_agree_within_both_bounds(here, anew, agree):
+    assert Tolerance(absolute=0.1, relative=0.01).allows(here, anew) is agree
+
+
+def test_metrics_beyond_are_named_with_their_size_and_what_is_allowed(tmp_path):
+    name = "reports/stacked/metrics.json"
+    assert beyond(tmp_path, name, {"test": {"r2": 0.5}}, {"test": {"r2": 0.59}}) == []
+    assert beyond(tmp_path, name, {"test": {"r2": 0.5}}, {"test": {"r2": 0.75}}) == [
+        f"{name}, stacked.test.r2: 0.5 here, 0.75 anew, 0.25 apart, allowed are 0.1 + 0 of the "
+        "larger"
+    ]
+    assert beyond(tmp_path, name, {"a": 1}, {"b": 1}) == [
+        f"{name}, stacked.a: only here",
+        f"{name}, stacked.b: only anew",
+    ]
+
+
+def test_a_metric_that_no_pattern_fits_never_passes(tmp_path):
+    name = "reports/depth/metrics.json"
+    assert beyond(tmp_path, name, {"r2": 0.5}, {"r2": 0.5}) == [
+        f"{name}, depth.r2: no pattern in tolerances.yaml fits it"
+    ]
+
+
+def test_of_evidence_the_values_are_compared(tmp_path):
+    name = "reports/stacked/evidence.json"
+    here, anew = (
+        {"lead": {"values": {"seed 0": value}, "says": "Lead", "execution_count": count}}
+        for value, count in ((0.5, 3), (0.75, 4))
+    )
+    [said] = beyond(tmp_path, name, here, anew)
+    assert said.startswith(f"{name}, stacked.lead.seed 0: 0.5 here, 0.75 anew")
+    assert beyond(tmp_path, name, here, here) == []
+
+
+def row(verdict, *sides):
+    return {"id": 7, "verdict": verdict, "sides": dict(enumerate(sides)), "tests": [{"values": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("here", "anew", "agree"),
+    [
+        (row("supported", "holds"), row("supported", "holds"), True),
+        (row("supported", "holds"), row("refuted", "fails"), False),
+        (row("depends", "holds", "fails"), row("depends", "fails", "holds"), False),
+        (row("undecided", "holds", "open"), row("undecided", "open", "open"), True),
+    ],
+)
+def test_verdicts_must_be_the_same(tmp_path, here, anew, agree):
+    said = beyond(tmp_path, "reports/claims.json", [here], [anew])
+    assert (said == []) is agree
+    if not agree:
+        assert said[0].startswith("reports/claims.json, claim 7: ")
+
+
+def test_the_first_pattern_that_fits_counts(tmp_path):
+    read = tolerances(tmp_path, 'metrics: {"a.b*": {absolute: 1}, "a.*": {relative: 0.5}}')
+    assert read.of("a.bc") == Tolerance(absolute=1)
+    assert read.of("a.c") == Tolerance(relative=0.5)
+    assert read.of("b.a") is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{absolute: -1}", r"metrics\.a\.absolute is -1: .*greater than or equal to 0"),
+        ("{absolute: .inf}", r"metrics\.a\.absolute is inf: .*finite"),
+        ("{absolut: 1}", r"metrics\.a\.absolut is 1: Extra inputs"),
+        ("{relative: high}", r"metrics\.a\.relative is 'high': .*valid number"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path, entry, said):
+    with pytest.raises(ConfigError, match=r"^tolerances\.yaml: " + said):
+        tolerances(tmp_path, f"metrics: {{a: {entry}}}")
+
+
+def metrics_here():
+    """Names of all metrics that git has."""
+    for path in sorted((ROOT / "reports").glob("*/*.json")):
+        found = json.loads(path.read_text())
+        if path.name == "evidence.json":
+            found = {measure: kept["values"] for measure, kept in found.items()}
+        if path.name in ("evidence.json", "metrics.json"):
+            yield from (f"{path.parent.name}.{key}" for key, _ in flattened(found))
+
+
+def test_every_metric_has_a_tolerance_and_every_tolerance_a_metric():
+    patterns = list(load_tolerances(ROOT / "tolerances.yaml").metrics)
+    names = list(metrics_here())
+    assert len(names) > 1000
+    first = [next((p for p in patterns if fnmatchcase(n, p)), None) for n in names]
+    assert None not in first
+    assert set(first) == set(patterns)
+
+
+def test_every_tolerance_refuses_what_is_far_off():
+    read = load_tolerances(ROOT / "tolerances.yaml")
+    for name in metrics_here():
+        assert not read.of(name).allows(0.5, 100.0), name

@@ -1,0 +1,219 @@
+"""Verify a project whose stages write a number, and one configuration of the real pipeline."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lstm_states.config import ConfigError
+from lstm_states.pipeline.cli import main
+from lstm_states.pipeline.machine import machine_class
+from lstm_states.pipeline.record import write_run
+from lstm_states.pipeline.stages import locked_states
+from lstm_states.pipeline.verify import verify
+from lstm_states.schema import DataError, ExperimentError
+from tests.clone import Clone
+
+# DVC's own use of pygtrie
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
+
+STAGES = """
+stages:
+  prepare:
+    cmd: python make.py data/processed/numbers.json 1
+    deps: [make.py]
+    outs: [data/processed/numbers.json]
+  experiment:
+    foreach: {variable_length: {}, stacked: {}}
+    do:
+      cmd: python make.py reports/${key}/metrics.json $R2
+      deps: [data/processed/numbers.json]
+      outs:
+        - reports/${key}/metrics.json:
+            cache: false
+"""
+MAKE = """
+import json, pathlib, sys
+path = pathlib.Path(sys.argv[1])
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(json.dumps({"r2": float(sys.argv[2])}))
+print("made", path)
+"""
+METRICS = "reports/variable_length/metrics.json"
+PREPARED = "data/processed/numbers.json"
+STAGE = "experiment@variable_length"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project that has run."""
+    project = Clone(tmp_path_factory.mktemp("made") / "project")
+    project.path.mkdir()
+    (project.path / "dvc.yaml").write_text(STAGES)
+    (project.path / "make.py").write_text(MAKE)
+    (project.path / "tolerances.yaml").write_text("metrics: {'*.r2': {absolute: 0.1}}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("R2", "0.5")
+        project.run("git", "init", "--quiet")
+        project.run("dvc", "init", "--quiet")
+        project.run("dvc", "repro")
+    project.run("git", "add", "--all")
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+    project.run("git", *identity, "commit", "--quiet", "--message", "first")
+    record_machine(project.path, machine_class())
+    return project.path
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    """A copy of it. What it measures is in the environment, so that it can change."""
+    monkeypatch.setenv("R2", "0.5")
+    return Clone(shutil.copytree(made, tmp_path / "project", symlinks=True))
+
+
+def record_machine(root, machine, key=None):
+    key = key or locked_states(root)[STAGE].key
+    write_run(root / "reports/variable_length", {"key": key, "machine": machine})
+
+
+def test_the_same_bytes_are_made_again(project, capfd, monkeypatch):
+    monkeypatch.chdir(project.path)
+    assert main(["verify", "variable_length"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert said[-2:] == ["2 outputs were compared: byte by byte", "all of them agree"]
+    assert {f"made {PREPARED}", f"made {METRICS}"} <= set(said)  # neither cached nor left as it was
+    assert "made reports/stacked/metrics.json" not in said
+
+
+def test_the_whole_pipeline_is_verified_if_nothing_is_named(project):
+    result = verify(project.path)
+    assert result.outputs[0] == PREPARED
+    assert sorted(result.outputs[1:]) == ["reports/stacked/metrics.json", METRICS]
+
+
+def test_on_one_class_of_machine_every_byte_counts(project, monkeypatch, capfd):
+    monkeypatch.setenv("R2", "0.5625")
+    monkeypatch.chdir(project.path)
+    assert main(["verify", "variable_length"]) == 1
+    assert capfd.readouterr().out.splitlines()[-3:] == [
+        f"{METRICS}, r2: 0.5 here, 0.5625 anew, 0.0625 apart",
+        "2 outputs were compared: byte by byte",
+        "1 differences",
+    ]
+    assert (project.path / METRICS).read_text() == '{"r2": 0.5}'
+
+
+@pytest.mark.parametrize(("anew", "differences"), [("0.5625", 0), ("0.75", 1)])
+def test_on_another_class_tolerances_decide(project, monkeypatch, anew, differences):
+    record_machine(project.path, {**machine_class(), "cores": 1024})
+    monkeypatch.setenv("R2", anew)
+    result = verify(project.path, ["variable_length"])
+    assert len(result.found) == differences
+    assert result.outputs == (METRICS,)
+    assert f"first {METRICS}, r2: 0.5 here, {anew} anew" in result.comparison
+    assert f"another class of machine than this: cores 1024 for {machine_class()['cores']}" in (
+        result.comparison
+    )
+    if differences:
+        assert str(result.found[0]).endswith("0.25 apart, allowed are 0.1 + 0 of the larger")
+
+
+def test_on_another_class_equal_bytes_are_enough(project):
+    record_machine(project.path, {**machine_class(), "cores": 1024})
+    assert verify(project.path, ["variable_length"]).comparison == "byte by byte"
+
+
+@pytest.mark.parametrize("known", ["nothing", "another state"])
+def test_where_nobody_knows_the_machine_tolerances_decide(project, monkeypatch, known):
+    if known == "nothing":
+        (project.path / "reports/variable_length/run.json").unlink()
+    else:
+        record_machine(project.path, machine_class(), key="of another state")
+    monkeypatch.setenv("R2", "0.5625")
+    result = verify(project.path, ["variable_length"])
+    assert result.found == ()
+    assert "nobody knows on which machine reports/variable_length was made" in result.comparison
+
+
+def alter(root):
+    (root / METRICS).write_text('{"r2": 0.6}')
+
+
+def remove(root):
+    (root / PREPARED).unlink()
+
+
+def edit(root):
+    (root / "make.py").write_text(MAKE + "\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (alter, f"{METRICS} is not what dvc.lock tells"),
+        (remove, f"{PREPARED} is missing"),
+        (edit, "prepare has changed since it ran: make.py"),
+        (lambda root: (root / "dvc.lock").unlink(), "prepare has changed since it ran: all of it"),
+    ],
+)
+def test_outputs_that_are_not_up_to_date_are_refused_before_anything_runs(
+    project, capfd, change, said
+):
+    change(project.path)
+    with pytest.raises(DataError, match=r"^nothing to compare with, `dvc repro` makes it:\n") as e:
+        verify(project.path, ["variable_length"])
+    assert said in str(e.value)
+    assert "made" not in capfd.readouterr().out
+
+
+def test_what_fails_in_the_clone(project, capfd):
+    # It finds in this folder what a fresh clone has not.
+    dvc = (project.path / "dvc.yaml").read_text()
+    (project.path / "dvc.yaml").write_text(dvc.replace("$R2", "$(cat outside)"))
+    (project.path / ".gitignore").write_text("/outside\n")
+    (project.path / "outside").write_text("0.5")
+    project.run("dvc", "repro")
+    with pytest.raises(ExperimentError, match="the pipeline failed in a fresh clone"):
+        verify(project.path, ["variable_length"])
+    assert "outside: No such file" in capfd.readouterr().err
+
+
+def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
+    dvc = (project.path / "dvc.yaml").read_text()
+    (project.path / "dvc.yaml").write_text(dvc.replace(" $R2", " $R2 && sleep $SLEEP"))
+    clones = project.path.parent / "clones"
+    clones.mkdir()
+    code = "from lstm_states.pipeline.cli import main; raise SystemExit(main(['verify']))"
+    environment = {**os.environ, "TMPDIR": str(clones), "SLEEP": "0"}
+    subprocess.run(["dvc", "repro"], cwd=project.path, env=environment, check=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project.path, env=environment | {"SLEEP": "97"},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        while not process.stdout.readline().startswith("made reports"):
+            pass
+        process.terminate()
+        assert process.wait(timeout=30) == 130
+    assert list(clones.iterdir()) == []
+    assert subprocess.run(["pgrep", "-f", "^sleep 97"], check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("variable_lenght", "did you mean 'variable_length'?"),
+        ("everything", "there are stacked, intermediate_outputs, variable_length, how_states_flow"),
+    ],
+)
+def test_a_wrong_name_is_refused(tmp_path, name, said):
+    with pytest.raises(ConfigError, match=f"^'{name}' is no configuration and no trial; ") as e:
+        verify(tmp_path, [name])
+    assert said in str(e.value)
+
+
+@pytest.mark.slow
+def test_a_configuration_of_the_pipeline_gives_the_same_bytes_again(clone):
+    said = clone.run("lstm-states", "verify", "variable_length").splitlines()
+    assert said[-2:] == ["10 outputs were compared: byte by byte", "all of them agree"]
