@@ -9,6 +9,10 @@ from lstm_states.claims import LedgerError
 from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, load_params, project_root
 from lstm_states.schema import DataError
 
+# jsonschema, under nbformat, would import it and so build a grammar of addresses: more than a
+# second at each start, for a check that no schema of notebooks asks for. None makes it go without.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 1 with a few lines on stderr if it failed."""

@@ -45,7 +45,9 @@ class ReproError(RuntimeError):
 def default_jobs() -> int:
     """Return how many stages this machine has cores and memory for, at least 1."""
     # macOS has no affinity.
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
+    allowed = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
     cores = len(allowed)
     memory = psutil.virtual_memory().available
     return max(1, min(cores // CORES_A_STAGE, memory // MEMORY_A_STAGE))
