@@ -1,11 +1,12 @@
 """Stages side by side: real processes and DVC itself, on pipelines that take seconds."""
 
-import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -64,7 +65,7 @@ def repository(tmp_path):
 
 def diamond(**options):
     return {
-        "top": write("top"),
+        "top": write("top", seconds=2),
         "left": write("left", "top", **options),
         "right": write("right", "top", **options),
         "bottom": write("bottom", "left", "right"),
@@ -107,7 +108,7 @@ def test_one_job_is_one_stage_at_a_time_in_the_order_of_dvc(repository):
     clone = repository(**diamond(seconds=1))
     clone.run("lstm-states", "repro", "--jobs", "1")
     found = spans(clone, "top", "left", "right", "bottom")
-    assert all(before[1] < after[0] for before, after in itertools.pairwise(found))
+    assert all(before[1] < after[0] for before, after in pairwise(found))
 
 
 def test_nothing_runs_beside_a_stage_that_measures_time(repository):
@@ -282,6 +283,25 @@ def test_a_log_says_how_far_papermill_is(tmp_path):
     log.write_text("first\n\nExecuting: 1/2\rExecuting: 2/2\nsecond\nthird\n")
     assert last_lines(log, 2) == "second\nthird"
     assert last_lines(log) == "first\nsecond\nthird"
+
+
+def test_ctrl_c_stops_kernels_too(clone, tmp_path):
+    shutil.copytree(clone.path, tmp_path / "copy", symlinks=True)
+    copy = Clone(tmp_path / "copy")
+    copy.set_parameters({name: {"epochs": 500} for name in ("stacked", "variable_length")})
+    process = start(copy, until=[])
+    kernels = []
+    deadline = time.monotonic() + 120
+    while len(kernels) < 2 and time.monotonic() < deadline:
+        family = psutil.Process(process.pid).children(recursive=True)
+        kernels = [one for one in family if "ipykernel_launcher" in one.cmdline()]
+        time.sleep(0.2)
+    assert len(kernels) == 2
+    time.sleep(10)  # they import TensorFlow
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=50)[0]
+    assert process.returncode == 130, printed
+    assert left_of(family) == []
 
 
 def test_three_jobs_give_the_bytes_of_one(clone, tmp_path):

@@ -20,6 +20,10 @@ from lstm_states.schema import DataError, ExperimentError, LedgerError, ReproErr
 EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, ReproError, StoreError)
 """Errors that say themselves what is wrong: no traceback is shown."""
 
+# jsonschema, under nbformat, would import it and so build a grammar of addresses: more than a
+# second at each start, for a check that no schema of notebooks asks for. None makes it go without.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 1 with a few lines on stderr if it failed."""
