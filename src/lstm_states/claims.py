@@ -18,7 +18,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from lstm_states.config.strict import Strict
-from lstm_states.schema import LedgerError
+from lstm_states.errors import LedgerError
 
 Outcome = Literal["holds", "fails", "open"]
 Verdict = Literal["supported", "refuted", "depends", "undecided"]

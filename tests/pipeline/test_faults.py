@@ -12,8 +12,8 @@ from contextlib import closing
 import pytest
 
 from lstm_states import tracking
+from lstm_states.errors import ExperimentError, StoreError
 from lstm_states.pipeline import preflight
-from lstm_states.schema import ExperimentError, StoreError
 from lstm_states.tracking import store
 
 STAGE = "experiment@variable_length"

@@ -26,16 +26,13 @@ from lstm_states.config.notebooks import (
     Windowed,
 )
 from lstm_states.config.strict import Strict
+from lstm_states.errors import ConfigError
 
 MAKERS: dict[str, type[BaseModel]] = {
     "order_book": OrderBook,
     "japanese_vowels": JapaneseVowels,
     "table": Table,
 }
-
-
-class ConfigError(ValueError):
-    """A parameter is unknown, missing or out of range; names the key, the value and what fits."""
 
 
 class Params(Strict):

@@ -15,7 +15,7 @@ from lstm_states.config import (
     near_or_all,
     project_root,
 )
-from lstm_states.schema import DataError, ExperimentError, LedgerError, ReproError, StoreError
+from lstm_states.errors import DataError, ExperimentError, LedgerError, ReproError, StoreError
 
 EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, ReproError, StoreError)
 """Errors that say themselves what is wrong: no traceback is shown."""

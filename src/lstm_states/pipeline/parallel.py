@@ -18,8 +18,8 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from rich.console import Console
 
+from lstm_states.errors import ReproError
 from lstm_states.pipeline.progress import StageLines, last_lines, read_cells
-from lstm_states.schema import ReproError
 
 CORES_A_STAGE = 2
 """Threads that a stage computes with."""

@@ -14,7 +14,7 @@ import zc.lockfile
 from dvc.repo import Repo
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
-from lstm_states.schema import DataError, ExperimentError
+from lstm_states.errors import DataError, ExperimentError
 
 KERNEL = "python3"
 """Name of the kernel that runs notebooks."""

@@ -15,6 +15,7 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 
 from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, near_or_all, stage_of
+from lstm_states.errors import DataError, ExperimentError
 from lstm_states.pipeline.clone import environment_of, temporary_clone
 from lstm_states.pipeline.differences import Difference, differences
 from lstm_states.pipeline.machine import class_difference, machine_class
@@ -22,7 +23,6 @@ from lstm_states.pipeline.preflight import ended_by_signals
 from lstm_states.pipeline.record import read_run
 from lstm_states.pipeline.stages import changes, current_states, locked_states, output_problems
 from lstm_states.pipeline.tolerances import beyond_tolerance, is_compared, load_tolerances
-from lstm_states.schema import DataError, ExperimentError
 
 
 @dataclass(frozen=True)
