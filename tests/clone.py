@@ -91,7 +91,7 @@ def make_clone(path: Path) -> Clone:
             },
             "carrying_state": {"samples": 2, "steps": 10, "seeds": [0, 1]},
             "masking": {"samples": 4, "units": [4, 3], "epochs": 1, "seeds": [0, 1]},
-            "cost": {"training_lengths": [1000], "processes": 1, "windows": [100], "rounds": 3},
+            "cost": {"training_lengths": [1000], "processes": 1, "windows": [100], "rounds": 31},
         }
     )
     params = yaml.safe_load((path / "params.yaml").read_text())
