@@ -146,6 +146,23 @@ def test_a_wrong_parameter_is_refused_before_a_kernel_starts(clone, change, mess
     assert len(printed.splitlines()) <= 4
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("stacked.learning_rte=0.1", "Key 'learning_rte' is not in struct"),  # DVC's own words
+        ("+stacked.learning_rte=0.1", "stacked.learning_rte is not a parameter; did you mean"),
+        ("stacked.epochs=abc", "stacked.epochs is 'abc': Input should be a valid integer"),
+        ("stacked.learning_rate=nan", "stacked.learning_rate is nan: Input should be a finite"),
+    ],
+)
+def test_an_experiment_with_a_wrong_parameter_is_refused(clone, change, message):
+    kept = (clone.path / "params.yaml").read_text()
+    printed = clone.run("dvc", "exp", "run", "-S", change, "experiment@stacked", ok=False)
+    (clone.path / "params.yaml").write_text(kept)
+    assert message in printed
+    assert "Executing" not in printed
+
+
 def machines():
     """Forty sequences of 3 to 7 rows; the target is the sum of all their numbers."""
     rng = np.random.default_rng(0)
