@@ -46,8 +46,8 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requireme
 		--fork-strategy fewest -o requirements.lock
 	$(BIN)/python -m tests.environment > environment.yml
 
-repro: $(READY) ## run the main job: all stages that have changed, then reports/index.html
-	$(RUN) dvc repro
+repro: $(READY) ## run the main job: all stages that have changed, then reports/index.html (JOBS=n: n at a time)
+	@$(RUN) lstm-states repro $(if $(JOBS),--jobs '$(JOBS)')
 	@echo "Reports: reports/index.html   Runs: make ui   Notebooks: make notebooks"
 
 test: lint ## run the checks and all tests

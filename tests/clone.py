@@ -19,19 +19,30 @@ SMALL_WINDOWS = {**SMALL, "window": 20, "train_stride": 20}
 class Clone:
     path: Path
 
-    def run(self, *command: str, ok: bool = True) -> str:
-        """Run a command of the environment in the clone and return all that it printed."""
-        bin_folder = Path(sys.executable).parent
-        env = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
-        env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"
-        env.pop("PYTHONDONTWRITEBYTECODE", None)  # as on most machines
-        env["PYTHONPATH"] = str(self.path / "src")  # its own code, not that of the checkout
+    def run(self, *command: str, ok: bool = True, audit: Path | None = None) -> str:
+        """Run a command of the environment in the clone and return all that it printed.
+
+        With ``audit``, a folder, each process of a stage writes there which files it read.
+        """
+        env = self.environment()
+        if audit:
+            env["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests/audit'}"
+            env["LSTM_STATES_AUDIT"] = str(audit)
         done = subprocess.run(
             command, cwd=self.path, env=env, text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert (done.returncode == 0) is ok, done.stdout
         return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a process in the clone."""
+        bin_folder = Path(sys.executable).parent
+        env = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
+        env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # as on most machines
+        env["PYTHONPATH"] = str(self.path / "src")  # its own code, not that of the checkout
+        return env
 
     def set_parameters(self, changes: dict[str, dict]) -> None:
         """Change values in params.yaml, given by section."""

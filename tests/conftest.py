@@ -40,9 +40,14 @@ def rng():
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory) -> Clone:
-    """A clone of the working tree with small parameters, its pipeline run from nothing."""
+    """A clone of the working tree with small parameters, its pipeline run from nothing.
+
+    What its stages read is written down beside it.
+    """
     clone = make_clone(tmp_path_factory.mktemp("clone") / "lstm-states")
-    clone.run("dvc", "repro")
+    audit = clone.path.parent / "audit"
+    audit.mkdir()
+    clone.run("dvc", "repro", audit=audit)
     return clone
 
 

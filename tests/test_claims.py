@@ -1,7 +1,8 @@
 import pytest
 import yaml
 
-from lstm_states.claims import ClaimTest, LedgerError, decide, load_ledger
+from lstm_states.claims import ClaimTest, decide, load_ledger
+from lstm_states.errors import LedgerError
 from tests.clone import ROOT
 
 SIDE = {"holds": "> 1", "because": "it counts", "measure": "a"}

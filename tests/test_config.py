@@ -71,15 +71,20 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         # unknown, with the name that was meant
         ("stacked.learning_rat", 0.1, "stacked.learning_rat is not .* mean 'learning_rate'"),
         ("datasets.order_book.bar_mss", 1, "datasets.order_book.bar_mss is not .* mean 'bar_ms'"),
-        ("variable_length.window", 10, "variable_length.window is not a parameter"),
-        ("xyzzy", 1, "xyzzy is not a parameter$"),
+        ("memory.rounds", 10, "memory.rounds is not a parameter; there are seeds, samples, steps"),
+        ("xyzzy", 1, "xyzzy is not a parameter; there are datasets, stacked, inter.*, cost$"),
         # mistyped: nothing is converted
         ("stacked.epochs", "8", "stacked.epochs is '8': .*valid integer"),
         ("stacked.epochs", 8.0, "stacked.epochs is 8.0: .*valid integer"),
         ("stacked.center", 1, "stacked.center is 1: .*valid boolean"),
-        ("stacked.learning_rate", "1e-3", "stacked.learning_rate is '1e-3': .*valid number"),
+        ("stacked.learning_rate", "0.1", "stacked.learning_rate is '0.1': .*valid number"),
         ("stacked.units", 64, "stacked.units is 64: .*valid list"),
         ("stacked.loss", "mae", "stacked.loss is 'mae': .*'mse', 'huber'"),
+        # no numbers
+        ("stacked.learning_rate", float("nan"), "stacked.learning_rate is nan: .*finite number"),
+        ("stacked.learning_rate", float("inf"), "stacked.learning_rate is inf: .*finite number"),
+        ("variable_length.mask_value", float("nan"), "variable_length.mask_value is nan: .*finite"),
+        ("memory.forget_biases", [1.0, float("inf")], "memory.forget_biases.1 is inf: .*finite"),
         # out of range
         ("stacked.dropout", 1.0, "stacked.dropout is 1.0: .*less than 1"),
         ("stacked.learning_rate", 0.0, "stacked.learning_rate is 0.0: .*greater than 0"),
@@ -91,7 +96,8 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("stacked.seeds", [0, -1], "stacked.seeds.1 is -1: .*equal to 0"),
         # wrong together
         ("stacked.seeds", [3, 1, 3], r"seeds are \[3, 1, 3\]; each may stand there once"),
-        ("stacked.dataset", "orderbook", "stacked.dataset is 'orderbook'; there are .*order_book"),
+        ("stacked.dataset", "orderbook", "dataset is 'orderbook'; did you mean 'order_book'"),
+        ("stacked.dataset", "b", "dataset is 'b'; there are japanese_vowels, order_book"),
         ("datasets.order_book.train_fraction", 0.9, "must leave a part for the test"),
     ],
 )  # fmt: skip
@@ -147,6 +153,34 @@ def test_a_file_without_keys_is_refused(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"params.yaml: parameters is"):
         load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a: 1\nb: [1\nc: 2\n", "params.yaml is not valid YAML: expected .* in line 3, column 2"),
+        (b"a:\n  b: 1\n  c: 2\n  b: 3\n", 'YAML: found duplicate key "b" .* in line 4, column 3'),
+        (b"a: !!python/object:os.system {}\n", "not valid YAML: could not determine a constructor"),
+        (b"a: \x00\n", "params.yaml is not valid YAML: unacceptable character #x0000"),
+        (b"a: \xff\n", "params.yaml is not UTF-8: invalid start byte at byte 3"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_refused(tmp_path, text, message):
+    (tmp_path / "params.yaml").write_bytes(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        load_params(tmp_path / "params.yaml")
+    assert len(str(error.value).splitlines()) <= 3
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"params.yaml can't be read: No such file"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_numbers_are_read_as_dvc_writes_them(tmp_path):
+    text = FILE.read_text().replace("learning_rate: 0.001", "learning_rate: 1e-05")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").variable_length.learning_rate == 0.00001
 
 
 def test_a_users_own_table_is_a_dataset(load):

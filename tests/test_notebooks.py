@@ -1,13 +1,12 @@
 """What every notebook source must be: thin, stripped, and in step with params.yaml."""
 
 import ast
-import re
 
 import nbformat
 import pytest
 import yaml
 
-from lstm_states.pipeline.runner import notebook_defaults
+from lstm_states.pipeline.contract import check_parameters, notebook_defaults
 from tests.clone import ROOT
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -39,7 +38,7 @@ def test_there_is_one_for_each_configuration_and_trial():
 
 def test_defaults_equal_params_yaml(notebook):
     name, content = notebook
-    assert notebook_defaults(content) == PARAMS[name[3:]]
+    assert notebook_defaults(content, name) == PARAMS[name[3:]]
 
 
 def test_sources_are_stripped(notebook):
@@ -60,11 +59,9 @@ def test_cells_are_few_short_and_define_nothing(notebook):
             assert len(cell.source.splitlines()) <= 15
 
 
-def test_every_parameter_is_read(notebook):
+def test_every_parameter_is_taken_and_read(notebook):
     name, content = notebook
-    code = "\n".join(cell.source for cell in code_cells(content))
-    unread = [key for key in PARAMS[name[3:]] if not re.search(rf"\bsettings\.{key}\b", code)]
-    assert unread == []
+    check_parameters(content, PARAMS[name[3:]], name)
 
 
 def test_it_opens_with_question_and_answer_and_ends_with_limits(notebook):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lstm_states.schema import DataError, check_finite, check_increasing, check_processed
+from lstm_states.errors import DataError
+from lstm_states.schema import check_finite, check_increasing, check_processed
 
 
 def series():

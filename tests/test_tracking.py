@@ -43,3 +43,11 @@ def test_what_varies_goes_to_mlflow_and_not_to_the_report(run, tmp_path):
     table = pd.read_csv(client.download_artifacts(run_id, "varying/streaming.csv", str(tmp_path)))
     np.testing.assert_array_equal(table["Time for one call (s)"], taken.values.ravel())
     assert table["way"].tolist() == ["recomputed"] * 3 + ["from kept states"] * 3
+
+
+def test_training_is_kept_where_the_runner_says(run, tmp_path, monkeypatch):
+    recorder, _, _ = run
+    monkeypatch.delenv(tracking.BACKUP_VARIABLE, raising=False)
+    assert recorder.backup is None
+    monkeypatch.setenv(tracking.BACKUP_VARIABLE, str(tmp_path / "kept"))
+    assert recorder.backup == tmp_path / "kept"

@@ -18,6 +18,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from lstm_states.config.strict import Strict
+from lstm_states.errors import LedgerError
 
 Outcome = Literal["holds", "fails", "open"]
 Verdict = Literal["supported", "refuted", "depends", "undecided"]
@@ -31,10 +32,6 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 _CONDITION = re.compile(r"(<=|>=|<|>) (-?\d+(?:\.\d+)?(?:e-?\d+)?)")
-
-
-class LedgerError(ValueError):
-    """claims.yaml breaks its rules; names the claim, the key, the value and what fits."""
 
 
 def _check_condition(text: str) -> str:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from lstm_states.errors import DataError
+
 PARTS = ("train", "validation", "test")
 """Parts of a data set; ``part`` holds an index into this tuple, or -1 for unused."""
 
@@ -39,18 +41,6 @@ MOVED = 1e-9
 
 METRICS = {"r2": "R²", "auc": "AUC", "accuracy": "accuracy"}
 """Metrics by the name they have in files, with the name they have in text."""
-
-
-class DataError(ValueError):
-    """Data that breaks the schema; the message names the row, column or file."""
-
-
-class StoreError(RuntimeError):
-    """The store of runs can't be used; the message names it, and says what to do."""
-
-
-class ExperimentError(RuntimeError):
-    """A notebook stopped; the message names the cell, the error and where the rest is."""
 
 
 def check_processed(data: xr.Dataset) -> xr.Dataset:

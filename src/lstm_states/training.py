@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 import xarray as xr
 
 from lstm_states.acceleration import accelerate
+from lstm_states.backup import Backup, digest_of_training
 from lstm_states.schema import PARTS
 
 EpochListener = Callable[[int, int, dict[str, float]], None]
@@ -52,6 +54,7 @@ def fit_seeds(
     patience: int,
     train_stride: int = 1,
     listeners: Sequence[EpochListener] = (),
+    backup: Path | None = None,
 ) -> tuple[list[keras.Model], xr.Dataset]:
     """Train one fresh model per seed, accelerated, and keep the weights of its best epoch.
 
@@ -66,6 +69,9 @@ def fit_seeds(
             weights come back; 0 trains all epochs and keeps the last weights.
         train_stride: Train on every so many-th sample; neighbouring windows are nearly equal.
         listeners: Told of every epoch.
+        backup: A folder for what has been trained so far. Where an interrupted training of the same
+            models on the same data left something there, it is gone on with and ends with the same
+            bits as an undisturbed one; listeners are told of the epochs before again.
 
     Returns:
         The models, and ``loss`` and ``val_loss (seed, epoch)``, NaN after an early stop, with
@@ -81,16 +87,42 @@ def fit_seeds(
         keras.utils.set_random_seed(seed)
         model = build()
         accelerate(model)
-        callbacks: list[keras.callbacks.Callback] = [_Listeners(seed, listeners)]
-        if patience:
-            stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
-            callbacks.append(stop)
-        fitted = model.fit(
-            **data, epochs=epochs, batch_size=batch_size, callbacks=callbacks, verbose=0
-        )
+        told = _Listeners(seed, listeners)
+        options = {"epochs": epochs, "batch_size": batch_size}
+        file = backup / f"seed_{seed}.npz" if backup else None
+        _fit(model, data, told, patience=patience, backup=file, **options)
         models.append(model)
-        histories.append(fitted.history)
+        histories.append(told.losses)
     return models, _history(histories, seeds, epochs, best=patience > 0)
+
+
+def _fit(
+    model: keras.Model,
+    data: dict[str, Any],
+    told: _Listeners,
+    *,
+    patience: int,
+    backup: Path | None,
+    **options: int,
+) -> None:
+    callbacks: list[keras.callbacks.Callback] = [told]
+    stop = (
+        keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
+        if patience
+        else None
+    )
+    if stop:
+        callbacks.append(stop)
+    first = 0
+    if backup:
+        arrays = (data["x"], data["y"], *data["validation_data"])
+        made_from = digest_of_training(model, arrays, patience=patience, **options)
+        kept = Backup(backup, made_from=made_from, stop=stop)
+        callbacks.append(kept)
+        for epoch, losses in enumerate(kept.losses):
+            told.on_epoch_end(epoch, losses)
+        first = options["epochs"] if kept.stopped else len(kept.losses)
+    model.fit(**data, **options, initial_epoch=first, callbacks=callbacks, verbose=0)
 
 
 def typical_seed(history: xr.Dataset) -> int:
@@ -140,24 +172,26 @@ class ProgressLine:
 
 
 class _Listeners(keras.callbacks.Callback):
-    """Hand the losses of each epoch on."""
+    """Hand the losses of each epoch on, and keep them."""
 
     def __init__(self, seed: int, listeners: Sequence[EpochListener]) -> None:
         super().__init__()
+        self.losses: list[dict[str, float]] = []
         self._seed = seed
         self._listeners = listeners
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         losses = {name: float(value) for name, value in (logs or {}).items()}
+        self.losses.append(losses)
         for listener in self._listeners:
             listener(self._seed, epoch + 1, losses)
 
 
 def _history(
-    histories: list[dict[str, list[float]]], seeds: Sequence[int], epochs: int, *, best: bool
+    histories: list[list[dict[str, float]]], seeds: Sequence[int], epochs: int, *, best: bool
 ) -> xr.Dataset:
     losses = {
-        name: np.array([h[name] + [np.nan] * (epochs - len(h[name])) for h in histories])
+        name: np.array([[e[name] for e in h] + [np.nan] * (epochs - len(h)) for h in histories])
         for name in ("loss", "val_loss")
     }
     last = np.full(len(seeds), epochs)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lstm_states.datasets.japanese_vowels import FILES, make_japanese_vowels
-from lstm_states.schema import DataError
+from lstm_states.errors import DataError
 
 HEADER = "@problemName Vowels\n@timeStamps false\n@missing false\n@univariate false\n"
 HEADER += (

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lstm_states.datasets.order_book import FEATURES, make_order_book
-from lstm_states.schema import DataError
+from lstm_states.errors import DataError
 
 OPTIONS = {"bar_ms": 100, "horizon_bars": 10, "train_fraction": 0.6, "validation_fraction": 0.1}
 BAR = np.timedelta64(100, "ms")

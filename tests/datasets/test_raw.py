@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lstm_states.datasets.raw import fingerprint, obtain
-from lstm_states.schema import DataError
+from lstm_states.errors import DataError
 
 CONTENT = b"time,price\n1,2\n"
 PACKAGE = "package_with_data"

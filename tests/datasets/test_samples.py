@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 from lstm_states.datasets.samples import load_sequences, load_windows
-from lstm_states.schema import DataError
+from lstm_states.errors import DataError
 
 
 def text(*values):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from lstm_states.datasets.table import make_table
-from lstm_states.schema import DataError
+from lstm_states.errors import DataError
 
 OPTIONS = {
     "time": "t",

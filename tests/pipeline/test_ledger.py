@@ -9,9 +9,9 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lstm_states.config import TRIALS
+from lstm_states.errors import DataError
 from lstm_states.pipeline import cli
 from lstm_states.pipeline.ledger import write_claims
-from lstm_states.schema import DataError
 from tests.clone import ROOT
 
 

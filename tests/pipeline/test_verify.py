@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from lstm_states.config import ConfigError
+from lstm_states.errors import DataError, ExperimentError
 from lstm_states.pipeline.cli import main
 from lstm_states.pipeline.machine import machine_class
 from lstm_states.pipeline.record import write_run
 from lstm_states.pipeline.stages import locked_states
 from lstm_states.pipeline.verify import verify
-from lstm_states.schema import DataError, ExperimentError
 from tests.clone import Clone
 
 # DVC's own use of pygtrie

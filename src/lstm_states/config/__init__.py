@@ -1,6 +1,7 @@
 """The schema of params.yaml: what each parameter is called and what it may be."""
 
 from lstm_states.config.datasets import Dataset, JapaneseVowels, OrderBook, Table
+from lstm_states.config.names import near_or_all
 from lstm_states.config.notebooks import (
     CONFIGURATIONS,
     TRIALS,
@@ -28,6 +29,7 @@ __all__ = [
     "Table",
     "Windowed",
     "load_params",
+    "near_or_all",
     "project_root",
     "read_parameters",
     "stage_of",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from lstm_states.config.datasets import Dataset, JapaneseVowels, OrderBook, Table
+from lstm_states.config.names import near_or_all
 from lstm_states.config.notebooks import (
     CONFIGURATIONS,
     SCHEMAS,
@@ -25,10 +26,13 @@ from lstm_states.config.notebooks import (
     Windowed,
 )
 from lstm_states.config.strict import Strict
+from lstm_states.errors import ConfigError
 
-
-class ConfigError(ValueError):
-    """A parameter is unknown, missing or out of range; names the key, the value and what fits."""
+MAKERS: dict[str, type[BaseModel]] = {
+    "order_book": OrderBook,
+    "japanese_vowels": JapaneseVowels,
+    "table": Table,
+}
 
 
 class Params(Strict):
@@ -50,7 +54,8 @@ class Params(Strict):
         for name in CONFIGURATIONS:
             dataset = getattr(self, name).dataset
             if dataset not in self.datasets:
-                raise ValueError(f"{name}.dataset is {dataset!r}; there are {list(self.datasets)}")
+                hint = near_or_all(dataset, self.datasets)
+                raise ValueError(f"{name}.dataset is {dataset!r}; {hint}")
         return self
 
 
@@ -72,10 +77,11 @@ def load_params(path: Path | None = None) -> Params:
     """Read and check params.yaml (the project's own by default).
 
     Raises:
-        ConfigError: naming every key that is unknown, missing or out of range.
+        ConfigError: naming every key that is unknown, missing or out of range, or what keeps the
+            file from being read.
     """
     path = path or project_root() / "params.yaml"
-    return _validated(Params, yaml.safe_load(path.read_text()), path.name)
+    return _validated(Params, _read(path), path.name)
 
 
 def read_parameters(configuration: str, namespace: Mapping[str, Any]) -> Any:
@@ -93,6 +99,24 @@ def read_parameters(configuration: str, namespace: Mapping[str, Any]) -> Any:
     return _validated(schema, values, f"notebook {configuration}")
 
 
+def _read(path: Path) -> Any:
+    """Read a file as DVC does: by YAML 1.2, in which 1e-05 is a number, and no key stands twice."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        why = f"can't be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        why = f"is not UTF-8: {error.reason} at byte {error.start}"
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        why = (
+            f"is not valid YAML: {error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+        )
+    except YAMLError as error:
+        why = f"is not valid YAML: {error}"
+    raise ConfigError(f"{path.name} {why}")
+
+
 def _validated(schema: type[BaseModel], values: Any, where: str) -> Any:
     try:
         return schema.model_validate(values)
@@ -102,24 +126,17 @@ def _validated(schema: type[BaseModel], values: Any, where: str) -> Any:
 
 
 def _explained(schema: type[BaseModel], problem: Any) -> str:
-    # The tag of a union member is no key of the file.
-    makers = {"order_book", "japanese_vowels", "table"}
     location = [str(part) for part in problem["loc"]]
-    if location[:1] == ["datasets"] and len(location) > 2 and location[2] in makers:
-        del location[2]
+    part = SCHEMAS.get(location[0], schema) if location[1:] else schema
+    if location[:1] == ["datasets"] and len(location) > 2 and location[2] in MAKERS:
+        part = MAKERS[location.pop(2)]  # the tag of a union member is no key of the file
     key = ".".join(location) or "parameters"
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _known_names(schema), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{key} is not a parameter{hint}"
+        hint = near_or_all(location[-1], part.model_fields)
+        return f"{key} is not a parameter; {hint}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     if problem["type"] == "value_error":
         message = problem["msg"].removeprefix("Value error, ")
         return f"{key}: {message}" if location else message
     return f"{key} is {problem['input']!r}: {problem['msg']}"
-
-
-def _known_names(schema: type[BaseModel]) -> list[str]:
-    models: list[type[BaseModel]] = [schema, OrderBook, JapaneseVowels, Table, *SCHEMAS.values()]
-    return sorted({name for model in models for name in model.model_fields})

@@ -11,6 +11,6 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Strict(BaseModel):
-    """A part of a file that is read: unknown keys and other types are refused."""
+    """A part of a file that is read: unknown keys, other types, NaN and infinity are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

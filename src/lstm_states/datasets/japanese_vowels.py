@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from lstm_states.datasets.parts import split_by_class
-from lstm_states.schema import PARTS, DataError, check_processed
+from lstm_states.errors import DataError
+from lstm_states.schema import PARTS, check_processed
 
 FILES = ("JapaneseVowels_TRAIN.ts", "JapaneseVowels_TEST.ts")
 

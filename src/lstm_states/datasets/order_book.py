@@ -15,7 +15,8 @@ import pandas as pd
 import xarray as xr
 
 from lstm_states.datasets.parts import split_by_time
-from lstm_states.schema import DataError, check_processed
+from lstm_states.errors import DataError
+from lstm_states.schema import check_processed
 
 FILES = ("orders.csv.gz", "trades.csv")
 

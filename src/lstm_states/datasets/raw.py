@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from lstm_states.schema import DataError
+from lstm_states.errors import DataError
 
 
 def obtain(dataset: str, sources: Path, target: Path) -> Path:

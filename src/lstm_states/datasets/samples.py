@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lstm_states.schema import PARTS, DataError, check_processed
+from lstm_states.errors import DataError
+from lstm_states.schema import PARTS, check_processed
 
 CLIP = 5.0
 """Scaled features are cut off at so many standard deviations: counts and returns have fat tails."""

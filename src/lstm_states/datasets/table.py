@@ -10,7 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from lstm_states.datasets.parts import split_by_time
-from lstm_states.schema import DataError, check_increasing, check_processed
+from lstm_states.errors import DataError
+from lstm_states.schema import check_increasing, check_processed
 
 READERS = {".csv": pd.read_csv, ".gz": pd.read_csv, ".parquet": pd.read_parquet}
 

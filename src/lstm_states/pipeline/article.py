@@ -20,7 +20,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from PIL import Image
 
 from lstm_states.config import stage_of
-from lstm_states.schema import DataError
+from lstm_states.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

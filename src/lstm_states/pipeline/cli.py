@@ -7,12 +7,22 @@ import os
 import sys
 from pathlib import Path
 
-from lstm_states.claims import LedgerError
-from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, load_params, project_root
-from lstm_states.schema import DataError, ExperimentError, StoreError
+from lstm_states.config import (
+    CONFIGURATIONS,
+    TRIALS,
+    ConfigError,
+    load_params,
+    near_or_all,
+    project_root,
+)
+from lstm_states.errors import DataError, ExperimentError, LedgerError, ReproError, StoreError
 
-EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, StoreError)
+EXPECTED = (ConfigError, DataError, ExperimentError, LedgerError, OSError, ReproError, StoreError)
 """Errors that say themselves what is wrong: no traceback is shown."""
+
+# jsonschema, under nbformat, would import it and so build a grammar of addresses: more than a
+# second at each start, for a check that no schema of notebooks asks for. None makes it go without.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,10 +46,15 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("dataset", help="a key of `datasets` in params.yaml")
     prepare.set_defaults(command=_prepare)
     run = commands.add_parser("run", help="run a notebook and write its report")
-    run.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
+    run.add_argument("configuration", type=_configuration, help="such as stacked or memory")
     run.set_defaults(command=_run)
     compare = commands.add_parser("compare", help="write the index of all reports")
     compare.set_defaults(command=_compare)
+    repro = commands.add_parser("repro", help="run all stages that have changed, side by side")
+    repro.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="stages at a time; what the machine allows if left"
+    )
+    repro.set_defaults(command=_repro)
     claims = commands.add_parser("claims", help="decide every claim by its rule")
     claims.set_defaults(command=_claims)
     record = commands.add_parser("record", help="make the runs that MLflow lacks, from the outputs")
@@ -50,12 +65,19 @@ def _parser() -> argparse.ArgumentParser:
     origin.add_argument("file", type=Path)
     origin.set_defaults(command=_origin)
     debug = commands.add_parser("debug", help="open a failed run's notebook at its failing cell")
-    debug.add_argument("configuration", choices=(*CONFIGURATIONS, *TRIALS))
+    debug.add_argument("configuration", type=_configuration, help="such as stacked or memory")
     debug.set_defaults(command=_debug)
     verify = commands.add_parser("verify", help="run from nothing in a clone, compare every byte")
     verify.add_argument("configuration", nargs="*", help="the whole pipeline if none is named")
     verify.set_defaults(command=_verify)
     return parser
+
+
+def _configuration(name: str) -> str:
+    known = (*CONFIGURATIONS, *TRIALS)
+    if name not in known:
+        raise argparse.ArgumentTypeError(f"{name!r} is none; {near_or_all(name, known)}")
+    return name
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -64,7 +86,8 @@ def _prepare(options: argparse.Namespace) -> None:
     root = project_root()
     datasets = load_params(root / "params.yaml").datasets
     if options.dataset not in datasets:
-        raise ConfigError(f"no data set {options.dataset!r} in params.yaml: {list(datasets)}")
+        hint = near_or_all(options.dataset, datasets)
+        raise ConfigError(f"no data set {options.dataset!r} in params.yaml; {hint}")
     path = prepare_dataset(options.dataset, datasets[options.dataset], root)
     print(f"wrote {path.relative_to(root)}")
 
@@ -103,13 +126,16 @@ def _status(_: argparse.Namespace) -> int:
 
     root = project_root()
     stages, orphans = status.check_stages(root), status.find_orphans(root)
+    problems = [f"{stage.stage}: {problem}" for stage in stages for problem in stage.problems]
     for stage in stages:
-        print(f"{stage.stage:35}{'; '.join(stage.problems) or stage.run or 'as dvc.lock tells'}")
-    for orphan in orphans:
-        print(orphan)
+        what = "see below" if stage.problems else stage.run or "as dvc.lock tells"
+        print(f"{stage.stage:34} {what}")
     counts = ", ".join(f"{count} {kind}" for kind, count in status.count_runs(root).items())
     print(f"runs in MLflow: {counts or 'none'}")
-    return 1 if orphans or any(stage.problems for stage in stages) else 0
+    for line in (*problems, *orphans):
+        print(line)
+    print(f"{len(problems) + len(orphans)} problems")
+    return 1 if problems or orphans else 0
 
 
 def _origin(options: argparse.Namespace) -> None:
@@ -126,6 +152,23 @@ def _debug(options: argparse.Namespace) -> None:
 
     command = debug_command(options.configuration, project_root())
     os.execvp(command[0], command)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _repro(options: argparse.Namespace) -> None:
+    from lstm_states.pipeline.backfill import is_recorded
+    from lstm_states.pipeline.parallel import default_jobs, reproduce
+
+    root = project_root()
+    if not reproduce(root, options.jobs or default_jobs()):
+        print("everything is up to date")
+    if not is_recorded(root):
+        _record(options)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import zc.lockfile
 from dvc.repo import Repo
-from filelock import FileLock, Timeout
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
-from lstm_states.schema import DataError, ExperimentError
+from lstm_states.errors import DataError, ExperimentError
 
 KERNEL = "python3"
 """Name of the kernel that runs notebooks."""
@@ -55,13 +55,16 @@ def alone(configuration: str, root: Path) -> Iterator[None]:
     path = root / ".dvc" / "tmp" / f"lstm-states-{configuration}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(path, blocking=False):
-            yield
-    except Timeout:
+        lock = zc.lockfile.LockFile(path)
+    except zc.lockfile.LockError:
         raise ExperimentError(
-            f"another run of {configuration} is under way in {root}: wait for its end, or use a "
-            "clone of your own"
+            f"another run of {configuration} is under way in {root}, process "
+            f"{path.read_text().strip()}: wait for its end, or use a clone of your own"
         ) from None
+    try:
+        yield
+    finally:
+        lock.close()
 
 
 @contextmanager

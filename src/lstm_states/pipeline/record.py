@@ -45,7 +45,7 @@ def read_provenance(folder: Path) -> dict[str, Any] | None:
     path = folder / "report.ipynb"
     if not path.is_file():
         return None
-    return dict(nbformat.read(path, as_version=4).metadata.get(MADE_FROM, {}))
+    return json.loads(path.read_text())["metadata"].get(MADE_FROM, {})
 
 
 def write_run(folder: Path, record: dict[str, Any]) -> None:

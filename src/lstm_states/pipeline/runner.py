@@ -16,6 +16,7 @@ from nbclient.exceptions import DeadKernelError
 
 from lstm_states import tracking
 from lstm_states.config import CONFIGURATIONS, ConfigError, load_params, stage_of
+from lstm_states.errors import ExperimentError
 from lstm_states.pipeline.attempt import Attempt, begin_attempt
 from lstm_states.pipeline.canonical import canonical_notebook
 from lstm_states.pipeline.contract import check_parameters
@@ -31,7 +32,6 @@ from lstm_states.pipeline.preflight import (
 from lstm_states.pipeline.record import MADE_FROM, cell_seconds, provenance, write_run
 from lstm_states.pipeline.reports import render_html
 from lstm_states.pipeline.stages import StageState, changes, current_states
-from lstm_states.schema import ExperimentError
 
 
 def find_notebook(configuration: str, root: Path) -> Path:

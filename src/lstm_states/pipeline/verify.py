@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import signal
 import subprocess
@@ -15,7 +14,8 @@ from pathlib import Path
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 
-from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, stage_of
+from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, near_or_all, stage_of
+from lstm_states.errors import DataError, ExperimentError
 from lstm_states.pipeline.clone import environment_of, temporary_clone
 from lstm_states.pipeline.differences import Difference, differences
 from lstm_states.pipeline.machine import class_difference, machine_class
@@ -23,7 +23,6 @@ from lstm_states.pipeline.preflight import ended_by_signals
 from lstm_states.pipeline.record import read_run
 from lstm_states.pipeline.stages import changes, current_states, locked_states, output_problems
 from lstm_states.pipeline.tolerances import beyond_tolerance, is_compared, load_tolerances
-from lstm_states.schema import DataError, ExperimentError
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ def _target(name: str) -> str:
     """Return the stage of a configuration or trial."""
     known = (*CONFIGURATIONS, *TRIALS)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        hint = near_or_all(name, known)
         raise ConfigError(f"{name!r} is no configuration and no trial; {hint}")
     return stage_of(name)
 
@@ -150,7 +148,7 @@ def _other_class(root: Path, stages: Sequence[str]) -> str:
         if stage not in stages:
             continue
         record = read_run(root / "reports" / name)
-        if record is None or record["key"] != locked[stage].key:
+        if record is None or record["key"] != locked[stage].key or "machine" not in record:
             return f"nobody knows on which machine reports/{name} was made"
         if apart := class_difference(record["machine"], this):
             return f"reports/{name} was made on another class of machine than this: {apart}"

@@ -33,7 +33,7 @@ OUTPUT_VARIABLE = "LSTM_STATES_OUTPUT"
 """Environment variable by which the runner says where a notebook's outputs go."""
 
 BACKUP_VARIABLE = "LSTM_STATES_BACKUP"
-"""Environment variable by which the runner says where a training keeps what it needs to go on."""
+"""Environment variable by which the runner says where a notebook keeps its training so far."""
 
 
 def start_recording(configuration: str, settings: Any, *, notebook: str) -> Recorder:
@@ -84,6 +84,12 @@ class Recorder:
 
     directory: Path
     root: Path
+
+    @property
+    def backup(self) -> Path | None:
+        """Where training keeps what it has come to, for another attempt; interactively nowhere."""
+        folder = os.environ.get(BACKUP_VARIABLE)
+        return Path(folder) if folder else None
 
     def log_epoch(self, seed: int, epoch: int, losses: Mapping[str, float]) -> None:
         """Log the losses of one epoch, as ``loss/seed_0`` and so on."""

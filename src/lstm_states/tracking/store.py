@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 
-from lstm_states.schema import StoreError
+from lstm_states.errors import StoreError
 
 EXPERIMENT = "lstm-states"
 
