@@ -206,6 +206,13 @@ def test_one_value_of_a_store(here, anew, place, value, said):
     assert found(here, anew) == [f"out/states.zarr, array lstm/hidden: {said}"]
 
 
+def test_no_number_is_farther_from_a_number_than_any_other(here, anew):
+    array = zarr.open_array(anew / "states.zarr/lstm/hidden")
+    array[0, 1], array[1, 0] = 1000.0, np.nan
+    [said] = found(here, anew)
+    assert said.endswith("2 of 6 values differ, most at [1, 0]: 0.0 here, nan anew")
+
+
 def test_other_arrays_in_a_store(here, anew):
     zarr.open_array(anew / "states.zarr/lstm/name")[1] = "z"
     [said] = found(here, anew)
