@@ -77,6 +77,7 @@ verify: $(READY) ## run everything again from nothing in a temporary clone and c
 
 bench: $(READY) ## time record_traces and accelerate beside the other ways: bench/results.html (QUICK=1: tiny shapes, build/bench)
 	$(RUN) python -m bench $(if $(QUICK),--quick)
+	$(if $(QUICK),,$(RUN) python -m bench.overhead)
 
 bench-env: $(READY) ## install what the benchmark compares with, if it can be had: PyTorch, keract, see-rnn
 	@for name in torch inspectors; do \
