@@ -185,11 +185,12 @@ def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
     (project.path / "dvc.yaml").write_text(dvc.replace(" $R2", " $R2 && sleep $SLEEP"))
     clones = project.path.parent / "clones"
     clones.mkdir()
+    nap = f"97.{os.getpid()}"  # as no other process sleeps
     code = "from lstm_states.pipeline.cli import main; raise SystemExit(main(['verify']))"
     environment = {**os.environ, "TMPDIR": str(clones), "SLEEP": "0"}
     subprocess.run(["dvc", "repro"], cwd=project.path, env=environment, check=True)
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=project.path, env=environment | {"SLEEP": "97"},
+        [sys.executable, "-c", code], cwd=project.path, env=environment | {"SLEEP": nap},
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as process:  # fmt: skip
         while not process.stdout.readline().startswith("made reports"):
@@ -197,7 +198,7 @@ def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
         process.terminate()
         assert process.wait(timeout=30) == 130
     assert list(clones.iterdir()) == []
-    assert subprocess.run(["pgrep", "-f", "^sleep 97"], check=False).returncode == 1
+    assert subprocess.run(["pgrep", "-f", f"^sleep {nap}$"], check=False).returncode == 1
 
 
 @pytest.mark.parametrize(
