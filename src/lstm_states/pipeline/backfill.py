@@ -6,11 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dvc.repo import Repo
-
 from lstm_states.config import CONFIGURATIONS, TRIALS, stage_of
 from lstm_states.pipeline.record import read_run, write_run
-from lstm_states.pipeline.stages import StageState, locked_states, output_problems
+from lstm_states.pipeline.stages import StageState, locked_states, open_repo, output_problems
 
 
 def is_recorded(root: Path) -> bool:
@@ -80,7 +78,7 @@ def _point_to(run_id: str, folder: Path, state: StageState, store: str) -> None:
 def _restored(root: Path) -> Iterator[tuple[str, StageState]]:
     """Yield names and states whose outputs are all here, as dvc.lock tells them."""
     states = locked_states(root)
-    with Repo(root) as repo:
+    with open_repo(root) as repo:
         for name in (*CONFIGURATIONS, *TRIALS):
             state = states.get(stage_of(name))
             if state and not output_problems(repo, stage_of(name)):

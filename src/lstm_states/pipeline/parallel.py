@@ -14,12 +14,12 @@ from time import monotonic
 import psutil
 import zc.lockfile
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from rich.console import Console
 
 from lstm_states.errors import ReproError
 from lstm_states.pipeline.progress import StageLines, last_lines, read_cells
+from lstm_states.pipeline.stages import open_repo
 
 CORES_A_STAGE = 2
 """Threads that a stage computes with."""
@@ -99,7 +99,7 @@ def _only_one(root: Path) -> Iterator[None]:
 def _look(root: Path) -> tuple[dict[str, set[str]], set[str]]:
     """Return the stages that each stage needs, in DVC's order, and the stages that have changed."""
     try:
-        with Repo(str(root)) as repo:
+        with open_repo(root) as repo:
             changed = set(repo.status())
             graph = repo.index.graph
             needs = {

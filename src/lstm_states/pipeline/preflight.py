@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import zc.lockfile
-from dvc.repo import Repo
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from lstm_states.errors import DataError, ExperimentError
+from lstm_states.pipeline.stages import open_repo
 
 KERNEL = "python3"
 """Name of the kernel that runs notebooks."""
@@ -39,7 +39,7 @@ def check_kernel() -> None:
 
 def check_cache(root: Path) -> None:
     """Refuse to start what DVC couldn't keep in the end."""
-    with Repo(root) as repo:
+    with open_repo(root) as repo:
         cache = Path(repo.cache.local.path)
     folder = next(path for path in (cache, *cache.parents) if path.exists())
     if not os.access(folder, os.W_OK):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ class StageState:
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
+@contextlib.contextmanager
+def open_repo(root: Path) -> Iterator[Repo]:
+    """Yield DVC's view of a repository, in the working directory from which it names stages."""
+    with contextlib.chdir(root), Repo(str(root)) as repo:
+        yield repo
+
+
 def locked_states(root: Path) -> dict[str, StageState]:
     """Return the states that dvc.lock tells, by stage; none where there is no dvc.lock."""
     path = root / "dvc.lock"
@@ -58,7 +66,7 @@ def current_states(root: Path, *names: str) -> dict[str, StageState]:
 
     Files are hashed as DVC does, which knows those that have not changed since.
     """
-    with Repo(root) as repo:
+    with open_repo(root) as repo:
         chosen = [repo.stage.load_one(name=name) for name in names] or repo.index.stages
         states = {}
         for stage in chosen:

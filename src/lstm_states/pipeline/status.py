@@ -17,6 +17,7 @@ from lstm_states.pipeline.stages import (
     changes,
     current_states,
     locked_states,
+    open_repo,
     output_problems,
 )
 
@@ -53,7 +54,7 @@ def check_stages(root: Path) -> list[StageStatus]:
     locked = locked_states(root)
     names = {stage_of(name): name for name in (*CONFIGURATIONS, *TRIALS)}
     found = []
-    with Repo(root) as repo:
+    with open_repo(root) as repo:
         for stage, state in current_states(root).items():
             problems = list(_pipeline_problems(repo, stage, state, locked.get(stage)))
             mine = runs.get(locked[stage].key, []) if stage in locked else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 
 from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, near_or_all, stage_of
@@ -21,7 +19,13 @@ from lstm_states.pipeline.differences import Difference, differences
 from lstm_states.pipeline.machine import class_difference, machine_class
 from lstm_states.pipeline.preflight import ended_by_signals
 from lstm_states.pipeline.record import read_run
-from lstm_states.pipeline.stages import changes, current_states, locked_states, output_problems
+from lstm_states.pipeline.stages import (
+    changes,
+    current_states,
+    locked_states,
+    open_repo,
+    output_problems,
+)
 from lstm_states.pipeline.tolerances import beyond_tolerance, is_compared, load_tolerances
 
 
@@ -60,9 +64,8 @@ def verify(root: Path, names: Sequence[str] = ()) -> Verification:
     """
     targets = [_target(name) for name in names]
     tolerances = load_tolerances(root / "tolerances.yaml")
-    with contextlib.chdir(root):  # DVC names stages by where it is called
-        plan = _plan(root, targets)
-        _check_outputs(root, list(plan))
+    plan = _plan(root, targets)
+    _check_outputs(root, list(plan))
     outputs = tuple(path for paths in plan.values() for path in paths)
     with ended_by_signals(), temporary_clone(root) as clone:
         _reproduce(clone, targets)
@@ -99,7 +102,7 @@ def _target(name: str) -> str:
 
 def _plan(root: Path, targets: Sequence[str]) -> dict[str, list[str]]:
     """Return stages, what they depend on first, each with the paths of its outputs."""
-    with Repo(root) as repo:
+    with open_repo(root) as repo:
         stages = [repo.stage.load_one(name=target) for target in targets]
         return {
             stage.addressing: [out.def_path for out in stage.outs]
@@ -110,7 +113,7 @@ def _plan(root: Path, targets: Sequence[str]) -> dict[str, list[str]]:
 def _check_outputs(root: Path, stages: Sequence[str]) -> None:
     """Refuse to compare with outputs that are not those of the code and parameters here."""
     locked, current = locked_states(root), current_states(root, *stages)
-    with Repo(root) as repo:
+    with open_repo(root) as repo:
         problems = [problem for stage in stages for problem in output_problems(repo, stage)]
     for stage in stages:
         changed = changes(locked[stage], current[stage]) if stage in locked else ["all of it"]
