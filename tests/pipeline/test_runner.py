@@ -1,8 +1,13 @@
+import json
+
+import keras
 import nbformat
 import pytest
+import yaml
 
 from lstm_states import tracking
 from lstm_states.config import ConfigError
+from lstm_states.pipeline.attempt import debug_command
 from lstm_states.pipeline.runner import find_notebook
 from tests.clone import ROOT
 
@@ -28,7 +33,9 @@ def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
     printed = broken.run("lstm-states", "run", "variable_length", ok=False)
     said = printed[printed.index("lstm-states:") :]
     assert "03_variable_length.ipynb failed in code cell 5: ZeroDivisionError" in said
-    assert "reports/failed/variable_length/03_variable_length.ipynb" in said
+    assert (
+        "are in reports/failed/variable_length; `lstm-states debug variable_length` opens" in said
+    )
     assert len(said.splitlines()) <= 3
     partial = broken.path / "reports/failed/variable_length/03_variable_length.ipynb"
     outputs = [c.get("outputs") for c in nbformat.read(partial, as_version=4).cells]
@@ -40,6 +47,28 @@ def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
     assert run.data.tags["configuration"] == "variable_length"
     assert "03_variable_length.ipynb" in [f.path for f in client.list_artifacts(run.info.run_id)]
     assert report.read_bytes() == kept
+
+
+def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken):
+    broken.run("lstm-states", "run", "variable_length", ok=False)
+    folder = broken.path / "reports/failed/variable_length"
+    params = yaml.safe_load((broken.path / "params.yaml").read_text())["variable_length"]
+    assert yaml.safe_load((folder / "parameters.yaml").read_text()) == params
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["machine"]["packages"]["keras"] == keras.__version__
+    assert environment["variables"]["PYTHONPATH"] == str(broken.path / "src")
+    assert "ZeroDivisionError" in (folder / "log.txt").read_text()
+    *_, address = debug_command("variable_length", broken.path)
+    page, _, fragment = address.removeprefix("--ServerApp.default_url=/lab/tree/").partition("#")
+    notebook = nbformat.read(broken.path / page, as_version=4)
+    [failed] = [c for c in notebook.cells if c.get("outputs") and c.source == "settings.epochs / 0"]
+    assert fragment == f"cell-id={failed.id}"
+    injected = next(
+        c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])
+    )
+    assert f"epochs = {params['epochs']}" in injected.source
+    with pytest.raises(ConfigError, match="no failed run of stacked"):
+        debug_command("stacked", broken.path)
 
 
 def test_the_notebook_of_a_configuration_is_found_by_its_name():
