@@ -121,7 +121,7 @@ def _fit(
         callbacks.append(kept)
         for epoch, losses in enumerate(kept.losses):
             told.on_epoch_end(epoch, losses)
-        first = 0  # options["epochs"] if kept.stopped else len(kept.losses)
+        first = options["epochs"] if kept.stopped else len(kept.losses)
     model.fit(**data, **options, initial_epoch=first, callbacks=callbacks, verbose=0)
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from lstm_states import tracking
 from lstm_states.config import ConfigError
+from lstm_states.pipeline.article import has_tag
 from lstm_states.pipeline.attempt import debug_command
 from lstm_states.pipeline.runner import find_notebook
 from tests.clone import ROOT
@@ -33,9 +34,7 @@ def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
     printed = broken.run("lstm-states", "run", "variable_length", ok=False)
     said = printed[printed.index("lstm-states:") :]
     assert "03_variable_length.ipynb failed in code cell 5: ZeroDivisionError" in said
-    assert (
-        "are in reports/failed/variable_length; `lstm-states debug variable_length` opens" in said
-    )
+    assert "in reports/failed/variable_length; `lstm-states debug variable_length` opens" in said
     assert len(said.splitlines()) <= 3
     partial = broken.path / "reports/failed/variable_length/03_variable_length.ipynb"
     outputs = [c.get("outputs") for c in nbformat.read(partial, as_version=4).cells]
@@ -63,9 +62,7 @@ def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken):
     notebook = nbformat.read(broken.path / page, as_version=4)
     [failed] = [c for c in notebook.cells if c.get("outputs") and c.source == "settings.epochs / 0"]
     assert fragment == f"cell-id={failed.id}"
-    injected = next(
-        c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])
-    )
+    [injected] = [c for c in notebook.cells if has_tag(c, "injected-parameters")]
     assert f"epochs = {params['epochs']}" in injected.source
     with pytest.raises(ConfigError, match="no failed run of stacked"):
         debug_command("stacked", broken.path)

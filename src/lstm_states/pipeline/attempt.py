@@ -67,7 +67,8 @@ class Attempt:
 def begin_attempt(source: Path, parameters: Mapping[str, Any], key: str, root: Path) -> Attempt:
     """Make the folder of an attempt anew.
 
-    What an interrupted training has kept stays if it belongs to the same state of the stage.
+    What an interrupted training has kept stays if it belongs to the same state of the stage, on
+    the same class of machine.
 
     Args:
         source: The notebook.
@@ -77,7 +78,8 @@ def begin_attempt(source: Path, parameters: Mapping[str, Any], key: str, root: P
     """
     folder = root / "reports" / "failed" / source.stem[3:]
     attempt = Attempt(folder, folder / source.name)
-    same = folder.is_dir() and _key_of(folder) == key
+    machine = machine_class()
+    same = _begun_as(folder) == (key, machine)
     for path in folder.iterdir() if folder.is_dir() else ():
         if not (same and path == attempt.backup):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -87,7 +89,7 @@ def begin_attempt(source: Path, parameters: Mapping[str, Any], key: str, root: P
         "key": key,
         "command": sys.argv,
         "python": sys.executable,
-        "machine": machine_class(),
+        "machine": machine,
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(ENVIRONMENT)},
     }
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
@@ -120,10 +122,11 @@ def _failing_cell(notebook: nbformat.NotebookNode) -> str | None:
     return None
 
 
-def _key_of(folder: Path) -> str | None:
-    path = folder / "environment.json"
+def _begun_as(folder: Path) -> tuple[str, dict[str, Any]] | None:
+    """Return key and machine of the attempt that a folder holds, None if it doesn't tell."""
     try:
-        return str(json.loads(path.read_text())["key"])
+        environment = json.loads((folder / "environment.json").read_text())
+        return environment["key"], environment["machine"]
     except (OSError, ValueError, KeyError):
         return None
 
