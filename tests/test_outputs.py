@@ -2,12 +2,15 @@
 
 import json
 import re
+from fnmatch import fnmatchcase
 from html.parser import HTMLParser
 
 import pytest
 from bs4 import BeautifulSoup
 
 from lstm_states import check_traces, open_traces, tracking
+from lstm_states.pipeline.differences import flattened
+from lstm_states.pipeline.tolerances import load_tolerances
 from lstm_states.schema import METRICS
 from tests.clone import ROOT
 
@@ -121,3 +124,28 @@ def test_mlflow_holds_a_finished_run_of_each():
     experiment = client.get_experiment_by_name("lstm-states")
     runs = client.search_runs([experiment.experiment_id], "status = 'FINISHED'")
     assert {run.data.tags["configuration"] for run in runs} >= set(CONFIGURATIONS)
+
+
+def metrics_here():
+    """Names of all metrics of the full pipeline."""
+    for path in sorted((ROOT / "reports").glob("*/*.json")):
+        found = json.loads(path.read_text())
+        if path.name == "evidence.json":
+            found = {measure: kept["values"] for measure, kept in found.items()}
+        if path.name in ("evidence.json", "metrics.json"):
+            yield from (f"{path.parent.name}.{key}" for key, _ in flattened(found))
+
+
+def test_every_metric_has_a_tolerance_and_every_tolerance_a_metric():
+    patterns = list(load_tolerances(ROOT / "tolerances.yaml").metrics)
+    names = list(metrics_here())
+    assert len(names) > 1000
+    first = [next((p for p in patterns if fnmatchcase(n, p)), None) for n in names]
+    assert None not in first
+    assert set(first) == set(patterns)
+
+
+def test_every_tolerance_refuses_what_is_far_off():
+    read = load_tolerances(ROOT / "tolerances.yaml")
+    for name in metrics_here():
+        assert not read.of(name).allows(0.5, 100.0), name
