@@ -69,12 +69,18 @@ def alone(configuration: str, root: Path) -> Iterator[None]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C, and the death of the `dvc repro` that called as SIGTERM."""
-    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Take SIGTERM as Ctrl-C, and the death of the `dvc repro` that called as SIGTERM.
+
+    Both are heard by what is started from here, too, even where a shell that started this in the
+    background has had them ignored.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    kept = [signal.signal(number, signal.default_int_handler) for number in numbers]
     if sys.platform == "linux" and "DVC_STAGE" in os.environ:
         set_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, kept)
+        for number, handler in zip(numbers, kept, strict=True):
+            signal.signal(number, handler)
