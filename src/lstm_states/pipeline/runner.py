@@ -66,14 +66,7 @@ def run_experiment(configuration: str, root: Path) -> Path:
             there is no kernel, DVC's cache can't be written.
     """
     began = time.monotonic()
-    settings = getattr(load_params(root / "params.yaml"), configuration)
-    source = find_notebook(configuration, root)
-    parameters = settings.model_dump()
-    check_parameters(nbformat.read(source, as_version=4), parameters, source.name)
-    if configuration in CONFIGURATIONS:
-        check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
-    check_kernel()
-    check_cache(root)
+    source, parameters = _check_all(configuration, root)
     with alone(configuration, root), ended_by_signals():
         client = tracking.connect(root)
         tracking.close_dead_runs(client)
@@ -90,8 +83,7 @@ def run_experiment(configuration: str, root: Path) -> Path:
                 _execute(source, attempt, parameters, run_id, root)
             _check_unchanged(stage, state, root)
             _write_report(attempt, state)
-            record = _record(run_id, attempt, state, root, began)
-            write_run(attempt.results, record)
+            write_run(attempt.results, _record(run_id, attempt, state, root, began))
             report = _publish(attempt, root / "reports" / configuration)
             tracking.close_run(client, run_id, "FINISHED", report)
         except BaseException as error:
@@ -101,6 +93,19 @@ def run_experiment(configuration: str, root: Path) -> Path:
         if configuration in CONFIGURATIONS:
             tracking.register_champion(client, run_id, configuration)
     return report
+
+
+def _check_all(configuration: str, root: Path) -> tuple[Path, dict[str, Any]]:
+    """Refuse what can't succeed before anything starts; return the notebook and its parameters."""
+    settings = getattr(load_params(root / "params.yaml"), configuration)
+    source = find_notebook(configuration, root)
+    parameters = settings.model_dump()
+    check_parameters(nbformat.read(source, as_version=4), parameters, source.name)
+    if configuration in CONFIGURATIONS:
+        check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
+    check_kernel()
+    check_cache(root)
+    return source, parameters
 
 
 def _execute(
