@@ -53,7 +53,8 @@ repro: $(READY) ## run the main job: all stages that have changed, then reports/
 test: lint ## run the checks and all tests
 	$(RUN) python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
-nightly: $(READY) ## trace thousands of random models and compare: hours
+nightly: $(READY) ## trace thousands of random models and compare, kill the pipeline at 30 moments: hours
+	$(RUN) LSTM_STATES_KILLS=30 python -m pytest tests/pipeline/test_interrupted.py
 	$(RUN) python -m pytest tests/traces/test_properties.py --hypothesis-profile=nightly
 
 lint: $(READY) ## style, types, layers, and notebooks free of outputs
