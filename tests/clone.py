@@ -6,8 +6,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import nbformat
 import yaml
+
+from lstm_states import tracking
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,6 +46,11 @@ class Clone:
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # as on most machines
         env["PYTHONPATH"] = str(self.path / "src")  # its own code, not that of the checkout
         return env
+
+    def client(self) -> mlflow.MlflowClient:
+        """A client of the clone's own store, whichever store this process looked at before."""
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it
+        return tracking.connect(self.path)
 
     def set_parameters(self, changes: dict[str, dict]) -> None:
         """Change values in params.yaml, given by section."""

@@ -20,7 +20,7 @@ STARTERS = {
     "params.yaml",
 }
 # Not of the pipeline: what MLflow is told (dvc.lock has the data's digest), and work in progress.
-ASIDE = (".git", ".dvc", "dvc.lock", "dvc.yaml", "mlartifacts", "reports/failed")
+ASIDE = (".git", ".dvc", ".dvcignore", "dvc.lock", "dvc.yaml", "mlartifacts", "reports/failed")
 # The environment was made from the one; the index page shows the others, and a browser opens them.
 READ_BY_OTHERS = {"requirements.lock"} | {f"reports/{name}/figures" for name in CONFIGURATIONS}
 
@@ -39,7 +39,7 @@ def read_by(stage, clone):
         file
         for file in files
         if (clone.path / file).is_file()
-        and not file.endswith("/.gitignore")  # DVC's, handed to MLflow with its folder
+        and not file.endswith(("/.gitignore", "/run.json"))  # handed to MLflow with their folder
         and not covers(ASIDE, file)
     }
 

@@ -116,7 +116,7 @@ def mounted(clone):
 
 
 def newest_run(clone):
-    return tracking.search_runs(tracking.connect(clone.path))[0]
+    return tracking.search_runs(clone.client())[0]
 
 
 @pytest.mark.slow

@@ -86,10 +86,7 @@ def kill(clone: Clone, whom: str, number: int) -> None:
 
 
 def statuses(clone: Clone) -> dict[str, str]:
-    return {
-        run.info.run_id: run.info.status
-        for run in tracking.search_runs(tracking.connect(clone.path))
-    }
+    return {run.info.run_id: run.info.status for run in tracking.search_runs(clone.client())}
 
 
 @pytest.mark.parametrize(
@@ -138,5 +135,5 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(clone):
         if number % 5 == 0 or number == KILLS:
             clone.run("dvc", "repro", STAGE)
             assert outputs(clone) == expected
-    runs = tracking.finished_runs(tracking.connect(clone.path))
+    runs = tracking.finished_runs(clone.client())
     assert [len(found) for found in runs.values()] == [1]

@@ -100,7 +100,7 @@ def test_dvc_shows_the_graph_the_metrics_and_the_plots(clone):
 
 def test_an_experiment_is_run_compared_and_undone(clone):
     clone.run("git", "add", "--all")
-    clone.run("git", "commit", "--quiet", "--message", "results")
+    clone.run("git", "commit", "--quiet", "--allow-empty", "--message", "results")
     before = (clone.path / "reports/variable_length/metrics.json").read_text()
     clone.run("dvc", "exp", "run", "-S", "variable_length.epochs=1", "experiment@variable_length")
     after = (clone.path / "reports/variable_length/metrics.json").read_text()

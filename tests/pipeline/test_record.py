@@ -21,7 +21,7 @@ FOLDER = "reports/variable_length"
 
 def finished(clone):
     """The finished runs of the stage, by key."""
-    runs = tracking.finished_runs(tracking.connect(clone.path))
+    runs = tracking.finished_runs(clone.client())
     return {
         key: [run.info.run_id for run in found]
         for key, found in runs.items()
@@ -40,7 +40,7 @@ def test_a_run_by_force_takes_the_place_of_the_run_of_the_same_state(clone):
         k: v for k, v in before.items() if k != key
     }
     assert (clone.path / FOLDER / "report.html").read_bytes() == bytes_before
-    client = tracking.connect(clone.path)
+    client = clone.client()
     name = "lstm-states-variable_length"
     assert client.get_model_version_by_alias(name, "champion").run_id == run
     versions = client.search_model_versions(f"name = '{name}'")
@@ -86,11 +86,11 @@ def test_where_outputs_were_pulled_runs_are_made_from_them_once(clone, pulled):
     assert told.count("MLflow has no run of it: `lstm-states record` makes it") == 9
     pulled.run("lstm-states", "repro")
     assert pulled.run("lstm-states", "record") == ""
-    runs = tracking.finished_runs(tracking.connect(pulled.path))
+    runs = tracking.finished_runs(pulled.client())
     assert {len(found) for found in runs.values()} == {1}
     by_name = {found[0].data.tags["configuration"]: found[0] for found in runs.values()}
     assert set(by_name) == {*CONFIGURATIONS, *TRIALS}
-    client = tracking.connect(clone.path)
+    client = clone.client()
     originals = tracking.finished_runs(client)
     for key, [run] in runs.items():
         [original] = originals[key]
@@ -108,7 +108,7 @@ def test_where_outputs_were_pulled_runs_are_made_from_them_once(clone, pulled):
 
 def test_losses_of_every_epoch_come_back(clone, pulled):
     ours, theirs = (
-        (tracking.connect(one.path), finished(one)[locked_states(one.path)[STAGE].key][0])
+        (one.client(), finished(one)[locked_states(one.path)[STAGE].key][0])
         for one in (pulled, clone)
     )
     for seed in (0, 1):
@@ -151,7 +151,7 @@ def test_status_names_what_no_longer_matches(pulled):
 
 
 def test_status_finds_what_belongs_to_nothing(pulled):
-    client = tracking.connect(pulled.path)
+    client = pulled.client()
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
     run = client.create_run(experiment.experiment_id, tags={"stage": "experiment@gone"})
     client.set_terminated(run.info.run_id, "FINISHED")

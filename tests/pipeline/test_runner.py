@@ -22,7 +22,7 @@ def broken(clone):
     kept = path.read_text()
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    cells[3].source = "settings.epochs / 0"
+    cells[3].source += "\nsettings.epochs / 0"
     nbformat.write(notebook, path)
     yield clone
     path.write_text(kept)
@@ -60,7 +60,7 @@ def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken):
     *_, address = debug_command("variable_length", broken.path)
     page, _, fragment = address.removeprefix("--ServerApp.default_url=/lab/tree/").partition("#")
     notebook = nbformat.read(broken.path / page, as_version=4)
-    [failed] = [c for c in notebook.cells if c.get("outputs") and c.source == "settings.epochs / 0"]
+    [failed] = [c for c in notebook.cells if c.get("outputs") and c.source.endswith("/ 0")]
     assert fragment == f"cell-id={failed.id}"
     [injected] = [c for c in notebook.cells if has_tag(c, "injected-parameters")]
     assert f"epochs = {params['epochs']}" in injected.source

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lstm_states.config import CONFIGURATIONS, TRIALS, stage_of
 from lstm_states.pipeline.record import read_run, write_run
@@ -62,17 +63,21 @@ def record_missing_runs(root: Path) -> list[str]:
             run_id = run.info.run_id
         else:
             run_id = known[state.key][0].info.run_id
-        _point_to(run_id, root / "reports" / name, state, tracking.store_uri(root))
+        _point_to(client, run_id, root / "reports" / name, tracking.store_uri(root), state)
     return made
 
 
-def _point_to(run_id: str, folder: Path, state: StageState, store: str) -> None:
-    """Write in the record beside a report which run is its own."""
-    record = read_run(folder)
-    if not record or record["key"] != state.key:
-        record = {"key": state.key}
-    if record.get("run") != run_id:
+def _point_to(client: Any, run_id: str, folder: Path, store: str, state: StageState) -> None:
+    """Write beside a report the record of its run: the run's own copy where it has one."""
+    record = read_run(folder) or {}
+    if record.get("run") == run_id and record["key"] == state.key:
+        return
+    if "run.json" in {file.path for file in client.list_artifacts(run_id)}:
+        client.download_artifacts(run_id, "run.json", str(folder))
+    elif record.get("key") == state.key:
         write_run(folder, {**record, "run": run_id, "store": store})
+    else:
+        write_run(folder, {"key": state.key, "run": run_id, "store": store})
 
 
 def _restored(root: Path) -> Iterator[tuple[str, StageState]]:
