@@ -74,10 +74,10 @@ def _point_to(client: Any, run_id: str, folder: Path, store: str, state: StageSt
         return
     if "run.json" in {file.path for file in client.list_artifacts(run_id)}:
         client.download_artifacts(run_id, "run.json", str(folder))
-    elif record.get("key") == state.key:
-        write_run(folder, {**record, "run": run_id, "store": store})
-    else:
-        write_run(folder, {"key": state.key, "run": run_id, "store": store})
+        record = read_run(folder) or {}
+    if record.get("key") != state.key:
+        record = {"key": state.key}
+    write_run(folder, {**record, "run": run_id, "store": store})
 
 
 def _restored(root: Path) -> Iterator[tuple[str, StageState]]:
