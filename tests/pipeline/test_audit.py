@@ -20,7 +20,16 @@ STARTERS = {
     "params.yaml",
 }
 # Not of the pipeline: what MLflow is told (dvc.lock has the data's digest), and work in progress.
-ASIDE = (".git", ".dvc", ".dvcignore", "dvc.lock", "dvc.yaml", "mlartifacts", "reports/failed")
+ASIDE = (
+    ".git",
+    ".gitignore",
+    ".dvc",
+    ".dvcignore",
+    "dvc.lock",
+    "dvc.yaml",
+    "mlartifacts",
+    "reports/failed",
+)
 # The environment was made from the one; the index page shows the others, and a browser opens them.
 READ_BY_OTHERS = {"requirements.lock"} | {f"reports/{name}/figures" for name in CONFIGURATIONS}
 

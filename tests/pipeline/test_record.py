@@ -123,16 +123,6 @@ def test_losses_of_every_epoch_come_back(clone, pulled):
         assert [v for _, v in curves[0]] == pytest.approx([v for _, v in curves[1]], rel=1e-5)
 
 
-def test_a_damaged_store_is_told_and_made_anew_from_the_outputs(pulled):
-    store = pulled.path / "mlflow.db"
-    store.write_bytes(b"not a database, but long enough to be read as the head of one" * 40)
-    told = pulled.run("lstm-states", "status", ok=False)
-    assert "mlflow.db: file is not a database; move it out of the way" in told
-    store.rename(store.with_suffix(".damaged"))
-    assert pulled.run("lstm-states", "record").count("made the run of") == 9
-    assert "0 problems" in pulled.run("lstm-states", "status")
-
-
 def test_status_names_what_no_longer_matches(pulled):
     params = (pulled.path / "params.yaml").read_text()
     pulled.set_parameters({"variable_length": {"epochs": 1}})
@@ -211,3 +201,14 @@ def test_a_report_says_what_it_was_made_from_and_nothing_that_varies(clone):
         "made_from",
     }
     assert json.dumps(record["machine"])
+
+
+# The last to look at that store: this process keeps the old file open.
+def test_a_damaged_store_is_told_and_made_anew_from_the_outputs(pulled):
+    store = pulled.path / "mlflow.db"
+    store.write_bytes(b"not a database, but long enough to be read as the head of one" * 40)
+    told = pulled.run("lstm-states", "status", ok=False)
+    assert "mlflow.db: file is not a database; move it out of the way" in told
+    store.rename(store.with_suffix(".damaged"))
+    assert pulled.run("lstm-states", "record").count("made the run of") == 9
+    assert "0 problems" in pulled.run("lstm-states", "status")
