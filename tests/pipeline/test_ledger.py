@@ -139,7 +139,8 @@ def test_other_evidence_gives_another_verdict(root):
 
 def test_missing_evidence_is_named(root):
     (root / "reports/how_states_flow/evidence.json").unlink()
-    with pytest.raises(DataError, match=r"evidence\.json is missing; `dvc repro trial@how_states"):
+    says = r"evidence\.json is missing; `dvc repro trial@how_states_flow` makes it"
+    with pytest.raises(DataError, match=says):
         write_claims(root)
 
 
