@@ -253,6 +253,12 @@ def test_the_half_life_is_the_median_units():
     assert summary(lstm=layer(np.ones((1, 2, 3)), forget=forget)).half_life == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(("forget", "steps"), [(1.0, np.inf), (0.0, 0.0)])
+def test_a_gate_that_is_wide_open_or_shut_keeps_a_state_for_ever_or_for_no_step(forget, steps):
+    gates = np.full((1, 2, 3), forget)
+    assert summary(lstm=layer(np.ones((1, 2, 3)), forget=gates)).half_life == steps
+
+
 def test_padding_has_no_say():
     real = [[[0.2], [0.4], [0.95]]]
     padded = [[[0.2], [0.4], [0.95], [0.95], [0.95]]]

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
-from lstm_states.schema import GATES, METRICS, PARTS, layers_of
+from lstm_states.schema import METRICS, PARTS, SIGMOID_GATES, layers_of
 
 TASKS = {
     "mse": "regression",
@@ -193,15 +193,19 @@ def measure_states(traces: xr.DataTree) -> xr.Dataset:
 def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     real = node["mask"]
     hidden, cell = (node[name].where(real) for name in ("hidden", "cell"))
-    decay = xr.apply_ufunc(np.log, node["forget_gate"].where(real)).mean(["sample", "time"])
+    with np.errstate(divide="ignore"):  # a gate of 0 or 1 keeps a state for no step or for ever
+        decay = abs(xr.apply_ufunc(np.log, node["forget_gate"].where(real))).mean(
+            ["sample", "time"]
+        )
+        half_lives = np.log(2) / decay
     summary = {
         "hidden_size": _rms(hidden),
         "cell_size": _rms(cell),
         "hidden_saturated": _share(abs(hidden) > SATURATED[1], real),
-        "half_life": float((-np.log(2) / decay).median()),
+        "half_life": float(half_lives.median()),
         "change": _rms(hidden.diff("time")) / _rms(hidden),
     }
-    for gate in (name for name in GATES if name != "candidate"):
+    for gate in SIGMOID_GATES:
         summary[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
         summary[f"{gate}_open"] = _share(node[gate] > SATURATED[1], real)
     return summary

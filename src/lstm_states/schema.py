@@ -23,6 +23,9 @@ PARTS = ("train", "validation", "test")
 GATES = ("input_gate", "forget_gate", "candidate", "output_gate")
 """The four gates of an LSTM in the order of the columns of Keras's kernels."""
 
+SIGMOID_GATES = ("input_gate", "forget_gate", "output_gate")
+"""Those that open and close: from 0 to 1."""
+
 QUANTITIES = ("hidden", "cell", *GATES)
 """What a trace holds of an LSTM layer for every sample, timestep and unit."""
 

@@ -5,6 +5,7 @@ import pytest
 from lstm_states.pipeline.cli import main
 
 
+@pytest.mark.parametrize("command", ["run", "verify", "debug"])
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
@@ -13,9 +14,9 @@ from lstm_states.pipeline.cli import main
         ("xyzzy", "'xyzzy' is none; there are stacked, intermediate_outputs, variable_length, how"),
     ],
 )
-def test_an_unknown_notebook_is_refused_with_the_nearest_name(capsys, name, hint):
+def test_an_unknown_notebook_is_refused_with_the_nearest_name(capsys, command, name, hint):
     with pytest.raises(SystemExit) as exit_:
-        main(["run", name])
+        main([command, name])
     assert exit_.value.code == 2
     assert hint in capsys.readouterr().err
 

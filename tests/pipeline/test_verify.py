@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from lstm_states.config import ConfigError
 from lstm_states.errors import DataError, ExperimentError
 from lstm_states.pipeline.cli import main
 from lstm_states.pipeline.machine import machine_class
@@ -199,19 +198,6 @@ def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
         assert process.wait(timeout=30) == 130
     assert list(clones.iterdir()) == []
     assert subprocess.run(["pgrep", "-f", f"^sleep {nap}$"], check=False).returncode == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("variable_lenght", "did you mean 'variable_length'?"),
-        ("everything", "there are stacked, intermediate_outputs, variable_length, how_states_flow"),
-    ],
-)
-def test_a_wrong_name_is_refused(tmp_path, name, said):
-    with pytest.raises(ConfigError, match=f"^'{name}' is no configuration and no trial; ") as e:
-        verify(tmp_path, [name])
-    assert said in str(e.value)
 
 
 @pytest.mark.slow

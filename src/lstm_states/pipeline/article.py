@@ -12,15 +12,10 @@ import copy
 import io
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from PIL import Image
-
-from lstm_states.config import stage_of
-from lstm_states.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,23 +47,6 @@ class Parameter:
     value: str
     default: str = ""
     meaning: str = ""
-
-
-def find_output(name: str, file: str, root: Path) -> Path:
-    """Return a file that the stage of a configuration or trial has made.
-
-    Raises:
-        DataError: if it isn't there.
-    """
-    path = root / "reports" / name / file
-    if not path.is_file():
-        raise DataError(f"{path} is missing; `dvc repro {stage_of(name)}` makes it")
-    return path
-
-
-def read_report(name: str, root: Path) -> NotebookNode:
-    """Read the executed notebook of a configuration or trial; DataError if it isn't there."""
-    return nbformat.read(find_output(name, "report.ipynb", root), as_version=4)
 
 
 def has_tag(cell: NotebookNode, tag: str) -> bool:

@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     debug.add_argument("configuration", type=_configuration, help="such as stacked or memory")
     debug.set_defaults(command=_debug)
     verify = commands.add_parser("verify", help="run from nothing in a clone, compare every byte")
-    verify.add_argument("configuration", nargs="*", help="the whole pipeline if none is named")
+    verify.add_argument(
+        "configuration", nargs="*", type=_configuration, help="the whole pipeline if none is named"
+    )
     verify.set_defaults(command=_verify)
     return parser
 

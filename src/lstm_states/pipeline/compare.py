@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lstm_states.config import CONFIGURATIONS, TRIALS, load_params
-from lstm_states.pipeline.article import answer, find_output, first_heading, read_report
+from lstm_states.pipeline.article import answer, first_heading
 from lstm_states.pipeline.index import ReportRow, Thumbnail, TrialRow, render_index
+from lstm_states.pipeline.outputs import find_output, read_report
 from lstm_states.reporting import lead_in_words
 from lstm_states.schema import METRICS
 

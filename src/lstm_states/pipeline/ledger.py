@@ -15,6 +15,7 @@ from lstm_states.claims import VERDICTS, Claim, decide, load_ledger
 from lstm_states.config import CONFIGURATIONS, TRIALS, stage_of
 from lstm_states.pipeline import article
 from lstm_states.pipeline.index import page_environment
+from lstm_states.pipeline.outputs import find_output, read_report
 from lstm_states.reporting import describe_decision, span
 
 ANSWER = (
@@ -45,7 +46,7 @@ def write_claims(root: Path) -> Path:
     """
     ledger = load_ledger(root / "claims.yaml")
     names = [name for name in (*TRIALS, *CONFIGURATIONS) if _decides(name, ledger.claims)]
-    notebooks = {name: article.read_report(name, root) for name in names}
+    notebooks = {name: read_report(name, root) for name in names}
     evidence = {name: _evidence(name, notebooks[name], root) for name in names}
     rows = [
         _row(number, claim, evidence[claim.notebook]) for number, claim in ledger.claims.items()
@@ -64,7 +65,7 @@ def _decides(name: str, claims: Mapping[int, Claim]) -> bool:
 
 def _evidence(name: str, notebook: nbformat.NotebookNode, root: Path) -> dict[str, Any]:
     """Return what a trial kept, each measure with the id of the cell that kept it."""
-    kept = json.loads(article.find_output(name, "evidence.json", root).read_text())
+    kept = json.loads(find_output(name, "evidence.json", root).read_text())
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     ids = {cell.execution_count: cell.id for cell in code}
     for found in kept.values():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dvc.repo.reproduce import plan_repro
 
-from lstm_states.config import CONFIGURATIONS, TRIALS, ConfigError, near_or_all, stage_of
+from lstm_states.config import CONFIGURATIONS, TRIALS, stage_of
 from lstm_states.errors import DataError, ExperimentError
 from lstm_states.pipeline.clone import environment_of, temporary_clone
 from lstm_states.pipeline.differences import Difference, differences
@@ -57,12 +57,11 @@ def verify(root: Path, names: Sequence[str] = ()) -> Verification:
             pipeline.
 
     Raises:
-        ConfigError: if there is no such configuration, tolerances.yaml breaks its rules, or the
-            repository can't be cloned.
+        ConfigError: if tolerances.yaml breaks its rules, or the repository can't be cloned.
         DataError: if outputs here are missing or not up to date; nothing was run.
         ExperimentError: if the pipeline fails in the clone.
     """
-    targets = [_target(name) for name in names]
+    targets = [stage_of(name) for name in names]
     tolerances = load_tolerances(root / "tolerances.yaml")
     plan = _plan(root, targets)
     _check_outputs(root, list(plan))
@@ -89,15 +88,6 @@ def verify(root: Path, names: Sequence[str] = ()) -> Verification:
             f"and {reason}",
             beyond,
         )
-
-
-def _target(name: str) -> str:
-    """Return the stage of a configuration or trial."""
-    known = (*CONFIGURATIONS, *TRIALS)
-    if name not in known:
-        hint = near_or_all(name, known)
-        raise ConfigError(f"{name!r} is no configuration and no trial; {hint}")
-    return stage_of(name)
 
 
 def _plan(root: Path, targets: Sequence[str]) -> dict[str, list[str]]:

@@ -9,13 +9,10 @@ import numpy as np
 import xarray as xr
 
 from lstm_states.measures import measure_saturation
-from lstm_states.schema import GATES
+from lstm_states.schema import SIGMOID_GATES
 from lstm_states.traces import record_traces
 from lstm_states.trials.depth.probes import hidden_states
 from lstm_states.trials.evidence import for_each_model
-
-SIGMOID_GATES = tuple(gate for gate in GATES if gate != "candidate")
-"""The gates that a sigmoid keeps between 0 and 1."""
 
 FADED = float(np.exp(-1))
 """Share of its peak to which the distance must fall."""
