@@ -25,12 +25,14 @@ def provenance(state: StageState) -> dict[str, Any]:
     """Return what a report was made from.
 
     Returns:
-        ``key`` of the state; ``parameters`` by section; ``data`` and ``code``, DVC's md5 by path;
+        ``key`` of the state; ``parameters`` by section; ``data``, what other
+        stages made, and ``code``, DVC's md5 by path;
         ``environment``, the md5 of requirements.lock.
     """
     dependencies = dict(state.dependencies)
     environment = dependencies.pop(LOCK, None)
-    data = {path: dependencies.pop(path) for path in list(dependencies) if path.endswith(".zarr")}
+    made = [path for path in dependencies if path.startswith(("data/", "reports/"))]
+    data = {path: dependencies.pop(path) for path in made}
     return {
         "key": state.key,
         "parameters": dict(state.parameters),

@@ -101,12 +101,11 @@ def origin_of(file: Path, root: Path) -> dict[str, Any]:
         folder = root / "reports" / name
         for path in (p for p in sorted(folder.rglob("*")) if p.is_file()):
             if path.stat().st_size == len(content) and path.read_bytes() == content:
-                record = read_run(folder)
-                if record is None:
+                record, made = read_run(folder), read_provenance(folder) or {}
+                if record is None or record["key"] != made.get("key"):
                     raise ConfigError(
                         f"{path} is the same file; `lstm-states record` finds its run"
                     )
-                made = read_provenance(folder) or {}
                 return {"file": path.relative_to(root).as_posix(), **record, "made_from": made}
     raise ConfigError(f"{file}: no report here holds a file of the same bytes")
 
