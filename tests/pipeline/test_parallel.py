@@ -36,6 +36,14 @@ finally:
 """A command that has a process in a session of its own, which it ends, as papermill does."""
 
 
+HANGUP = pytest.param(
+    signal.SIGHUP,
+    marks=pytest.mark.skipif(
+        signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="nohup has it ignored"
+    ),
+)
+
+
 def stage(command, name, *needs):
     return {"cmd": command, "deps": [f"{need}.txt" for need in needs], "outs": [f"{name}.txt"]}
 
@@ -112,8 +120,12 @@ def test_one_job_is_one_stage_at_a_time_in_the_order_of_dvc(repository):
 
 
 def test_nothing_runs_beside_a_stage_that_measures_time(repository):
-    trials = {"foreach": {"cost": {}, "other": {}}, "do": write("${key}", seconds=2)}
+    measures = write("${key}", seconds=2) | {"deps": ["notebooks/cost"], "params": ["cost"]}
+    trials = {"foreach": {"cost": {}, "other": {}}, "do": measures}
     clone = repository(trial=trials, plain=write("plain", seconds=2))
+    (clone.path / "params.yaml").write_text("cost: {rounds: 1}\n")
+    for folder in ("notebooks/cost", "reports/cost"):
+        (clone.path / folder).mkdir(parents=True)
     clone.run("lstm-states", "repro", "--jobs", "3")
     cost, other, plain = spans(clone, "cost", "other", "plain")
     assert max(other[1], plain[1]) < cost[0]
@@ -175,7 +187,7 @@ def left_of(family):
     return [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, HANGUP])
 def test_a_signal_stops_all_and_leaves_no_process(repository, number):
     clone = repository(
         one=stage(f"touch one.began; {WAITS}", "one"), two=stage("python kernel.py", "two")
