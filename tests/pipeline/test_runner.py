@@ -4,6 +4,7 @@ import keras
 import nbformat
 import pytest
 import yaml
+from playwright.sync_api import expect
 
 from lstm_states import tracking
 from lstm_states.config import ConfigError
@@ -11,6 +12,7 @@ from lstm_states.pipeline.article import has_tag
 from lstm_states.pipeline.attempt import debug_command
 from lstm_states.pipeline.runner import find_notebook
 from tests.clone import ROOT
+from tests.lab import serving
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +50,8 @@ def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
     assert report.read_bytes() == kept
 
 
-def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken):
+@pytest.mark.browser
+def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken, browser):
     broken.run("lstm-states", "run", "variable_length", ok=False)
     folder = broken.path / "reports/failed/variable_length"
     params = yaml.safe_load((broken.path / "params.yaml").read_text())["variable_length"]
@@ -57,15 +60,19 @@ def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken):
     assert environment["machine"]["packages"]["keras"] == keras.__version__
     assert environment["variables"]["PYTHONPATH"] == str(broken.path / "src")
     assert "ZeroDivisionError" in (folder / "log.txt").read_text()
-    *_, address = debug_command("variable_length", broken.path)
-    page, _, fragment = address.removeprefix("--ServerApp.default_url=/lab/tree/").partition("#")
-    notebook = nbformat.read(broken.path / page, as_version=4)
-    [failed] = [c for c in notebook.cells if c.get("outputs") and c.source.endswith("/ 0")]
-    assert fragment == f"cell-id={failed.id}"
+    notebook = nbformat.read(folder / "03_variable_length.ipynb", as_version=4)
     [injected] = [c for c in notebook.cells if has_tag(c, "injected-parameters")]
     assert f"epochs = {params['epochs']}" in injected.source
     with pytest.raises(ConfigError, match="no failed run of stacked"):
         debug_command("stacked", broken.path)
+    with serving(broken, "lstm-states", "debug", "variable_length") as address:
+        page = browser.new_page(viewport={"width": 1200, "height": 800})
+        page.goto(address)
+        failed = page.locator(".jp-Notebook .jp-Cell.jp-mod-active").filter(has_text="/ 0")
+        failed.wait_for(timeout=90_000)
+        assert "ZeroDivisionError" in failed.inner_text()
+        expect(failed).to_be_in_viewport()
+        page.close()
 
 
 def test_the_notebook_of_a_configuration_is_found_by_its_name():

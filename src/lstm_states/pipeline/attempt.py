@@ -106,12 +106,14 @@ def debug_command(configuration: str, root: Path) -> list[str]:
     found = sorted(folder.glob("*.ipynb"))
     if not found:
         raise ConfigError(f"no failed run of {configuration}: {folder} has no notebook")
-    path = found[0].relative_to(root).as_posix()
-    cell = _failing_cell(nbformat.read(found[0], as_version=4))
-    fragment = f"#cell-id={cell}" if cell else ""
+    page = f"/lab/tree/{found[0].relative_to(root).as_posix()}"
+    if cell := _failing_cell(nbformat.read(found[0], as_version=4)):
+        page += f"#cell-id={cell}"
     return [
         "jupyter", "lab", "--ip=127.0.0.1", f"--notebook-dir={root}",
-        f"--ServerApp.default_url=/lab/tree/{path}{fragment}",
+        f"--LabApp.default_url={page}",
+        # Without it the address that is printed has the token behind the cell, where none is read.
+        f"--ServerApp.custom_display_url={page}",
     ]  # fmt: skip
 
 

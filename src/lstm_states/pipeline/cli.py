@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     origin.set_defaults(command=_origin)
     debug = commands.add_parser("debug", help="open a failed run's notebook at its failing cell")
     debug.add_argument("configuration", type=_configuration, help="such as stacked or memory")
+    debug.add_argument("jupyter", nargs=argparse.REMAINDER, help="options for jupyter lab")
     debug.set_defaults(command=_debug)
     verify = commands.add_parser("verify", help="run from nothing in a clone, compare every byte")
     verify.add_argument(
@@ -153,7 +154,7 @@ def _debug(options: argparse.Namespace) -> None:
     from lstm_states.pipeline.attempt import debug_command
 
     command = debug_command(options.configuration, project_root())
-    os.execvp(command[0], command)
+    os.execvp(command[0], [*command, *options.jupyter])
 
 
 def _jobs(text: str) -> int:
