@@ -26,7 +26,8 @@ class Scheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid):
         file = nodeid.partition("::")[0]
-        return "pipeline" if "/pipeline/" in file else file
+        has_its_own = file.endswith("/test_interrupted.py")
+        return "pipeline" if "/pipeline/" in file and not has_its_own else file
 
 
 def pytest_xdist_make_scheduler(config, log):
