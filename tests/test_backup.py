@@ -131,7 +131,7 @@ def test_a_spoilt_file_is_not_used(short, tmp_path, spoil):
         {"build": partial(build, dropout=0.4)},
         {"build": partial(build, learning_rate=0.1)},
     ],
-    ids=str,
+    ids=["epochs", "batch_size", "patience", "train_stride", "dropout", "learning_rate"],
 )
 def test_a_file_of_another_training_is_not_used(short, tmp_path, other):
     train(tmp_path, **SHORT | other)
