@@ -74,6 +74,10 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("memory.rounds", 10, "memory.rounds is not a parameter; there are seeds, samples, steps"),
         ("xyzzy", 1, "xyzzy is not a parameter; there are datasets, stacked, inter.*, cost$"),
         # mistyped: nothing is converted
+        ("stacked.seeds", [2**32], r"stacked.seeds\.0 is 4294967296: .*less than 4294967296"),
+        ("datasets.japanese_vowels.seed", -5, "japanese_vowels.seed is -5: .*equal to 0"),
+        ("masking.gap", 20, "gap is 20; it must be below window, which is 20"),
+        ("cost.windows", [100, 100], r"windows is \[100, 100\]; each may stand there once"),
         ("stacked.epochs", "8", "stacked.epochs is '8': .*valid integer"),
         ("stacked.epochs", 8.0, "stacked.epochs is 8.0: .*valid integer"),
         ("stacked.center", 1, "stacked.center is 1: .*valid boolean"),

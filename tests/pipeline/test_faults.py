@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -63,13 +63,13 @@ def test_a_store_in_a_folder_that_is_not_there_is_told(tmp_path, monkeypatch):
 def test_a_server_that_is_not_there_is_told_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     began = time.monotonic()
-    with pytest.raises(StoreError, match=r"127.0.0.1:9, which can't be reached: .*refused"):
+    with pytest.raises(StoreError, match=r"127.0.0.1:9, which can't be used: .*refused"):
         tracking.connect(tmp_path)
     assert time.monotonic() - began < 5
 
 
 def test_a_server_that_says_nothing_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "PATIENCE", 0.5)
+    monkeypatch.setattr(store, "PATIENCE", 1)
     silence = threading.Event()
 
     class Silent(http.server.BaseHTTPRequestHandler):
@@ -79,10 +79,31 @@ def test_a_server_that_says_nothing_is_told(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
         threading.Thread(target=server.serve_forever).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(StoreError, match=r"can't be reached: .*timed out"):
+        with pytest.raises(StoreError, match=r"can't be used: .*timed out"):
             tracking.connect(tmp_path)
         silence.set()
         server.shutdown()
+
+
+@pytest.mark.parametrize("status", [401, 404, 503])
+def test_a_server_that_refuses_is_told_at_once_and_without_the_password(
+    tmp_path, monkeypatch, status
+):
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(status)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{address}")
+        began = time.monotonic()
+        with pytest.raises(StoreError, match=f"http://{address}, which can't be used: ") as error:
+            tracking.connect(tmp_path)
+        server.shutdown()
+    assert time.monotonic() - began < 5
+    assert str(status) in str(error.value)
+    assert "secret" not in str(error.value)
 
 
 def test_a_missing_kernel_is_told_with_what_installs_it(monkeypatch):
@@ -197,3 +218,32 @@ def test_a_second_dvc_repro_is_told_what_the_first_one_does(clone, report):
     assert "is busy, it is being blocked by" in told
     assert str(process.pid) in told
     assert process.wait(timeout=180) == 0
+
+
+@pytest.mark.slow
+def test_where_mlflow_fails_at_the_very_end_no_training_is_repeated(clone, report):
+    def execute(statement):
+        with closing(sqlite3.connect(clone.path / "mlflow.db")) as database, database:
+            database.execute(statement)
+
+    execute(
+        "CREATE TRIGGER refuse BEFORE UPDATE OF status ON runs WHEN NEW.status = 'FINISHED' "
+        "BEGIN SELECT RAISE(ABORT, 'no room for it'); END"
+    )
+    told = clone.run("lstm-states", "run", "variable_length", ok=False)
+    execute("DROP TRIGGER refuse")
+    assert "no room for it" in told
+    failed = clone.path / "reports/failed/variable_length"
+    assert (failed / "results/report.html").read_bytes() == report
+    kept = {path: path.stat().st_mtime_ns for path in (failed / ".backup").iterdir()}
+    assert len(kept) == 2
+    process = subprocess.Popen(
+        ["lstm-states", "run", "variable_length"], cwd=clone.path, env=clone.environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None:
+        for path in kept.keys() & set(failed.glob(".backup/*")):
+            with suppress(FileNotFoundError):
+                assert path.stat().st_mtime_ns == kept[path]
+        time.sleep(0.1)
+    assert process.returncode == 0

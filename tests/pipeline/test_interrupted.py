@@ -114,6 +114,15 @@ def test_the_next_command_finds_no_run_that_runs(clone, whom, number, status):
     assert (clone.path / "reports/failed/variable_length/environment.json").is_file()
 
 
+def test_a_stage_that_is_still_starting_ends_with_dvc(clone):
+    process = start(clone)
+    wait_for(lambda: family(clone)["runner"])
+    time.sleep(1)  # it is importing
+    kill(clone, "dvc", signal.SIGKILL)
+    process.wait(timeout=30)
+    wait_for(lambda: all_gone(clone), seconds=5)
+
+
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(clone):
     expected = outputs(clone)
     if not expected:
@@ -127,7 +136,8 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(clone):
     for number in range(1, KILLS + 1):
         process = start(clone)
         time.sleep(moments.uniform(0, whole))
-        kill(clone, moments.choice(["dvc", "runner", "kernel", "all"]), signal.SIGKILL)
+        there = [name for name, found in family(clone).items() if found]
+        kill(clone, moments.choice([*there, "all"]), signal.SIGKILL)
         wait_for(lambda: all_gone(clone))
         process.wait(timeout=30)
         clone.run("lstm-states", "record")

@@ -1,6 +1,5 @@
 """Stages side by side: real processes and DVC itself, on pipelines that take seconds."""
 
-import os
 import re
 import shutil
 import signal
@@ -8,12 +7,13 @@ import subprocess
 import time
 from itertools import pairwise
 
+import joblib
 import psutil
 import pytest
 import yaml
 from rich.console import Console
 
-from lstm_states.pipeline import cli
+from lstm_states.pipeline import cli, parallel
 from lstm_states.pipeline.parallel import default_jobs
 from lstm_states.pipeline.progress import StageLines, last_lines, read_cells
 from tests.clone import ROOT, Clone, make_clone
@@ -218,6 +218,15 @@ def test_a_second_signal_kills_what_takes_no_notice_of_the_first(repository):
     assert left_of(family) == []
 
 
+def test_after_a_kill_the_next_one_is_not_blocked(repository):
+    clone = repository(slow=SLOW)
+    process = start(clone, until=["began"])
+    process.kill()
+    process.wait()
+    (clone.path / "go").touch()
+    assert lines(clone.run("lstm-states", "repro"), "slow")[1].startswith("slow: done after")
+
+
 def test_two_at_once_in_one_clone(repository):
     clone = repository(slow=SLOW)
     process = start(clone, until=["began"])
@@ -267,11 +276,16 @@ def test_jobs_is_a_whole_number_of_at_least_1(jobs, capsys):
 
 
 @pytest.mark.parametrize(("cores", "gigabytes", "jobs"), [(16, 99, 8), (16, 10, 3), (1, 1, 1)])
-def test_the_default_is_what_cores_and_memory_allow(monkeypatch, cores, gigabytes, jobs):
+def test_the_default_is_what_cores_and_memory_allow(monkeypatch, tmp_path, cores, gigabytes, jobs):
     memory = psutil.virtual_memory()._replace(available=gigabytes * 2**30)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(parallel, "CONTAINER_MEMORY", tmp_path / "memory.max")
     assert default_jobs() == jobs
+    (tmp_path / "memory.max").write_text("max\n")
+    assert default_jobs() == jobs
+    (tmp_path / "memory.max").write_text(f"{7 * 2**30}\n")
+    assert default_jobs() == min(jobs, 2)
 
 
 def test_in_a_terminal_a_line_changes_in_its_place():

@@ -73,6 +73,40 @@ def test_a_second_repro_does_nothing(clone):
     assert "up to date" in clone.run("dvc", "repro")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head_units": True}, "stacked.head_units is True: Input should be a valid integer"),
+        ({"datset": "order_book"}, "stacked.datset is not a parameter; did you mean 'dataset'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["repro", "status", "record", "verify"])
+def test_what_dvc_takes_for_unchanged_is_refused_by_our_commands(clone, command, change, message):
+    kept = (clone.path / "params.yaml").read_text()
+    clone.set_parameters({"stacked": change})
+    printed = clone.run("lstm-states", command, ok=False)
+    (clone.path / "params.yaml").write_text(kept)
+    assert printed.startswith("lstm-states: ")
+    assert message in printed
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("stacked", {"target": "mid_moves"}, "stacked.target is 'mid_moves'; did you mean 'mid_"),
+        ("stacked", {"dataset": "japanese_vowels"}, "holds sequences; it takes a data set of seri"),
+        ("variable_length", {"head_units": 3}, "head_units is 3; speaker has 9 classes, and each"),
+    ],
+)
+def test_what_the_data_does_not_hold_is_refused(clone, section, change, message):
+    kept = (clone.path / "params.yaml").read_text()
+    clone.set_parameters({section: change})
+    printed = clone.run("lstm-states", "run", section, ok=False)
+    (clone.path / "params.yaml").write_text(kept)
+    assert message in printed
+    assert "Executing" not in printed
+
+
 def test_a_parameter_reruns_its_configuration_alone(clone):
     kept = (clone.path / "params.yaml").read_text()
     clone.set_parameters({"stacked": {"learning_rate": 0.5}})

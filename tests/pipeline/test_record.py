@@ -160,6 +160,18 @@ def test_status_finds_what_belongs_to_nothing(pulled):
     assert "reports/gone: no stage makes it" in told
 
 
+def test_a_record_that_is_torn_or_of_another_run_is_told_and_mended(clone):
+    path = clone.path / FOLDER / "run.json"
+    kept = path.read_text()
+    run = json.loads(kept)["run"]
+    for text, told in (("", "no run"), (kept.replace(run, "f" * 32), "f" * 32)):
+        path.write_text(text)
+        said = clone.run("lstm-states", "status", ok=False)
+        assert f"{STAGE}: variable_length/run.json tells of {told}: `lstm-states record`" in said
+        clone.run("lstm-states", "record")
+        assert path.read_text() == kept
+
+
 def test_a_figure_tells_which_run_made_it(clone, tmp_path):
     copied = tmp_path / "figure.png"
     shutil.copy(clone.path / FOLDER / "figures/states.png", copied)

@@ -51,7 +51,9 @@ def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
 
 
 @pytest.mark.browser
-def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken, browser):
+def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken, browser, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    monkeypatch.setenv("DVC_STUDIO_TOKEN", "hunter2")
     broken.run("lstm-states", "run", "variable_length", ok=False)
     folder = broken.path / "reports/failed/variable_length"
     params = yaml.safe_load((broken.path / "params.yaml").read_text())["variable_length"]
@@ -59,6 +61,7 @@ def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken, browse
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["machine"]["packages"]["keras"] == keras.__version__
     assert environment["variables"]["PYTHONPATH"] == str(broken.path / "src")
+    assert "hunter2" not in (folder / "environment.json").read_text()
     assert "ZeroDivisionError" in (folder / "log.txt").read_text()
     notebook = nbformat.read(folder / "03_variable_length.ipynb", as_version=4)
     [injected] = [c for c in notebook.cells if has_tag(c, "injected-parameters")]

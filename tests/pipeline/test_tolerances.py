@@ -100,6 +100,11 @@ def test_the_first_pattern_that_fits_counts(tmp_path):
     assert read.of("b.a") is None
 
 
+def test_a_metric_may_be_left_to_its_verdict(tmp_path):
+    name, text = "reports/depth/metrics.json", 'metrics: {"depth.r2": {verdict: true}}'
+    assert beyond(tmp_path, name, {"r2": 0}, {"r2": 100}, text) == []
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [

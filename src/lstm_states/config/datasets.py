@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lstm_states.config.strict import Count, Fraction, Strict
+from lstm_states.config.strict import Count, Fraction, Seed, Strict
 
 
 class _SplitByTime(Strict):
@@ -38,7 +38,7 @@ class JapaneseVowels(Strict):
     maker: Literal["japanese_vowels"]
     source: Literal["data/sources.yaml"]
     validation_fraction: Fraction
-    seed: int
+    seed: Seed
 
 
 class Table(_SplitByTime):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from lstm_states.config.strict import Count, Fraction, Strict
+from lstm_states.config.strict import Count, Fraction, Seed, Strict
 
 CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
 """The documented configurations, in the order of the article."""
@@ -21,7 +21,7 @@ HEADS = {"binary_crossentropy": ("sigmoid",), "sparse_categorical_crossentropy":
 class Seeded(Strict):
     """What every notebook takes."""
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Seeded:
@@ -141,6 +141,12 @@ class Masking(Trial):
     batch_size: Count
     epochs: Count
 
+    @model_validator(mode="after")
+    def _gap_is_shorter(self) -> Masking:
+        if self.gap >= self.window:
+            raise ValueError(f"gap is {self.gap}; it must be below window, which is {self.window}")
+        return self
+
 
 class Cost(Strict):
     """What states cost in time and memory."""
@@ -153,7 +159,11 @@ class Cost(Strict):
     rounds: Count
 
     @model_validator(mode="after")
-    def _pieces_fit(self) -> Cost:
+    def _lengths_fit(self) -> Cost:
+        for name in ("training_lengths", "windows"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} is {values}; each may stand there once")
         for length in self.training_lengths:
             if length <= self.piece or length % self.piece:
                 raise ValueError(

@@ -19,8 +19,11 @@ import yaml
 from lstm_states.config import ConfigError
 from lstm_states.pipeline.machine import machine_class
 
-ENVIRONMENT = ("CONDA", "DVC", "LSTM_STATES", "MLFLOW", "OMP", "PATH", "PYTHON", "TF_", "VIRTUAL")
-"""Beginnings of the names of variables that a bundle tells; the rest is nobody's business."""
+ENVIRONMENT = ("CUDA_", "KERAS_", "LD_", "LSTM_STATES", "OMP_", "PATH", "PYTHON", "TF_", "XLA_")
+"""Beginnings of the names of variables that a bundle tells: what computing may depend on.
+
+No others, as a bundle goes to MLflow, and those of MLflow, DVC and clouds hold passwords.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def debug_command(configuration: str, root: Path) -> list[str]:
     """Return the command that opens the notebook of a failed attempt at its failing cell.
 
     Raises:
-        ConfigError: if the last attempt has not failed.
+        ConfigError: if there is no attempt, as after one that has not failed.
     """
     folder = root / "reports" / "failed" / configuration
     found = sorted(folder.glob("*.ipynb"))

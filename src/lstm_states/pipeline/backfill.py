@@ -63,14 +63,16 @@ def record_missing_runs(root: Path) -> list[str]:
             run_id = run.info.run_id
         else:
             run_id = known[state.key][0].info.run_id
-        _point_to(client, run_id, root / "reports" / name, tracking.store_uri(root), state)
+            tracking.drop_older_runs(client, run_id, state.key)
+        store = tracking.without_password(tracking.store_uri(root))
+        _point_to(client, run_id, root / "reports" / name, store, state)
     return made
 
 
 def _point_to(client: Any, run_id: str, folder: Path, store: str, state: StageState) -> None:
     """Write beside a report the record of its run: the run's own copy where it has one."""
     record = read_run(folder) or {}
-    if record.get("run") == run_id and record["key"] == state.key:
+    if (record.get("run"), record.get("key"), record.get("store")) == (run_id, state.key, store):
         return
     if "run.json" in {file.path for file in client.list_artifacts(run_id)}:
         client.download_artifacts(run_id, "run.json", str(folder))

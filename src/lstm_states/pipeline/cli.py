@@ -83,6 +83,13 @@ def _configuration(name: str) -> str:
     return name
 
 
+def _checked_root() -> Path:
+    """Return the repository, its params.yaml checked: DVC would say less of what is wrong there."""
+    root = project_root()
+    load_params(root / "params.yaml")
+    return root
+
+
 def _prepare(options: argparse.Namespace) -> None:
     from lstm_states.datasets import prepare_dataset
 
@@ -96,6 +103,9 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from lstm_states.pipeline.signals import end_with_dvc
+
+    end_with_dvc()  # before the imports, which take seconds
     from lstm_states.pipeline.runner import run_experiment
 
     root = project_root()
@@ -120,14 +130,14 @@ def _claims(_: argparse.Namespace) -> None:
 def _record(_: argparse.Namespace) -> None:
     from lstm_states.pipeline.backfill import record_missing_runs
 
-    for stage in record_missing_runs(project_root()):
+    for stage in record_missing_runs(_checked_root()):
         print(f"made the run of {stage} from its outputs")
 
 
 def _status(_: argparse.Namespace) -> int:
     from lstm_states.pipeline import status
 
-    root = project_root()
+    root = _checked_root()
     stages, orphans = status.check_stages(root), status.find_orphans(root)
     problems = [f"{stage.stage}: {problem}" for stage in stages for problem in stage.problems]
     for stage in stages:
@@ -167,7 +177,7 @@ def _repro(options: argparse.Namespace) -> None:
     from lstm_states.pipeline.backfill import is_recorded
     from lstm_states.pipeline.parallel import default_jobs, reproduce
 
-    root = project_root()
+    root = _checked_root()
     if not reproduce(root, options.jobs or default_jobs()):
         print("everything is up to date")
     if not is_recorded(root):
@@ -177,7 +187,7 @@ def _repro(options: argparse.Namespace) -> None:
 def _verify(options: argparse.Namespace) -> int:
     from lstm_states.pipeline.verify import verify
 
-    result = verify(project_root(), options.configuration)
+    result = verify(_checked_root(), options.configuration)
     for difference in result.found:
         print(difference)
     print(f"{len(result.outputs)} outputs were compared: {result.comparison}")

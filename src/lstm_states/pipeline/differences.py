@@ -35,10 +35,12 @@ class Difference:
     Attributes:
         place: The file and what is in it: a cell and its output, an array, a metric, a line.
         what: How the two differ, the size of the difference included.
+        is_missing: Whether one of them isn't there at all.
     """
 
     place: str
     what: str
+    is_missing: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what}"
@@ -58,7 +60,7 @@ def differences(here: Path, anew: Path, name: str) -> Iterator[Difference]:
     """
     kinds = _kind(here), _kind(anew)
     if kinds[0] != kinds[1]:
-        yield Difference(name, f"{kinds[0]} here, {kinds[1]} anew")
+        yield Difference(name, f"{kinds[0]} here, {kinds[1]} anew", is_missing=True)
     elif kinds[0] == "a folder" and here.suffix != ".zarr":
         for child in sorted({path.name for folder in (here, anew) for path in folder.iterdir()}):
             yield from differences(here / child, anew / child, f"{name}/{child}")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from time import monotonic
 
+import joblib
 import psutil
 import zc.lockfile
-from dvc.exceptions import DvcException
 from dvc.repo.reproduce import plan_repro
 from rich.console import Console
 
@@ -26,6 +27,8 @@ CORES_A_STAGE = 2
 
 MEMORY_A_STAGE = 3 * 2**30
 """Bytes that the largest stage needs."""
+
+CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 ALONE = frozenset({"trial@cost"})
 """Stages that measure time: nothing runs beside them."""
@@ -40,14 +43,14 @@ PATIENCE = 60.0
 
 
 def default_jobs() -> int:
-    """Return how many stages this machine has cores and memory for, at least 1."""
-    # macOS has no affinity.
-    allowed = (
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
-    cores = len(allowed)
+    """Return how many stages this machine has cores and memory for, at least 1.
+
+    A container's limits count, and so does LOKY_MAX_CPU_COUNT.
+    """
     memory = psutil.virtual_memory().available
-    return max(1, min(cores // CORES_A_STAGE, memory // MEMORY_A_STAGE))
+    with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+        memory = min(memory, int(CONTAINER_MEMORY.read_text()))
+    return max(1, min(joblib.cpu_count() // CORES_A_STAGE, memory // MEMORY_A_STAGE))
 
 
 def reproduce(root: Path, jobs: int) -> bool:
@@ -98,16 +101,13 @@ def _only_one(root: Path) -> Iterator[None]:
 
 def _look(root: Path) -> tuple[dict[str, set[str]], set[str]]:
     """Return the stages that each stage needs, in DVC's order, and the stages that have changed."""
-    try:
-        with open_repo(root) as repo:
-            changed = set(repo.status())
-            graph = repo.index.graph
-            needs = {
-                stage.addressing: {other.addressing for other in graph.successors(stage)}
-                for stage in plan_repro(graph)
-            }
-    except DvcException as error:
-        raise ReproError(str(error)) from error
+    with open_repo(root) as repo:
+        changed = set(repo.status())
+        graph = repo.index.graph
+        needs = {
+            stage.addressing: {other.addressing for other in graph.successors(stage)}
+            for stage in plan_repro(graph)
+        }
     return needs, changed
 
 
@@ -184,7 +184,7 @@ class _Pipeline:
         # A session of its own: the terminal's Ctrl-C comes to us alone, and we pass it on.
         with self._log(stage).open("wb") as log:
             return subprocess.Popen(
-                ["dvc", "--wait-for-lock", "repro", "--single-item", stage],
+                [sys.executable, "-m", "lstm_states.pipeline.dvc_stage", stage],
                 cwd=self._root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import xarray as xr
 import zc.lockfile
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
+from lstm_states.config import ConfigError, near_or_all
+from lstm_states.config.notebooks import Experiment, Windowed
 from lstm_states.errors import DataError, ExperimentError
 from lstm_states.pipeline.stages import open_repo
 
@@ -20,10 +20,34 @@ KERNEL = "python3"
 """Name of the kernel that runs notebooks."""
 
 
-def check_data(path: Path) -> None:
-    """Refuse to start without the processed data at ``path``."""
+def check_data(configuration: str, settings: Experiment, root: Path) -> None:
+    """Refuse to start without processed data, and with parameters that don't fit it.
+
+    Raises:
+        DataError: if the data isn't there.
+        ConfigError: naming the parameter that asks for what the data doesn't hold.
+    """
+    path = root / "data" / "processed" / f"{settings.dataset}.zarr"
     if not path.is_dir():
         raise DataError(f"data/processed/{path.name} is missing; `dvc repro` makes it")
+    data = xr.open_zarr(path, chunks=None, consolidated=False)
+    layout = "series" if isinstance(settings, Windowed) else "sequences"
+    if data.attrs["layout"] != layout:
+        raise ConfigError(
+            f"{configuration}.dataset is {settings.dataset!r}, which holds {data.attrs['layout']}; "
+            f"it takes a data set of {layout}"
+        )
+    targets = data["target"].values.tolist()
+    if settings.target not in targets:
+        hint = near_or_all(settings.target, targets)
+        raise ConfigError(f"{configuration}.target is {settings.target!r}; {hint}")
+    if settings.loss == "sparse_categorical_crossentropy":
+        classes = int(data["targets"].sel(target=settings.target).max()) + 1
+        if settings.head_units < classes:
+            raise ConfigError(
+                f"{configuration}.head_units is {settings.head_units}; {settings.target} has "
+                f"{classes} classes, and each needs a unit"
+            )
 
 
 def check_kernel() -> None:
@@ -65,22 +89,3 @@ def alone(configuration: str, root: Path) -> Iterator[None]:
         yield
     finally:
         lock.close()
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C, and the death of the `dvc repro` that called as SIGTERM.
-
-    Both are heard by what is started from here, too, even where a shell that started this in the
-    background has had them ignored.
-    """
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    kept = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    if sys.platform == "linux" and "DVC_STAGE" in os.environ:
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, kept, strict=True):
-            signal.signal(number, handler)

@@ -8,6 +8,7 @@ class of machine differ; they stand in ``run.json``, which is no output of DVC, 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ def read_provenance(folder: Path) -> dict[str, Any] | None:
 
 
 def write_run(folder: Path, record: dict[str, Any]) -> None:
-    """Write the record of the run that made the report in a folder."""
-    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n")
+    """Write the record of the run that made the report in a folder, whole or not at all."""
+    new = folder / ".run.json.new"
+    new.write_text(json.dumps(record, indent=2) + "\n")
+    new.replace(folder / "run.json")
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -63,8 +66,10 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         ``ended`` (UTC); ``commit`` and ``dirty``; ``host``; ``machine``, its class; ``seconds``,
         the whole, in ``cells``, and of these in ``imports``.
     """
-    path = folder / "run.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    with suppress(FileNotFoundError, json.JSONDecodeError):
+        record: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        return record
+    return None
 
 
 def cell_seconds(executed: nbformat.NotebookNode) -> dict[str, float]:

@@ -27,10 +27,10 @@ from lstm_states.pipeline.preflight import (
     check_cache,
     check_data,
     check_kernel,
-    ended_by_signals,
 )
 from lstm_states.pipeline.record import MADE_FROM, cell_seconds, provenance, write_run
 from lstm_states.pipeline.reports import render_html
+from lstm_states.pipeline.signals import ended_by_signals
 from lstm_states.pipeline.stages import StageState, changes, current_states
 
 
@@ -84,15 +84,15 @@ def run_experiment(configuration: str, root: Path) -> Path:
             _check_unchanged(stage, state, root)
             _write_report(attempt, state)
             write_run(attempt.results, _record(run_id, attempt, state, root, began))
-            report = _publish(attempt, root / "reports" / configuration)
-            tracking.close_run(client, run_id, "FINISHED", report)
+            # All that MLflow may refuse comes before the attempt, with its backups, goes.
+            tracking.close_run(client, run_id, "FINISHED", attempt.results)
+            tracking.drop_older_runs(client, run_id, state.key)
+            if configuration in CONFIGURATIONS:
+                tracking.register_champion(client, run_id, configuration)
+            return _publish(attempt, root / "reports" / configuration)
         except BaseException as error:
             _close(client, run_id, error, attempt)
             raise
-        tracking.drop_older_runs(client, run_id, state.key)
-        if configuration in CONFIGURATIONS:
-            tracking.register_champion(client, run_id, configuration)
-    return report
 
 
 def _check_all(configuration: str, root: Path) -> tuple[Path, dict[str, Any]]:
@@ -102,7 +102,7 @@ def _check_all(configuration: str, root: Path) -> tuple[Path, dict[str, Any]]:
     parameters = settings.model_dump()
     check_parameters(nbformat.read(source, as_version=4), parameters, source.name)
     if configuration in CONFIGURATIONS:
-        check_data(root / "data" / "processed" / f"{settings.dataset}.zarr")
+        check_data(configuration, settings, root)
     check_kernel()
     check_cache(root)
     return source, parameters
@@ -166,7 +166,7 @@ def _record(
     return {
         "key": state.key,
         "run": run_id,
-        "store": tracking.store_uri(root),
+        "store": tracking.without_password(tracking.store_uri(root)),
         "started": (now - timedelta(seconds=wall)).isoformat(timespec="seconds"),
         "ended": now.isoformat(timespec="seconds"),
         "commit": commit,

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage.serialize import to_single_stage_lockfile
+from dvc.utils.serialize import load_yaml
+
+from lstm_states.errors import ReproError
 
 PARAMS = "params.yaml"
 
@@ -49,15 +52,22 @@ class StageState:
 
 @contextlib.contextmanager
 def open_repo(root: Path) -> Iterator[Repo]:
-    """Yield DVC's view of a repository, in the working directory from which it names stages."""
-    with contextlib.chdir(root), Repo(str(root)) as repo:
-        yield repo
+    """Yield DVC's view of a repository, in the working directory from which it names stages.
+
+    Raises:
+        ReproError: if DVC refuses what it is asked, or dvc.yaml itself.
+    """
+    try:
+        with contextlib.chdir(root), Repo(str(root)) as repo:
+            yield repo
+    except DvcException as error:
+        raise ReproError(str(error)) from error
 
 
 def locked_states(root: Path) -> dict[str, StageState]:
     """Return the states that dvc.lock tells, by stage; none where there is no dvc.lock."""
     path = root / "dvc.lock"
-    stages = yaml.safe_load(path.read_text())["stages"] if path.is_file() else {}
+    stages = load_yaml(path)["stages"] if path.is_file() else {}  # by DVC: 1e-05 is a number
     return {name: _state(entry) for name, entry in stages.items()}
 
 

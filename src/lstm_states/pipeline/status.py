@@ -60,7 +60,7 @@ def check_stages(root: Path) -> list[StageStatus]:
             mine = runs.get(locked[stage].key, []) if stage in locked else []
             if stage in names and stage in locked and not problems:
                 folder = root / "reports" / names[stage]
-                problems += _record_problems(folder, locked[stage], len(mine))
+                problems += _record_problems(folder, locked[stage], mine)
             run = f"{mine[0].info.run_name} ({mine[0].info.run_id})" if mine else ""
             found.append(StageStatus(stage, run, tuple(problems)))
     return found
@@ -130,11 +130,15 @@ def _pipeline_problems(
         yield f"{problem}: `dvc checkout` or `dvc repro` brings it"
 
 
-def _record_problems(folder: Path, state: StageState, runs: int) -> Iterator[str]:
+def _record_problems(folder: Path, state: StageState, runs: list[Any]) -> Iterator[str]:
     made = read_provenance(folder) or {}
     if made.get("key") != state.key:
         yield f"{folder.name}/report.ipynb was made from another state; `dvc repro -f` mends it"
-    if runs == 0:
+    if not runs:
         yield "MLflow has no run of it: `lstm-states record` makes it"
-    elif runs > 1:
-        yield f"MLflow has {runs} finished runs of it, not one"
+        return
+    if len(runs) > 1:
+        yield f"MLflow has {len(runs)} finished runs of it: `lstm-states record` keeps the last"
+    told = (read_run(folder) or {}).get("run", "no run")
+    if told != runs[0].info.run_id:
+        yield f"{folder.name}/run.json tells of {told}: `lstm-states record` mends it"

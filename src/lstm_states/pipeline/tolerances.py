@@ -20,13 +20,19 @@ Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Tolerance(Strict):
-    """How far two values of a metric may be apart: ``absolute`` plus ``relative`` of the larger."""
+    """How far two values of a metric may be apart: ``absolute`` plus ``relative`` of the larger.
+
+    With ``verdict`` any two agree: the verdict that they lead to must be the same, and that alone.
+    """
 
     absolute: Share = 0.0
     relative: Share = 0.0
+    verdict: bool = False
 
     def allows(self, here: float, anew: float) -> bool:
         """Whether two numbers agree; NaN and infinities agree with their like alone."""
+        if self.verdict:
+            return True
         if not (math.isfinite(here) and math.isfinite(anew)):
             return str(here) == str(anew)
         allowed = self.absolute + self.relative * max(abs(here), abs(anew))

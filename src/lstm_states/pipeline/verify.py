@@ -17,8 +17,8 @@ from lstm_states.errors import DataError, ExperimentError
 from lstm_states.pipeline.clone import environment_of, temporary_clone
 from lstm_states.pipeline.differences import Difference, differences
 from lstm_states.pipeline.machine import class_difference, machine_class
-from lstm_states.pipeline.preflight import ended_by_signals
 from lstm_states.pipeline.record import read_run
+from lstm_states.pipeline.signals import ended_by_signals
 from lstm_states.pipeline.stages import (
     changes,
     current_states,
@@ -48,8 +48,8 @@ def verify(root: Path, names: Sequence[str] = ()) -> Verification:
     """Run stages from nothing in a temporary clone and compare what they give with what is here.
 
     On one class of machine every byte must be the same. Where bytes differ and what is here was
-    made on another class, or nobody knows on which, metrics must agree within tolerances.yaml and
-    verdicts must be the same.
+    made on another class, or nobody knows on which, all files must be there, metrics must agree
+    within tolerances.yaml, and verdicts must be the same.
 
     Args:
         root: The repository; uncommitted changes are verified as they are.
@@ -86,7 +86,7 @@ def verify(root: Path, names: Sequence[str] = ()) -> Verification:
             compared,
             f"metrics within tolerances.yaml and verdicts alone: bytes differ (first {found[0]}), "
             f"and {reason}",
-            beyond,
+            (*(difference for difference in found if difference.is_missing), *beyond),
         )
 
 

@@ -26,7 +26,13 @@ from lstm_states.tracking.runs import (
     git_state,
     log_metrics,
 )
-from lstm_states.tracking.store import EXPERIMENT, connect, search_runs, store_uri
+from lstm_states.tracking.store import (
+    EXPERIMENT,
+    connect,
+    search_runs,
+    store_uri,
+    without_password,
+)
 
 __all__ = [
     "BACKUP_VARIABLE",
@@ -49,4 +55,5 @@ __all__ = [
     "search_runs",
     "start_recording",
     "store_uri",
+    "without_password",
 ]

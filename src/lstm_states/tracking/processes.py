@@ -15,6 +15,9 @@ from lstm_states.tracking.store import search_runs
 HOST, PROCESS, STARTED = "process.host", "process.id", "process.started"
 """Tags of a run: its process, and when that one started, as ids of processes come again."""
 
+CLOCK_ERROR = 1.0
+"""Seconds by which the start of a process may seem to move while the clock is set right."""
+
 
 def process_tags() -> dict[str, str]:
     """Return tags that name this process."""
@@ -39,7 +42,9 @@ def _is_gone(tags: Mapping[str, str]) -> bool:
     if tags.get(HOST) != platform.node():
         return False
     try:
-        started = psutil.Process(int(tags[PROCESS])).create_time()
+        process = psutil.Process(int(tags[PROCESS]))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        return abs(process.create_time() - float(tags[STARTED])) > CLOCK_ERROR
     except psutil.NoSuchProcess:
         return True
-    return f"{started:.2f}" != tags[STARTED]

@@ -7,6 +7,14 @@ from mlflow.entities import RunData
 
 from lstm_states.tracking.store import EXPERIMENT
 
+CHAMPION = "champion"
+"""Alias of the preferred version of a registered model."""
+
+
+def registered_name(configuration: str) -> str:
+    """Return the name under which the models of a configuration are registered."""
+    return f"{EXPERIMENT}-{configuration}"
+
 
 def register_champion(client: mlflow.MlflowClient, run_id: str, configuration: str) -> None:
     """Register the run's model; the alias ``champion`` goes to the one with the least kept loss.
@@ -14,7 +22,7 @@ def register_champion(client: mlflow.MlflowClient, run_id: str, configuration: s
     The validation loss decides, so the test part has no say in which model is preferred. A champion
     of other data, another target or another loss can't be compared and makes way.
     """
-    name = f"{EXPERIMENT}-{configuration}"
+    name = registered_name(configuration)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     outputs = client.get_run(run_id).outputs
@@ -23,11 +31,11 @@ def register_champion(client: mlflow.MlflowClient, run_id: str, configuration: s
     model = client.get_logged_model(outputs.model_outputs[0].model_id)
     made = client.create_model_version(name, model.model_uri, run_id, model_id=model.model_id)
     aliases = client.get_registered_model(name).aliases
-    if "champion" in aliases:
-        champion = client.get_model_version_by_alias(name, "champion").run_id
+    if CHAMPION in aliases:
+        champion = client.get_model_version_by_alias(name, CHAMPION).run_id
         if champion and _is_better(client.get_run(champion).data, client.get_run(run_id).data):
             return
-    client.set_registered_model_alias(name, "champion", made.version)
+    client.set_registered_model_alias(name, CHAMPION, made.version)
 
 
 def _is_better(champion: RunData, challenger: RunData) -> bool:

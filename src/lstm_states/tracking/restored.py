@@ -12,7 +12,7 @@ from mlflow.entities import Metric
 from mlflow.utils.time import get_current_time_millis
 
 from lstm_states.tracking.recorder import flattened
-from lstm_states.tracking.runs import close_run
+from lstm_states.tracking.runs import RESTORED, close_run
 
 
 def fill_run(client: mlflow.MlflowClient, run_id: str, folder: Path) -> None:
@@ -26,8 +26,9 @@ def fill_run(client: mlflow.MlflowClient, run_id: str, folder: Path) -> None:
         folder: The stage's outputs, ``reports/<configuration>``.
     """
     client.log_batch(run_id, metrics=[*_results(folder), *_epochs(folder)])
-    client.set_tag(run_id, "restored", "true")
-    close_run(client, run_id, "FINISHED", folder)
+    client.set_tag(run_id, RESTORED, "true")
+    # The record of a run that may lie there is of another one.
+    close_run(client, run_id, "FINISHED", folder, leave="run.json")
 
 
 def _results(folder: Path) -> Iterator[Metric]:

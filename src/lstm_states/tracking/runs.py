@@ -5,20 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 from mlflow.entities import Param, Run
+from mlflow.entities.model_registry import ModelVersion
 
 from lstm_states.config import stage_of
 from lstm_states.tracking.processes import process_tags
+from lstm_states.tracking.registry import CHAMPION, registered_name
 from lstm_states.tracking.store import EXPERIMENT, search_runs
 
 KEY = "stage.key"
 """Tag of a pipeline's run: the key of the state of its stage. A state has one finished run."""
+
+RESTORED = "restored"
+"""Tag of a run that was made from outputs."""
+
+REPLACED = "stage.replaced_by"
+"""Tag of a run that people have made something of: the run that took its place."""
 
 
 def create_run(
@@ -67,13 +75,15 @@ def create_run(
     return run
 
 
-def close_run(client: mlflow.MlflowClient, run_id: str, status: str, *folders: Path) -> None:
-    """Give a run its final ``status``, and what ``folders`` hold that it doesn't have yet.
+def close_run(
+    client: mlflow.MlflowClient, run_id: str, status: str, folder: Path, *, leave: str = ""
+) -> None:
+    """Give a run its final ``status``, and what ``folder`` holds that it doesn't have yet.
 
-    Hidden files are left out.
+    Hidden files are left out, and the one named ``leave``.
     """
-    present = {file.path for file in client.list_artifacts(run_id)}
-    for path in (p for folder in folders for p in sorted(folder.glob("[!.]*"))):
+    present = {leave, *(file.path for file in client.list_artifacts(run_id))}
+    for path in sorted(folder.glob("[!.]*")):
         if path.name not in present:
             client.log_artifact(run_id, str(path))
     client.set_terminated(run_id, status)
@@ -89,20 +99,40 @@ def finished_runs(client: mlflow.MlflowClient) -> dict[str, list[Run]]:
 
 
 def drop_older_runs(client: mlflow.MlflowClient, run_id: str, key: str) -> None:
-    """Delete the finished runs of a state but one, with their models and versions of models.
+    """Delete the finished runs of a state that are older than one, with their models.
 
     A stage that is run again in the same state leaves one run. What is deleted stays in MLflow's
-    bin until ``mlflow gc`` empties it.
+    bin until ``mlflow gc`` empties it; a version of the pipeline's own registered model does not.
+    A run that people have made something of, by a note, a tag, or a model registered under a name
+    or an alias of their own, stays, with the tag :data:`REPLACED` in place of :data:`KEY`.
     """
+    latest = client.get_run(run_id)
     for run in finished_runs(client).get(key, []):
         old = run.info.run_id
-        if old == run_id:
+        if run.info.start_time >= latest.info.start_time:
             continue
-        for version in client.search_model_versions(f"run_id = '{old}'"):
+        versions = [
+            client.get_model_version(found.name, found.version)  # what is found lacks its aliases
+            for found in client.search_model_versions(f"run_id = '{old}'")
+        ]
+        if _is_used(run, latest, versions):
+            client.set_tag(old, REPLACED, run_id)
+            client.delete_tag(old, KEY)
+            continue
+        for version in versions:
             client.delete_model_version(version.name, version.version)
         for model in run.outputs.model_outputs if run.outputs else ():
             client.delete_logged_model(model.model_id)
         client.delete_run(old)
+
+
+def _is_used(run: Run, latest: Run, versions: Iterable[ModelVersion]) -> bool:
+    """Whether people have made something of a run that the pipeline has not."""
+    ours = registered_name(run.data.tags["configuration"])
+    return bool(
+        run.data.tags.keys() - latest.data.tags.keys() - {RESTORED}
+        or any(version.name != ours or set(version.aliases) - {CHAMPION} for version in versions)
+    )
 
 
 def active_run_id() -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
-import urllib.error
-import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from lstm_states.errors import StoreError
 
@@ -35,21 +36,34 @@ def store_uri(root: Path) -> str:
     return uri if path == uri else f"{_FILE}{_home(root) / path}"
 
 
+def without_password(uri: str) -> str:
+    """Return the address of a server without the user and password that it may hold."""
+    return re.sub(r"^(https?://)[^/@]*@", r"\1", uri)
+
+
 def connect(root: Path) -> mlflow.MlflowClient:
     """Return a client of the store that :func:`store_uri` names, its experiment made if need be.
 
     Raises:
-        StoreError: if the file is locked, damaged or read-only, or the server can't be reached.
-            MLflow itself would try for minutes, and then show a traceback.
+        StoreError: if the file is locked, damaged or read-only, or the server can't be reached or
+            doesn't let us in. MLflow itself would try for minutes, and then show a traceback.
     """
     uri = store_uri(root)
     if uri.startswith(_FILE):
         _check_file(Path(uri.removeprefix(_FILE)))
-    elif uri.startswith("http"):
-        _check_server(uri)
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    if client.get_experiment_by_name(EXPERIMENT) is None:
+    try:
+        with _one_try():
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+    except MlflowException as error:
+        reason = str(error).rpartition("Caused by ")[2].splitlines()[0]
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI is {without_password(uri)}, which can't be used: {reason}. Start "
+            "that server, set what it asks for, or unset the variable: the runs then go to "
+            "mlflow.db in the repository"
+        ) from error
+    if experiment is None:
         # A server knows where its artifacts go; beside our own store they would follow the cwd.
         artifacts = (_home(root) / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
         client.create_experiment(EXPERIMENT, artifact_location=artifacts)
@@ -92,17 +106,23 @@ def _remedy(path: Path, error: sqlite3.Error) -> str:
     )
 
 
-def _check_server(uri: str) -> None:
+@contextmanager
+def _one_try() -> Iterator[None]:
+    """Have MLflow ask a server once, for :data:`PATIENCE` seconds, not for minutes."""
+    asked = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE),
+    }
+    kept = {name: os.environ.get(name) for name in asked}
+    os.environ.update(asked)
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE).close()
-    except urllib.error.HTTPError:
-        return  # it answers; whether it lets us in is told by the first request
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise StoreError(
-            f"MLFLOW_TRACKING_URI is {uri}, which can't be reached: {reason}. Start that server, "
-            "or unset the variable: the runs then go to mlflow.db in the repository"
-        ) from None
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _home(root: Path) -> Path:
