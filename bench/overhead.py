@@ -1,7 +1,7 @@
 """`python -m bench.overhead`: the pipeline's wall time against the computing inside it.
 
-What DVC, starting processes and kernels, imports, papermill and MLflow's part of it add to the cells
-of the notebooks, which record their results themselves; and what stages side by side save.
+What DVC, starting processes and kernels, imports and papermill add to the cells of the notebooks,
+which record their results themselves, in MLflow too; and what stages side by side save.
 """
 
 from __future__ import annotations
