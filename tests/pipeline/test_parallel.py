@@ -60,7 +60,8 @@ def repository(tmp_path):
     """A function that writes a dvc.yaml into a repository."""
     clone = Clone(tmp_path / "repository")
     clone.path.mkdir()
-    (clone.path / "src").symlink_to(ROOT / "src")
+    for name in ("src", "params.yaml"):
+        (clone.path / name).symlink_to(ROOT / name)
     clone.run("git", "init", "--quiet")
     clone.run("dvc", "init", "--quiet")
 
@@ -123,7 +124,6 @@ def test_nothing_runs_beside_a_stage_that_measures_time(repository):
     measures = write("${key}", seconds=2) | {"deps": ["notebooks/cost"], "params": ["cost"]}
     trials = {"foreach": {"cost": {}, "other": {}}, "do": measures}
     clone = repository(trial=trials, plain=write("plain", seconds=2))
-    (clone.path / "params.yaml").write_text("cost: {rounds: 1}\n")
     for folder in ("notebooks/cost", "reports/cost"):
         (clone.path / folder).mkdir(parents=True)
     clone.run("lstm-states", "repro", "--jobs", "3")
@@ -221,8 +221,11 @@ def test_a_second_signal_kills_what_takes_no_notice_of_the_first(repository):
 def test_after_a_kill_the_next_one_is_not_blocked(repository):
     clone = repository(slow=SLOW)
     process = start(clone, until=["began"])
+    stages = psutil.Process(process.pid).children()
     process.kill()
     process.wait()
+    ended, running = psutil.wait_procs(stages, timeout=20)
+    assert (len(ended), running) == (1, [])
     (clone.path / "go").touch()
     assert lines(clone.run("lstm-states", "repro"), "slow")[1].startswith("slow: done after")
 
