@@ -162,8 +162,11 @@ def _origin(options: argparse.Namespace) -> None:
 
 def _debug(options: argparse.Namespace) -> None:
     from lstm_states.pipeline.attempt import debug_command
+    from lstm_states.pipeline.folding import fold_passed_cells
 
-    command = debug_command(options.configuration, project_root())
+    root = project_root()
+    command = debug_command(options.configuration, root)
+    fold_passed_cells(next((root / "reports/failed" / options.configuration).glob("*.ipynb")))
     os.execvp(command[0], [*command, *options.jupyter])
 
 
