@@ -13,7 +13,7 @@ from lstm_states.pipeline.machine import machine_class
 from lstm_states.pipeline.record import write_run
 from lstm_states.pipeline.stages import locked_states
 from lstm_states.pipeline.verify import verify
-from tests.clone import Clone
+from tests.clone import ROOT, Clone
 
 # DVC's own use of pygtrie
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
@@ -50,6 +50,7 @@ def made(tmp_path_factory):
     """A project that has run."""
     project = Clone(tmp_path_factory.mktemp("made") / "project")
     project.path.mkdir()
+    shutil.copy(ROOT / "params.yaml", project.path)
     (project.path / "dvc.yaml").write_text(STAGES)
     (project.path / "make.py").write_text(MAKE)
     (project.path / "tolerances.yaml").write_text("metrics: {'*.r2': {absolute: 0.1}}\n")
@@ -192,8 +193,7 @@ def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
         [sys.executable, "-c", code], cwd=project.path, env=environment | {"SLEEP": nap},
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     ) as process:  # fmt: skip
-        while not process.stdout.readline().startswith("made reports"):
-            pass
+        assert any(line.startswith("made reports") for line in process.stdout)
         process.terminate()
         assert process.wait(timeout=30) == 130
     assert list(clones.iterdir()) == []
