@@ -147,6 +147,14 @@ def test_the_committed_page_is_that_of_the_committed_result():
         assert row["text"] in page
 
 
+def test_the_readme_quotes_the_committed_overhead():
+    result = json.loads((ROOT / "bench/overhead.json").read_text())
+    assert result["ratio"] <= result["limit"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"takes {result['ratio']:.2f} times what its cells compute" in readme
+    assert f"at a time {result['side_by_side']:.2f} of the time of one" in readme
+
+
 @pytest.mark.parametrize("mask", ["none", "right", "random"])
 def test_the_reference_is_the_lstm_of_the_oracle(mask):
     case = Case("case", (4, 3), 6, 2, mask=mask, samples=40)
