@@ -52,6 +52,17 @@ class Clone:
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it
         return tracking.connect(self.path)
 
+    def pulled_into(self, path: Path, remote: Path) -> "Clone":
+        """A fresh clone of this one at ``path``, its outputs pulled from a new remote."""
+        self.run("dvc", "remote", "add", "--force", "--default", "here", str(remote))
+        self.run("dvc", "push")
+        other = Clone(path)
+        self.run("git", "clone", "--quiet", ".", str(path))
+        other.run("dvc", "remote", "add", "--default", "here", str(remote))
+        self.run("dvc", "remote", "remove", "here")
+        other.run("dvc", "pull")
+        return other
+
     def set_parameters(self, changes: dict[str, dict]) -> None:
         """Change values in params.yaml, given by section."""
         path = self.path / "params.yaml"

@@ -147,13 +147,7 @@ def test_an_experiment_is_run_compared_and_undone(clone):
 
 
 def test_a_remote_hands_the_outputs_to_another_clone(clone, tmp_path):
-    clone.run("dvc", "remote", "add", "--force", "--default", "local", str(tmp_path / "remote"))
-    clone.run("dvc", "push")
-    other = Clone(tmp_path / "other")
-    clone.run("git", "clone", "--quiet", ".", str(other.path))
-    other.run("dvc", "remote", "add", "--default", "local", str(tmp_path / "remote"))
-    clone.run("dvc", "remote", "remove", "local")
-    other.run("dvc", "pull")
+    other = clone.pulled_into(tmp_path / "other", tmp_path / "remote")
     for name in ("stacked/report.html", "index.html"):
         path = f"reports/{name}"
         assert (other.path / path).read_bytes() == (clone.path / path).read_bytes()

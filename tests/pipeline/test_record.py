@@ -11,7 +11,6 @@ from lstm_states import tracking
 from lstm_states.config import CONFIGURATIONS, TRIALS
 from lstm_states.pipeline.record import read_provenance, read_run
 from lstm_states.pipeline.stages import locked_states
-from tests.clone import Clone
 
 pytestmark = pytest.mark.slow
 
@@ -71,14 +70,7 @@ def pulled(clone, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pulled")
     clone.run("git", "add", "--all")
     clone.run("git", "commit", "--quiet", "--allow-empty", "--message", "results")
-    clone.run("dvc", "remote", "add", "--force", "--default", "here", str(folder / "remote"))
-    clone.run("dvc", "push")
-    other = Clone(folder / "clone")
-    clone.run("git", "clone", "--quiet", ".", str(other.path))
-    other.run("dvc", "remote", "add", "--default", "here", str(folder / "remote"))
-    clone.run("dvc", "remote", "remove", "here")
-    other.run("dvc", "pull")
-    return other
+    return clone.pulled_into(folder / "clone", folder / "remote")
 
 
 def test_where_outputs_were_pulled_runs_are_made_from_them_once(clone, pulled):
