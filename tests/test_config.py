@@ -77,7 +77,7 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("stacked.seeds", [2**32], r"stacked.seeds\.0 is 4294967296: .*less than 4294967296"),
         ("datasets.japanese_vowels.seed", -5, "japanese_vowels.seed is -5: .*equal to 0"),
         ("masking.gap", 20, "gap is 20; it must be below window, which is 20"),
-        ("cost.windows", [100, 100], r"windows is \[100, 100\]; each may stand there once"),
+        ("cost.windows", [100, 100], r"windows is \[100, 100\]: each may stand there once"),
         ("stacked.epochs", "8", "stacked.epochs is '8': .*valid integer"),
         ("stacked.epochs", 8.0, "stacked.epochs is 8.0: .*valid integer"),
         ("stacked.center", 1, "stacked.center is 1: .*valid boolean"),
@@ -99,7 +99,8 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("stacked.resamples", 99, "stacked.resamples is 99: .*equal to 100"),
         ("stacked.seeds", [0, -1], "stacked.seeds.1 is -1: .*equal to 0"),
         # wrong together
-        ("stacked.seeds", [3, 1, 3], r"seeds are \[3, 1, 3\]; each may stand there once"),
+        ("stacked.seeds", [3, 1, 3], r"seeds is \[3, 1, 3\]: each may stand there once"),
+        ("carrying_state.steps", 101, "carrying_state.steps is 101; .* at most, which is 100"),
         ("stacked.dataset", "orderbook", "dataset is 'orderbook'; did you mean 'order_book'"),
         ("stacked.dataset", "b", "dataset is 'b'; there are japanese_vowels, order_book"),
         ("datasets.order_book.train_fraction", 0.9, "must leave a part for the test"),
@@ -127,7 +128,7 @@ def test_all_problems_are_told_at_once(load):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("stacked.seeds", [3, 1, 3], r"stacked.*seeds are \[3, 1, 3\]"),
+        ("stacked.seeds", [3, 1, 3], r"stacked.seeds is \[3, 1, 3\]"),
         ("datasets.order_book.train_fraction", 0.9, r"datasets.order_book.*0\.9"),
         ("datasets.order_book.maker", "order_bok", "order_bok.*'order_book'"),
     ],
@@ -212,7 +213,7 @@ def test_a_notebooks_globals_become_its_parameters(configuration):
     [
         ({"epochs": 0}, "notebook stacked: epochs is 0: .*greater than or equal to 1"),
         ({"units": (64, 32)}, r"units is \(64, 32\): .*valid list"),
-        ({"seeds": [1, 1]}, r"seeds are \[1, 1\]"),
+        ({"seeds": [1, 1]}, r"seeds is \[1, 1\]"),
     ],
 )
 def test_a_notebooks_wrong_value_is_named(change, message):

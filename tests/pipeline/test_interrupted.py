@@ -39,11 +39,14 @@ def outputs(clone: Clone) -> dict[str, bytes]:
     }
 
 
-def start(clone: Clone) -> subprocess.Popen:
-    """Start the stage by force, as the leader of a session."""
+def start(clone: Clone, shell: str = "/bin/sh") -> subprocess.Popen:
+    """Start the stage by force, as the leader of a session.
+
+    DVC starts it through the shell. Many a `sh` stays between the two until the stage has ended.
+    """
     return subprocess.Popen(
         ["dvc", "repro", "--force", "--single-item", STAGE],
-        cwd=clone.path, env=clone.environment(), start_new_session=True,
+        cwd=clone.path, env=clone.environment() | {"SHELL": shell}, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -114,8 +117,9 @@ def test_the_next_command_finds_no_run_that_runs(clone, whom, number, status):
     assert (clone.path / "reports/failed/variable_length/environment.json").is_file()
 
 
-def test_a_stage_that_is_still_starting_ends_with_dvc(clone):
-    process = start(clone)
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_a_stage_that_is_still_starting_ends_with_dvc(clone, shell):
+    process = start(clone, shell)
     wait_for(lambda: family(clone)["runner"])
     time.sleep(1)  # it is importing
     kill(clone, "dvc", signal.SIGKILL)

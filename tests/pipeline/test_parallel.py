@@ -223,7 +223,7 @@ def test_after_a_kill_the_next_one_is_not_blocked(repository):
     process = start(clone, until=["began"])
     stages = psutil.Process(process.pid).children()
     process.kill()
-    process.wait()
+    process.communicate()
     ended, running = psutil.wait_procs(stages, timeout=20)
     assert (len(ended), running) == (1, [])
     (clone.path / "go").touch()
@@ -235,8 +235,8 @@ def test_two_at_once_in_one_clone(repository):
     process = start(clone, until=["began"])
     printed = clone.run("lstm-states", "repro", ok=False)
     assert printed == (
-        f"lstm-states: another repro is under way in this clone: process {process.pid}.\n"
-        "Wait until it has ended, or stop it\n"
+        f"lstm-states: another run of repro is under way in {clone.path}, process {process.pid}: "
+        "wait for its end, or use a clone of your own\n"
     )
     by_hand = clone.run("dvc", "repro", ok=False)
     assert "is busy, it is being blocked by" in by_hand

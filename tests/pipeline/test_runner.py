@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from lstm_states import tracking
 from lstm_states.config import ConfigError
 from lstm_states.pipeline.article import has_tag
-from lstm_states.pipeline.attempt import debug_command
+from lstm_states.pipeline.debugging import debug_command
 from lstm_states.pipeline.runner import find_notebook
 from tests.clone import ROOT
 from tests.lab import serving

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from lstm_states.config.strict import Count, Fraction, Seed, Strict
+from lstm_states.config.strict import Count, Distinct, Fraction, Seed, Strict
 
 CONFIGURATIONS = ("stacked", "intermediate_outputs", "variable_length")
 """The documented configurations, in the order of the article."""
@@ -21,13 +21,7 @@ HEADS = {"binary_crossentropy": ("sigmoid",), "sparse_categorical_crossentropy":
 class Seeded(Strict):
     """What every notebook takes."""
 
-    seeds: Annotated[list[Seed], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Seeded:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds are {self.seeds}; each may stand there once")
-        return self
+    seeds: Distinct[Seed]
 
 
 class Experiment(Seeded):
@@ -92,18 +86,14 @@ class Memory(Seeded):
     samples: Count
     steps: Annotated[int, Field(ge=10)]
     width: Count
-    forget_biases: Annotated[list[float], Field(min_length=1)]
-    lengths: Annotated[list[Annotated[int, Field(ge=3)]], Field(min_length=1)]
+    forget_biases: Distinct[float]
+    lengths: Distinct[Annotated[int, Field(ge=3)]]
     training_steps: Count
     batch_size: Count
     learning_rate: Annotated[float, Field(gt=0)]
 
     @model_validator(mode="after")
     def _lengths_are_shorter(self) -> Memory:
-        for name in ("lengths", "forget_biases"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} is {values}; each may stand there once")
         if max(self.lengths) >= self.steps:
             raise ValueError(
                 f"lengths is {self.lengths}; each must be below steps, which is {self.steps}"
@@ -152,18 +142,14 @@ class Cost(Strict):
     """What states cost in time and memory."""
 
     batch_size: Count
-    training_lengths: Annotated[list[Count], Field(min_length=1)]
+    training_lengths: Distinct[Count]
     piece: Count
     processes: Count
-    windows: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    windows: Distinct[Annotated[int, Field(ge=2)]]
     rounds: Count
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Cost:
-        for name in ("training_lengths", "windows"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} is {values}; each may stand there once")
         for length in self.training_lengths:
             if length <= self.piece or length % self.piece:
                 raise ValueError(

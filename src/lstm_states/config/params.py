@@ -58,6 +58,16 @@ class Params(Strict):
                 raise ValueError(f"{name}.dataset is {dataset!r}; {hint}")
         return self
 
+    @model_validator(mode="after")
+    def _steps_are_in_the_window(self) -> Params:
+        steps, window = self.carrying_state.steps, self.stacked.window
+        if steps > window:
+            raise ValueError(
+                f"carrying_state.steps is {steps}; it may be stacked.window at most, which is "
+                f"{window}"
+            )
+        return self
+
 
 def project_root() -> Path:
     """Return the repository: the nearest folder from here up with a dvc.yaml, else our checkout.

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
 
-from lstm_states.config import ConfigError
 from lstm_states.pipeline.machine import machine_class
 
 ENVIRONMENT = ("CUDA_", "KERAS_", "LD_", "LSTM_STATES", "OMP_", "PATH", "PYTHON", "TF_", "XLA_")
@@ -97,34 +95,6 @@ def begin_attempt(source: Path, parameters: Mapping[str, Any], key: str, root: P
     }
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
     return attempt
-
-
-def debug_command(configuration: str, root: Path) -> list[str]:
-    """Return the command that opens the notebook of a failed attempt at its failing cell.
-
-    Raises:
-        ConfigError: if there is no attempt, as after one that has not failed.
-    """
-    folder = root / "reports" / "failed" / configuration
-    found = sorted(folder.glob("*.ipynb"))
-    if not found:
-        raise ConfigError(f"no failed run of {configuration}: {folder} has no notebook")
-    page = f"/lab/tree/{found[0].relative_to(root).as_posix()}"
-    if cell := _failing_cell(nbformat.read(found[0], as_version=4)):
-        page += f"#cell-id={cell}"
-    return [
-        "jupyter", "lab", "--ip=127.0.0.1", f"--notebook-dir={root}",
-        f"--LabApp.default_url={page}",
-        # Without it the address that is printed has the token behind the cell, where none is read.
-        f"--ServerApp.custom_display_url={page}",
-    ]  # fmt: skip
-
-
-def _failing_cell(notebook: nbformat.NotebookNode) -> str | None:
-    for cell in notebook.cells:
-        if any(output.output_type == "error" for output in cell.get("outputs", ())):
-            return str(cell.id)
-    return None
 
 
 def _begun_as(folder: Path) -> tuple[str, dict[str, Any]] | None:

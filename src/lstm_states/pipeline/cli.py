@@ -135,20 +135,20 @@ def _record(_: argparse.Namespace) -> None:
 
 
 def _status(_: argparse.Namespace) -> int:
-    from lstm_states.pipeline import status
+    from lstm_states.pipeline.status import check_pipeline
 
-    root = _checked_root()
-    stages, orphans = status.check_stages(root), status.find_orphans(root)
-    problems = [f"{stage.stage}: {problem}" for stage in stages for problem in stage.problems]
-    for stage in stages:
+    status = check_pipeline(_checked_root())
+    problems = [f"{stage.stage}: {told}" for stage in status.stages for told in stage.problems]
+    for stage in status.stages:
         what = "see below" if stage.problems else stage.run or "as dvc.lock tells"
         print(f"{stage.stage:34} {what}")
-    counts = ", ".join(f"{count} {kind}" for kind, count in status.count_runs(root).items())
+    counts = ", ".join(f"{count} {kind}" for kind, count in status.counts.items())
     print(f"runs in MLflow: {counts or 'none'}")
-    for line in (*problems, *orphans):
-        print(line)
-    print(f"{len(problems) + len(orphans)} problems")
-    return 1 if problems or orphans else 0
+    problems += status.orphans
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems")
+    return 1 if problems else 0
 
 
 def _origin(options: argparse.Namespace) -> None:
@@ -161,12 +161,9 @@ def _origin(options: argparse.Namespace) -> None:
 
 
 def _debug(options: argparse.Namespace) -> None:
-    from lstm_states.pipeline.attempt import debug_command
-    from lstm_states.pipeline.folding import fold_passed_cells
+    from lstm_states.pipeline.debugging import debug_command
 
-    root = project_root()
-    command = debug_command(options.configuration, root)
-    fold_passed_cells(next((root / "reports/failed" / options.configuration).glob("*.ipynb")))
+    command = debug_command(options.configuration, project_root())
     os.execvp(command[0], [*command, *options.jupyter])
 
 

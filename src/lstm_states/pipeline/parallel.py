@@ -14,11 +14,11 @@ from time import monotonic
 
 import joblib
 import psutil
-import zc.lockfile
 from dvc.repo.reproduce import plan_repro
 from rich.console import Console
 
 from lstm_states.errors import ReproError
+from lstm_states.pipeline.alone import alone
 from lstm_states.pipeline.progress import StageLines, last_lines, read_cells
 from lstm_states.pipeline.stages import open_repo
 
@@ -67,7 +67,7 @@ def reproduce(root: Path, jobs: int) -> bool:
         ReproError: if a stage failed, with the end of its log; or if DVC refuses the pipeline, or
             another `lstm-states repro` is under way in this clone. Then nothing was started.
     """
-    with _only_one(root):
+    with alone("repro", root):
         needs, changed = _look(root)
         if not changed:
             return False
@@ -80,23 +80,6 @@ def reproduce(root: Path, jobs: int) -> bool:
         with _stop_signals() as stop, StageLines(needs, Console()) as lines:
             _Pipeline(root, needs, changed, lines).run(jobs, stop)
     return True
-
-
-@contextmanager
-def _only_one(root: Path) -> Iterator[None]:
-    path = root / ".dvc" / "tmp" / "lstm-states-repro.lock"
-    path.parent.mkdir(exist_ok=True)
-    try:
-        lock = zc.lockfile.LockFile(path)
-    except zc.lockfile.LockError:
-        raise ReproError(
-            f"another repro is under way in this clone: process {path.read_text().strip()}.\n"
-            "Wait until it has ended, or stop it"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.close()
 
 
 def _look(root: Path) -> tuple[dict[str, set[str]], set[str]]:

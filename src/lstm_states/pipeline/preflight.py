@@ -1,14 +1,11 @@
-"""What must be right before a notebook starts, and what must hold while it runs."""
+"""What must be right before a notebook starts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import xarray as xr
-import zc.lockfile
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from lstm_states.config import ConfigError, near_or_all
@@ -71,21 +68,3 @@ def check_cache(root: Path) -> None:
             f"DVC's cache {cache} can't be written: make it writable, or set another one with "
             "`dvc cache dir`"
         )
-
-
-@contextmanager
-def alone(configuration: str, root: Path) -> Iterator[None]:
-    """Keep a second run of the same configuration in the same folder from starting."""
-    path = root / ".dvc" / "tmp" / f"lstm-states-{configuration}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = zc.lockfile.LockFile(path)
-    except zc.lockfile.LockError:
-        raise ExperimentError(
-            f"another run of {configuration} is under way in {root}, process "
-            f"{path.read_text().strip()}: wait for its end, or use a clone of your own"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.close()

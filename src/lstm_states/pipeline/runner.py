@@ -17,13 +17,13 @@ from nbclient.exceptions import DeadKernelError
 from lstm_states import tracking
 from lstm_states.config import CONFIGURATIONS, ConfigError, load_params, stage_of
 from lstm_states.errors import ExperimentError
+from lstm_states.pipeline.alone import alone
 from lstm_states.pipeline.attempt import Attempt, begin_attempt
 from lstm_states.pipeline.canonical import canonical_notebook
 from lstm_states.pipeline.contract import check_parameters
 from lstm_states.pipeline.machine import machine_class
 from lstm_states.pipeline.preflight import (
     KERNEL,
-    alone,
     check_cache,
     check_data,
     check_kernel,

@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Thread, get_ident
+
+import psutil
+
+TICK = 0.2
+"""Seconds between two looks at what this process must end with."""
 
 
 def end_with_dvc() -> None:
-    """Have this process terminated when the `dvc repro` that called it dies; on Linux alone.
+    """Have this process terminated when the `dvc repro` that called it dies.
 
     Outside a stage of DVC it does nothing.
     """
-    if "DVC_STAGE" in os.environ:
-        end_with_parent()
+    stage = os.environ.get("DVC_STAGE")
+    if stage is None:
+        return
+    # The parent can be a shell of the stage's own, which outlives DVC.
+    for process in psutil.Process().parents():
+        if _variables(process).get("DVC_STAGE") != stage:
+            _end_with(process)
+            return
 
 
 def end_with_parent() -> None:
-    """Have this process terminated when the one that started it dies; on Linux alone."""
-    if sys.platform == "linux":
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+    """Have this process terminated when the one that started it dies."""
+    _end_with(psutil.Process().parents()[0])
+
+
+def _variables(process: psutil.Process) -> dict[str, str]:
+    """Return what a process was started with; nothing if it is another user's, or gone."""
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
+
+
+def _end_with(process: psutil.Process) -> None:
+    here = get_ident()
+
+    def watch() -> None:
+        # Not `process.wait()`: a process that nobody has buried counts as alive there.
+        with suppress(psutil.NoSuchProcess):
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(TICK)
+        signal.pthread_kill(here, signal.SIGTERM)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

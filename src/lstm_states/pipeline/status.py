@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dvc.repo import Repo
 
@@ -20,6 +21,9 @@ from lstm_states.pipeline.stages import (
     open_repo,
     output_problems,
 )
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 NO_REPORTS = {"claims", "failed", "interactive", "logs"}
 """Folders in ``reports`` that are no report of a stage."""
@@ -40,7 +44,22 @@ class StageStatus:
     problems: tuple[str, ...]
 
 
-def check_stages(root: Path) -> list[StageStatus]:
+@dataclass(frozen=True)
+class Status:
+    """What is to be said of the pipeline.
+
+    Attributes:
+        stages: What is to be said of each stage.
+        orphans: What is left of stages that are no more, in dvc.lock, MLflow and reports.
+        counts: How many runs MLflow has, by kind: of the states in dvc.lock, by people, failed.
+    """
+
+    stages: tuple[StageStatus, ...]
+    orphans: tuple[str, ...]
+    counts: Mapping[str, int]
+
+
+def check_pipeline(root: Path) -> Status:
     """Compare each stage's files, its entry in dvc.lock, its report and its run in MLflow.
 
     Runs whose process is gone are marked KILLED on the way.
@@ -50,44 +69,48 @@ def check_stages(root: Path) -> list[StageStatus]:
     """
     client = tracking.connect(root)
     tracking.close_dead_runs(client)
-    runs = tracking.finished_runs(client)
-    locked = locked_states(root)
+    runs = tracking.search_runs(client)
+    states, locked = current_states(root), locked_states(root)
+    keys = {state.key for state in locked.values()}
+    return Status(
+        tuple(_stage_statuses(root, states, locked, tracking.finished_runs(client))),
+        tuple(sorted(_orphans(root, states, locked, runs))),
+        Counter(_kind(run, keys) for run in runs),
+    )
+
+
+def _stage_statuses(
+    root: Path,
+    states: Mapping[str, StageState],
+    locked: Mapping[str, StageState],
+    finished: Mapping[str, list[Run]],
+) -> Iterator[StageStatus]:
     names = {stage_of(name): name for name in (*CONFIGURATIONS, *TRIALS)}
-    found = []
     with open_repo(root) as repo:
-        for stage, state in current_states(root).items():
+        for stage, state in states.items():
             problems = list(_pipeline_problems(repo, stage, state, locked.get(stage)))
-            mine = runs.get(locked[stage].key, []) if stage in locked else []
+            mine = finished.get(locked[stage].key, []) if stage in locked else []
             if stage in names and stage in locked and not problems:
                 folder = root / "reports" / names[stage]
                 problems += _record_problems(folder, locked[stage], mine)
             run = f"{mine[0].info.run_name} ({mine[0].info.run_id})" if mine else ""
-            found.append(StageStatus(stage, run, tuple(problems)))
-    return found
+            yield StageStatus(stage, run, tuple(problems))
 
 
-def find_orphans(root: Path) -> list[str]:
-    """Say what is left of stages that are no more, in dvc.lock, MLflow and reports."""
-    stages = set(current_states(root))
-    orphans = [f"dvc.lock: {name} is no stage" for name in locked_states(root).keys() - stages]
-    for run in tracking.search_runs(tracking.connect(root)):
+def _orphans(
+    root: Path, states: Collection[str], locked: Iterable[str], runs: Iterable[Run]
+) -> Iterator[str]:
+    for name in locked:
+        if name not in states:
+            yield f"dvc.lock: {name} is no stage"
+    for run in runs:
         stage = run.data.tags.get("stage")
-        if stage and stage not in stages:
-            orphans.append(f"MLflow: run {run.info.run_id} is of {stage}, which is no stage")
+        if stage and stage not in states:
+            yield f"MLflow: run {run.info.run_id} is of {stage}, which is no stage"
     known = {*CONFIGURATIONS, *TRIALS, *NO_REPORTS}
-    folders = [f.name for f in (root / "reports").iterdir() if f.is_dir() and f.name not in known]
-    orphans += [f"reports/{name}: no stage makes it" for name in folders]
-    return sorted(orphans)
-
-
-def count_runs(root: Path) -> dict[str, int]:
-    """Count the runs in MLflow: of the states in dvc.lock, by people, failed, and so on."""
-    keys = {state.key for state in locked_states(root).values()}
-    counts: dict[str, int] = {}
-    for run in tracking.search_runs(tracking.connect(root)):
-        kind = _kind(run, keys)
-        counts[kind] = counts.get(kind, 0) + 1
-    return counts
+    for folder in (root / "reports").iterdir():
+        if folder.is_dir() and folder.name not in known:
+            yield f"reports/{folder.name}: no stage makes it"
 
 
 def origin_of(file: Path, root: Path) -> dict[str, Any]:
@@ -110,7 +133,7 @@ def origin_of(file: Path, root: Path) -> dict[str, Any]:
     raise ConfigError(f"{file}: no report here holds a file of the same bytes")
 
 
-def _kind(run: Any, keys: set[str]) -> str:
+def _kind(run: Run, keys: set[str]) -> str:
     if run.data.tags.get("interactive") == "true":
         return "by people"
     if run.info.status != "FINISHED":
@@ -130,7 +153,7 @@ def _pipeline_problems(
         yield f"{problem}: `dvc checkout` or `dvc repro` brings it"
 
 
-def _record_problems(folder: Path, state: StageState, runs: list[Any]) -> Iterator[str]:
+def _record_problems(folder: Path, state: StageState, runs: list[Run]) -> Iterator[str]:
     made = read_provenance(folder) or {}
     if made.get("key") != state.key:
         yield f"{folder.name}/report.ipynb was made from another state; `dvc repro -f` mends it"

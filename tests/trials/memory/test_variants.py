@@ -84,8 +84,8 @@ def test_what_can_not_be_built_is_named():
     ("name", "value", "message"),
     [
         ("lengths", [20, 100], r"lengths is \[20, 100\]; each must be below steps, which is 100"),
-        ("lengths", [20, 20], r"lengths is \[20, 20\]; each may stand there once"),
-        ("forget_biases", [1.0, 1.0], r"forget_biases is \[1.0, 1.0\]; each may stand there once"),
+        ("lengths", [20, 20], r"lengths is \[20, 20\]: each may stand there once"),
+        ("forget_biases", [1.0, 1.0], r"forget_biases is \[1.0, 1.0\]: each may stand there once"),
     ],
 )
 def test_parameters_that_do_not_fit_are_named(name, value, message):
