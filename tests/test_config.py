@@ -123,6 +123,10 @@ def test_all_problems_are_told_at_once(load):
         load(**{"stacked.epochs": 0, "variable_length.units": [-1]})
     assert "stacked.epochs is 0" in str(error.value)
     assert "variable_length.units.0 is -1" in str(error.value)
+    with pytest.raises(ConfigError) as error:
+        load(**{"stacked.dataset": "b", "carrying_state.steps": 101})
+    assert "stacked.dataset is 'b'" in str(error.value)
+    assert "carrying_state.steps is 101" in str(error.value)
 
 
 @pytest.mark.parametrize(

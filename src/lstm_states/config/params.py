@@ -50,22 +50,21 @@ class Params(Strict):
     cost: Cost
 
     @model_validator(mode="after")
-    def _datasets_exist(self) -> Params:
+    def _sections_fit(self) -> Params:
+        problems = []
         for name in CONFIGURATIONS:
             dataset = getattr(self, name).dataset
             if dataset not in self.datasets:
                 hint = near_or_all(dataset, self.datasets)
-                raise ValueError(f"{name}.dataset is {dataset!r}; {hint}")
-        return self
-
-    @model_validator(mode="after")
-    def _steps_are_in_the_window(self) -> Params:
+                problems.append(f"{name}.dataset is {dataset!r}; {hint}")
         steps, window = self.carrying_state.steps, self.stacked.window
         if steps > window:
-            raise ValueError(
+            problems.append(
                 f"carrying_state.steps is {steps}; it may be stacked.window at most, which is "
                 f"{window}"
             )
+        if problems:
+            raise ValueError("\n  ".join(problems))
         return self
 
 

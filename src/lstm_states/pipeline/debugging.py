@@ -31,8 +31,7 @@ def debug_command(configuration: str, root: Path) -> list[str]:
     failed = next((cell for cell in notebook.cells if _has_failed(cell)), None)
     if failed:
         page += f"#cell-id={failed.id}"
-        _fold_cells_above(failed, notebook)
-        nbformat.write(notebook, path)
+        _fold_cells_above(failed, notebook, path)
     return [
         "jupyter", "lab", "--ip=127.0.0.1", f"--notebook-dir={root}",
         f"--LabApp.default_url={page}",
@@ -45,8 +44,11 @@ def _has_failed(cell: nbformat.NotebookNode) -> bool:
     return any(output.output_type == "error" for output in cell.get("outputs", ()))
 
 
-def _fold_cells_above(failed: nbformat.NotebookNode, notebook: nbformat.NotebookNode) -> None:
+def _fold_cells_above(
+    failed: nbformat.NotebookNode, notebook: nbformat.NotebookNode, path: Path
+) -> None:
     title = next((cell for cell in notebook.cells if cell.source.startswith("# ")), None)
     if title and HERE not in (cell.source for cell in notebook.cells):
         title.metadata["jp-MarkdownHeadingCollapsed"] = True
         notebook.cells.insert(notebook.cells.index(failed), new_markdown_cell(HERE, id="failed"))
+        nbformat.write(notebook, path)

@@ -62,8 +62,9 @@ def run_experiment(configuration: str, root: Path) -> Path:
         StoreError: if the store of runs can't be used; no kernel was started.
         ExperimentError: if a cell failed, or what the stage depends on changed under way. The run
             is marked FAILED, ``reports/failed/<configuration>`` holds what there is of it, and the
-            report stays as it was. Also if nothing could start: another run of it is under way,
-            there is no kernel, DVC's cache can't be written.
+            report stays as it was. Also if nothing could start: there is no kernel, or DVC's cache
+            can't be written.
+        ReproError: if another run of it is under way in this clone; nothing was started.
     """
     began = time.monotonic()
     source, parameters = _check_all(configuration, root)
@@ -121,9 +122,11 @@ def _execute(
         }
     )
     try:
-        papermill.execute_notebook(
-            source, attempt.notebook, parameters, kernel_name=KERNEL, cwd=root, progress_bar=True
-        )
+        with ended_by_signals():  # once more: papermill leaves handlers of its own behind
+            papermill.execute_notebook(
+                source, attempt.notebook, parameters, kernel_name=KERNEL, cwd=root,
+                progress_bar=True,
+            )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         problem = f"failed in code cell {error.exec_count}: {error.ename}: {error.evalue}"
     except DeadKernelError:

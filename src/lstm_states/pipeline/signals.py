@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread, get_ident
+from types import FrameType
 
 import psutil
 
@@ -24,15 +25,17 @@ def end_with_dvc() -> None:
     if stage is None:
         return
     # The parent can be a shell of the stage's own, which outlives DVC.
-    for process in psutil.Process().parents():
-        if _variables(process).get("DVC_STAGE") != stage:
-            _end_with(process)
-            return
+    process = psutil.Process().parent()
+    while process and _variables(process).get("DVC_STAGE") == stage:
+        process = process.parent()
+    if process:
+        _end_with(process)
 
 
 def end_with_parent() -> None:
     """Have this process terminated when the one that started it dies."""
-    _end_with(psutil.Process().parents()[0])
+    if parent := psutil.Process().parent():
+        _end_with(parent)
 
 
 def _variables(process: psutil.Process) -> dict[str, str]:
@@ -61,12 +64,22 @@ def ended_by_signals() -> Iterator[None]:
     """Take SIGTERM as Ctrl-C.
 
     Both are heard by what is started from here, too, even where a shell that started this in the
-    background has had them ignored.
+    background has had them ignored. A second SIGTERM doesn't interrupt what follows the first:
+    where all processes of a group are sent one, the end of DVC brings another.
     """
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    kept = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    is_ending = False
+
+    def end(_: int, __: FrameType | None) -> None:
+        nonlocal is_ending
+        is_ending = True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: end}
+    kept = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in zip(numbers, kept, strict=True):
-            signal.signal(number, handler)
+        if not is_ending:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
