@@ -4,44 +4,68 @@ SHELL := /bin/bash
 BIN := .venv/bin
 LOCKED := .venv/.locked
 READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+PIP_LOG := .venv/pip.log
+INSTALLED = $$(ls -d .venv/lib/python*/site-packages/*.dist-info | grep -vcE '/(pip|setuptools)-') of $$(grep -c '^[^ ].*==' requirements.lock) packages are installed; pip: $$(tail -n 1 $(PIP_LOG) | cut -c 1-70)
+COMPILED = $$(find .venv/lib -name '*.pyc' | wc -l) of $$(find .venv/lib -name '*.py' | wc -l) files are compiled
 # The first Python on the PATH that is new and old enough; `make PYTHON=...` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 
+# Scripts in .venv hold the path of its Python: one of a checkout that was renamed or copied, or whose
+# Python is gone, is made again, as is one that wasn't finished.
+WHOLE := $(shell test "$$(cat $(LOCKED) 2>/dev/null)" = "$$(pwd -P)" && $(BIN)/python -c 'import pip' 2>/dev/null && echo yes)
+
+# Seconds between two words of what takes minutes.
+TICK := 20
+# $(call telling,WORDS,COMMAND): run the command, and say the words at each tick.
+telling = while sleep $(TICK) >/dev/null 2>&1; do kill -0 $$$$ 2>/dev/null || exit; echo "  $(1)"; done & \
+	trap "kill $$!" EXIT; $(2)
+
 # Not exported: the Python that makes .venv must not be the one in it.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 LOCK := $(BIN)/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header --quiet --upgrade
+# Where `make ui` listens; MLflow's own variable counts too.
+PORT := $(or $(MLFLOW_PORT),5000)
+# The path of mlflow.db as MLflow has to be told it, odd signs quoted.
+STORE := from pathlib import Path; from notebook_pipeline import mlflow_runs; print(mlflow_runs.store_uri(Path.cwd()))
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help env repro test nightly lint notebooks ui verify bench bench-env bench-lock lock clean
+.PHONY: FORCE help env repro test check nightly lint notebooks ui verify bench bench-env bench-lock lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 env: $(READY) ## make .venv with every version from requirements.lock
 
-$(LOCKED): requirements.lock
+$(LOCKED): requirements.lock $(if $(WHOLE),,FORCE)
 	@command -v git >/dev/null || { echo "git is missing: DVC and the run records need it. Install git, then call make again." >&2; exit 1; }
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 on the PATH. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python %d.%d found; 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12" % v)'
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python %d.%d found; 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12" % v)'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@git rev-parse --quiet --verify HEAD >/dev/null || { echo "DVC and the run records need a git repository with a commit. Where there is none, as in an unpacked zip: git init && git add --all && git commit --message start" >&2; exit 1; }
+	@test ! -e .venv || echo "The packages in .venv were installed elsewhere, for another lock, or in part: installing them again"
 	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
+	"$(PYTHON)" -m venv .venv
+	@echo "Installing the packages of requirements.lock into .venv: 3.5 GB, some minutes"
+	@$(call telling,$(INSTALLED),$(PIP) --no-compile --no-deps --require-hashes -r requirements.lock >$(PIP_LOG))
 	@echo "Compiling packages once, so that every later start is quick"
 	@# Some packages ship sources for other Python versions; those fail to compile and are never imported.
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true
+	@$(call telling,$(COMPILED),env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib || true)
+	@pwd -P >$@
+
+FORCE:
+
+$(READY): $(LOCKED) pyproject.toml src/pyproject.toml
+	$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) --quiet --no-deps --no-build-isolation --editable ./src
 	@touch $@
 
-$(READY): $(LOCKED) pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
-
-lock: $(READY) ## resolve the dependencies of pyproject.toml anew into requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+lock: $(READY) ## resolve the dependencies of pyproject.toml again into requirements.lock
+	$(PIP) --quiet uv
 	$(LOCK) pyproject.toml --extra experiments --group data --group dev --universal \
 		--fork-strategy fewest -o requirements.lock
 	$(BIN)/python -m tests.environment > environment.yml
@@ -53,27 +77,35 @@ repro: $(READY) ## run the main job: all stages that have changed, then reports/
 test: lint ## run the checks and all tests
 	$(RUN) python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
-nightly: $(READY) ## trace thousands of random models and compare, kill the pipeline at 30 moments: hours
-	$(RUN) LSTM_STATES_KILLS=30 python -m pytest tests/pipeline/test_interrupted.py
-	$(RUN) python -m pytest tests/traces/test_properties.py --hypothesis-profile=nightly
+check: lint ## run the checks, and the quick tests beside what has changed: before each commit
+	@tests="$$($(BIN)/python -m tests.changed)"; test -z "$$tests" || \
+		$(RUN) $(BIN)/python -m pytest --quiet -m 'not slow' --numprocesses auto --maxprocesses 2 $$tests || test $$? = 5
 
-lint: $(READY) ## style, types, layers, and notebooks free of outputs
+nightly: $(READY) ## trace thousands of random models and compare, kill the pipeline at 30 moments: hours
+	$(RUN) python -m pytest -m nightly
+	$(RUN) python -m pytest tests/lstm_states/traces/test_properties.py --hypothesis-profile=nightly
+
+lint: $(READY) ## style, types, layers, names of measures, and notebooks free of outputs
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) python -m experiments.claims.measures
 	$(RUN) nbstripout --keep-id --verify notebooks/*.ipynb
 
-notebooks: $(READY) ## open the notebooks in JupyterLab, on this machine only
-	$(RUN) jupyter lab --ip 127.0.0.1 --notebook-dir . notebooks
+notebooks: $(READY) ## open the notebooks in JupyterLab, on this machine only (ARGS=--allow-root: as root)
+	$(RUN) jupyter lab --ip 127.0.0.1 --notebook-dir . $(ARGS) notebooks
 
-ui: $(READY) ## compare the runs in the MLflow UI, on this machine only
+ui: $(READY) ## compare the runs in the MLflow UI, on this machine only (PORT=5001: there)
 	@case "$$MLFLOW_TRACKING_URI" in \
 	http*) echo "The runs are on the server $$MLFLOW_TRACKING_URI" ;; \
-	*) $(RUN) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host 127.0.0.1 ;; \
+	*) case "$(CURDIR)" in *%*) echo "MLflow's server can't run below a folder with a % in its name, as $(CURDIR) has: rename it, then call make ui again" >&2; exit 1 ;; esac; \
+		(: </dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null \
+		&& { echo "Port $(PORT) is taken, by another \`make ui\` or another program; choose one: make ui PORT=$$(($(PORT) + 1))" >&2; exit 1; }; \
+		$(RUN) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --port $(PORT) --workers 1 --backend-store-uri "$$($(BIN)/python -c "$(STORE)")" --host 127.0.0.1 ;; \
 	esac
 
-verify: $(READY) ## run everything again from nothing in a temporary clone and compare every byte (NAME=stacked: that alone)
+verify: $(READY) ## run everything again from nothing in a temporary clone and compare (NAME=stacked: that and what it needs)
 	$(RUN) lstm-states verify $(NAME)
 
 bench: $(READY) ## time record_traces and accelerate beside the other ways: bench/results.html (QUICK=1: tiny shapes, build/bench)
@@ -83,15 +115,15 @@ bench: $(READY) ## time record_traces and accelerate beside the other ways: benc
 bench-env: $(READY) ## install what the benchmark compares with, if it can be had: PyTorch, keract, see-rnn
 	@for name in torch inspectors; do \
 		rm -rf bench/.env/$$name; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		$(PIP) --no-deps --require-hashes \
 			--target bench/.env/$$name -r bench/$$name.lock \
 		|| { rm -rf bench/.env/$$name; echo "bench/$$name.lock can't be installed here: the benchmark goes without, and says so" >&2; }; \
 	done
 
 # The CPU build of PyTorch: pip, and PIP_FIND_LINKS for uv, must know a place that has it. What keract and
 # see-rnn stand on is the project's own.
-bench-lock: $(READY) ## resolve what the benchmark compares with anew into bench/*.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+bench-lock: $(READY) ## resolve what the benchmark compares with again into bench/*.lock
+	$(PIP) --quiet uv
 	$(LOCK) bench/torch.in -o bench/torch.lock $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
 	$(LOCK) bench/inspectors.in -o bench/inspectors.lock --no-deps
 

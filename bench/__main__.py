@@ -30,8 +30,8 @@ def main() -> None:
     out = options.out or ROOT / ("build/bench" if options.quick else "bench")
     result = run_plan(plan)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    (out / "results.html").write_text(render_page(result))
+    (out / "results.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (out / "results.html").write_text(render_page(result), encoding="utf-8")
     for row in result["verdicts"]:
         worst = (
             "" if row["worst"] is None else f" ({row['worst']:.3g} {row['unit']}, {row['where']})"

@@ -27,7 +27,6 @@ _MARKERS = "os^DvPX*ph"
 
 def _axes(columns: int, height: float) -> tuple[Figure, Sequence[Axes]]:
     sns.set_theme(style="ticks", context="notebook", palette="colorblind", font_scale=0.85)
-    plt.rcParams["svg.hashsalt"] = "lstm-states"
     size = (WIDTH, height)
     figure, axes = plt.subplots(1, columns, figsize=size, layout="constrained", squeeze=False)
     plt.close(figure)
@@ -139,5 +138,6 @@ def plot_stores(result: dict[str, Any]) -> Figure | None:
 def to_svg(figure: Figure) -> bytes:
     """Draw a figure; the same figure gives the same bytes."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    with plt.rc_context({"svg.hashsalt": "lstm-states"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

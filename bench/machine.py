@@ -57,7 +57,7 @@ class OthersWatch:
     def _ticks(self) -> tuple[int, int, int] | None:
         """Return the clock ticks of all cores, those not idle, and those of our processes."""
         try:
-            line = Path("/proc/stat").read_text().partition("\n")[0]
+            line = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")[0]
             ticks = [int(word) for word in line.split()[1:9]]
             own = sum(map(_process_ticks, self._processes))
         except OSError:
@@ -66,12 +66,14 @@ class OthersWatch:
 
 
 def _process_ticks(process: int) -> int:
-    words = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    words = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     return int(words[11]) + int(words[12])
 
 
 def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *words], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
     return done.stdout.strip()
 
 
@@ -83,5 +85,5 @@ def _vector_units() -> str:
 
 def _field(path: str, name: str) -> str:
     file = Path(path)
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")

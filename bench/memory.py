@@ -60,7 +60,7 @@ def batch_bytes(case: Case, samples: int) -> int:
 def _process(do: str, case: Case, *words: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.memory", do, json.dumps(case.to_json()), *words]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=environment(), capture_output=True, encoding="utf-8", check=False
     )
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
@@ -77,7 +77,7 @@ def _peak(case: Case) -> dict[str, Any]:
     record_traces(model, inputs.x[: case.batch], batch_size=case.batch)  # compiles
     _give_back_freed_memory()
     before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts over
     traces = record_traces(model, inputs.x, batch_size=case.batch)
     peak = _status("VmHWM")
     returned = owned_bytes(
@@ -161,7 +161,7 @@ def _largest_difference(stored: Any, again: Any) -> float:
 
 def _status(field: str) -> int:
     """Return a field of /proc/self/status in bytes: VmRSS is the memory now, VmHWM its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from bench.machine import describe_machine
 from bench.processes import ROOT
-from lstm_states.config import CONFIGURATIONS, TRIALS
-from lstm_states.pipeline.clone import environment_of, temporary_clone
-from lstm_states.pipeline.record import read_run
+from notebook_pipeline.stages.provenance import read_run
+from notebook_pipeline.stages.states import notebook_stages
+from notebook_pipeline.verification.clone import environment_of, temporary_clone
 
 LIMIT = 1.3
 """Wall time over computing time that the project promises at most."""
@@ -43,7 +43,7 @@ def main() -> bool:
         "runs": runs,
     }
     path = ROOT / "bench" / "overhead.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"wall time over computing time {result['ratio']:.2f}, at most {LIMIT} is promised")
     print(f"{options.jobs} stages at a time take {result['side_by_side']:.2f} of the time of one")
     print(path)
@@ -62,7 +62,7 @@ def measure_pipeline(jobs: int) -> dict[str, Any]:
         command = ["lstm-states", "repro", "--jobs", str(jobs)]
         subprocess.run(command, cwd=clone, env=environment_of(clone), check=True)
         wall = time.monotonic() - began
-        stages = {name: _seconds(clone / "reports" / name) for name in (*CONFIGURATIONS, *TRIALS)}
+        stages = {name: _seconds(clone / "reports" / name) for name in notebook_stages(ROOT)}
     computing = sum(stage["cells"] - stage["imports"] for stage in stages.values())
     return {"wall": wall, "computing": computing, "stages": stages}
 

@@ -21,7 +21,7 @@ Result = dict[str, Any]
 
 
 def render_page(result: Result) -> str:
-    """Return a whole HTML page that loads nothing; its verdicts are computed here, anew."""
+    """Return a whole HTML page that loads nothing; its verdicts are computed here, again."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -111,4 +111,6 @@ def _digits(value: float) -> str:
 
 if __name__ == "__main__":
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "bench/results.json"
-    source.with_suffix(".html").write_text(render_page(json.loads(source.read_text())))
+    source.with_suffix(".html").write_text(
+        render_page(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8"
+    )

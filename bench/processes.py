@@ -83,7 +83,7 @@ class Worker:
 
     def _dead(self) -> Answer:
         code = self._process.wait(10)
-        lines = self._log.read_text(errors="replace").strip().splitlines()
+        lines = self._log.read_text(errors="replace", encoding="utf-8").strip().splitlines()
         last = without_paths(lines[-1]) if lines else "no message"
         return {"status": "failed", "error": f"the process ended with code {code}: {last}"}
 

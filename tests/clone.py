@@ -1,6 +1,7 @@
 """A temporary clone of the working tree in which the whole pipeline runs in about a minute."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,9 +11,22 @@ import mlflow
 import nbformat
 import yaml
 
-from lstm_states import tracking
-
 ROOT = Path(__file__).parents[1]
+
+
+def committed(path: str) -> str:
+    """A file as the last commit holds it, whatever has been made of it here since."""
+    shown = subprocess.run(
+        ["git", "show", f"HEAD:{path}"], cwd=ROOT, check=True, capture_output=True
+    )
+    return shown.stdout.decode()
+
+
+def as_committed(*paths: str) -> bool:
+    """Whether files, or all below folders, are here as the last commit holds them."""
+    command = ["git", "diff", "--quiet", "HEAD", "--", *paths]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
 
 SMALL = {"units": [4, 3], "epochs": 2, "seeds": [0, 1], "trace_samples": 4, "resamples": 100}
 SMALL_WINDOWS = {**SMALL, "window": 20, "train_stride": 20}
@@ -29,10 +43,9 @@ class Clone:
         """
         env = self.environment()
         if audit:
-            env["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests/audit'}"
             env["LSTM_STATES_AUDIT"] = str(audit)
         done = subprocess.run(
-            command, cwd=self.path, env=env, text=True, check=False,
+            command, cwd=self.path, env=env, encoding="utf-8", check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert (done.returncode == 0) is ok, done.stdout
@@ -48,9 +61,8 @@ class Clone:
         return env
 
     def client(self) -> mlflow.MlflowClient:
-        """A client of the clone's own store, whichever store this process looked at before."""
-        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it
-        return tracking.connect(self.path)
+        """A client of the clone's own store; that of this process stays what it is."""
+        return mlflow.MlflowClient(f"sqlite:///{self.path / 'mlflow.db'}")
 
     def pulled_into(self, path: Path, remote: Path) -> "Clone":
         """A fresh clone of this one at ``path``, its outputs pulled from a new remote."""
@@ -66,10 +78,10 @@ class Clone:
     def set_parameters(self, changes: dict[str, dict]) -> None:
         """Change values in params.yaml, given by section."""
         path = self.path / "params.yaml"
-        params = yaml.safe_load(path.read_text())
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
         for section, values in changes.items():
             params[section] |= values
-        path.write_text(yaml.safe_dump(params, sort_keys=False))
+        path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 
 def make_clone(path: Path) -> Clone:
@@ -77,13 +89,16 @@ def make_clone(path: Path) -> Clone:
     subprocess.run(["git", "clone", "--quiet", "--no-local", ROOT, path], check=True)
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
+        cwd=ROOT, check=True, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_bytes((ROOT / name).read_bytes())
     clone = Clone(path)
+    # Stages search no other folder than src for modules; git must not take it for a source.
+    shutil.copy(ROOT / "tests/audit/sitecustomize.py", path / "src")
+    (path / ".git/info/exclude").write_text("/src/sitecustomize.py\n", encoding="utf-8")
     (path / "dvc.lock").unlink(missing_ok=True)
     clone.set_parameters(
         {
@@ -113,9 +128,9 @@ def make_clone(path: Path) -> Clone:
             "cost": {"training_lengths": [1000], "processes": 1, "windows": [100], "rounds": 31},
         }
     )
-    params = yaml.safe_load((path / "params.yaml").read_text())
+    params = yaml.safe_load((path / "params.yaml").read_text(encoding="utf-8"))
     params["datasets"]["order_book"] |= {"bar_ms": 500, "horizon_bars": 2}
-    (path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     for notebook in (path / "notebooks").glob("*.ipynb"):
         set_defaults(notebook, params[notebook.stem[3:]])
     clone.run("git", "config", "user.name", "test")

@@ -19,6 +19,7 @@ dependencies:
   - make
   - pip:
       - --editable .
+      - --editable ./src
 """
 
 
@@ -29,4 +30,4 @@ def render(lock: str) -> str:
 
 
 if __name__ == "__main__":
-    print(render((ROOT / "requirements.lock").read_text()), end="")
+    print(render((ROOT / "requirements.lock").read_text(encoding="utf-8")), end="")

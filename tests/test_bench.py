@@ -20,7 +20,7 @@ from bench.run import run_plan
 from bench.statistics import growth, ratios
 from bench.targets import TARGETS, judge
 from tests.clone import ROOT
-from tests.oracle import lstm, run_sequence, sigmoid
+from tests.lstm_states.oracle import lstm, run_sequence, sigmoid
 
 CASE = Case("case", (4, 3), 6, 2, mask="right", samples=4)
 PLAN = Plan(
@@ -138,9 +138,9 @@ def test_the_committed_page_is_that_of_the_committed_result():
     source = ROOT / "bench/results.json"
     if not source.exists():
         pytest.skip("no result is committed")
-    result = json.loads(source.read_text())
+    result = json.loads(source.read_text(encoding="utf-8"))
     assert not result["quick"]
-    page = unescape((ROOT / "bench/results.html").read_text())
+    page = unescape((ROOT / "bench/results.html").read_text(encoding="utf-8"))
     for case in [*result["cases"], *result["training"]]:
         assert case["shape"] in page
     for row in judge(result):
@@ -148,9 +148,9 @@ def test_the_committed_page_is_that_of_the_committed_result():
 
 
 def test_the_readme_quotes_the_committed_overhead():
-    result = json.loads((ROOT / "bench/overhead.json").read_text())
+    result = json.loads((ROOT / "bench/overhead.json").read_text(encoding="utf-8"))
     assert result["ratio"] <= result["limit"]
-    readme = " ".join((ROOT / "README.md").read_text().split())
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"takes {result['ratio']:.2f} times what its cells compute" in readme
     assert f"at a time {result['side_by_side']:.2f} of the time of one" in readme
 
@@ -280,6 +280,6 @@ def test_the_plans_cover_what_is_promised():
 
 @pytest.mark.parametrize("name", ["torch", "inspectors"])
 def test_the_locks_have_hashes_and_no_address(name):
-    lock = (ROOT / f"bench/{name}.lock").read_text()
+    lock = (ROOT / f"bench/{name}.lock").read_text(encoding="utf-8")
     pins = re.findall(r"^[a-z][\w-]*==\S+ \\\n(?:    --hash=sha256:\w{64}(?: \\)?\n)+", lock, re.M)
     assert "".join(pins) == lock

@@ -7,11 +7,11 @@ from importlib.metadata import version
 from tests.clone import ROOT
 from tests.environment import render
 
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
 def test_environment_yml_is_that_of_the_lock():
-    assert (ROOT / "environment.yml").read_text() == render(LOCK)
+    assert (ROOT / "environment.yml").read_text(encoding="utf-8") == render(LOCK)
 
 
 def test_the_lock_has_hashes_and_no_address():
@@ -41,6 +41,24 @@ def test_no_committed_file_names_a_package_index_or_a_machine():
         ["pypi" + r"\.org", "python" + "hosted", r"anaconda\.", "/ro" + "ot/", "/ho" + "me/"]
     )
     found = subprocess.run(
-        ["git", "grep", "-lE", hosts], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "grep", "-lE", hosts], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
     assert found.stdout == ""
+
+
+def test_git_changes_no_byte_where_it_is_set_up_for_windows(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    contents = {
+        ".gitattributes": (ROOT / ".gitattributes").read_bytes(),
+        "params.yaml": b"stacked:\n  window: 100\n",
+        "mine.csv": b"t,y\r\n1,2\r\n",
+    }
+    for name, content in contents.items():
+        (theirs / name).write_bytes(content)
+    git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "-c", "core.safecrlf=false"]
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    for command in (["init"], ["add", "--all"], [*identity, "commit", "--message", "first"]):
+        subprocess.run([*git, *command], cwd=theirs, check=True, capture_output=True)
+    subprocess.run([*git, "clone", theirs, tmp_path / "ours"], check=True, capture_output=True)
+    assert {name: (tmp_path / "ours" / name).read_bytes() for name in contents} == contents

@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.cases import Case
 from bench.competitors.keras_stack import build_model
-from bench.configurations import load_configuration
 from bench.inputs import Inputs
+from experiments.forecasting.configuration import load_configuration
 from lstm_states import accelerate
 
 PACKAGES = ("lstm-states", "keras", "tensorflow", "numpy")
@@ -28,8 +28,13 @@ def prepare_accelerated(case: Case, inputs: Inputs | None) -> Callable[[], Any]:
 
 def _prepare(case: Case, inputs: Inputs | None, *, accelerated: bool) -> Callable[[], Any]:
     if inputs is None:
-        model, x, y, options = load_configuration(case.configuration)
-        run = lambda: model.fit(x, y, epochs=1, verbose=0, **options)  # noqa: E731
+        configuration = load_configuration(case.configuration)
+        settings, train = configuration.settings, configuration.part("train")
+        train = train.isel(sample=slice(None, None, getattr(settings, "train_stride", 1)))
+        model, x = configuration.build(), train["x"].values
+        y = (train["y"] - train["level"] if "level" in train else train["y"]).values
+        options = {"epochs": 1, "batch_size": settings.batch_size, "verbose": 0}
+        run = lambda: model.fit(x, y, **options)  # noqa: E731
     else:
         model, x, y = build_model(case, inputs), inputs.x, inputs.y
         model.compile("adam", "mse")

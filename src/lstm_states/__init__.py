@@ -14,102 +14,87 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_states.acceleration import accelerate, decelerate
-    from lstm_states.builders import (
-        build_encoder_decoder,
-        build_intermediate_outputs,
-        build_stacked,
-        build_variable_length,
-        describe_layers,
-    )
     from lstm_states.callbacks import LogStateStatistics, RecordTraces, ResetStates
     from lstm_states.masks import check_cudnn_mask
-    from lstm_states.states import (
+    from lstm_states.proof.equations import check_traces
+    from lstm_states.proof.refusals import TraceError
+    from lstm_states.stateful import (
         kept_states,
         load_states,
         make_stateful_batches,
         reset_states,
         save_states,
-        stateful_twin,
-        stateless_twin,
     )
-    from lstm_states.traces import (
-        IncompleteTracesError,
-        StreamingSession,
-        TraceError,
-        UnsupportedLayerError,
-        check_traces,
-        final_states,
-        open_traces,
-        record_gradients,
-        record_traces,
-        write_traces,
-    )
-    from lstm_states.training import (
-        ProgressLine,
-        fit_seeds,
-        make_deterministic,
-        predict_test,
-        save_model,
-        typical_seed,
-    )
+    from lstm_states.store.store import IncompleteTracesError, open_traces, write_traces
+    from lstm_states.streaming.session import StreamingSession
+    from lstm_states.summary import measure_norms, measure_saturation, measure_states
+    from lstm_states.traces.gradients import record_gradients
+    from lstm_states.traces.initial_states import final_states
+    from lstm_states.traces.join import join_traces
+    from lstm_states.traces.record import record_traces
+    from lstm_states.traces.traced_layers import UnsupportedLayerError
+    from lstm_states.twins import stateful_twin, stateless_twin, streaming_twin
 
 __version__ = _version("lstm-states")
 
 _HOMES = {
+    # record: every state and gate, and how to keep and check them
+    "record_traces": "traces.record",
+    "record_gradients": "traces.gradients",
+    "RecordTraces": "callbacks",
+    "LogStateStatistics": "callbacks",
+    "check_traces": "proof.equations",
+    "write_traces": "store.store",
+    "open_traces": "store.store",
+    "join_traces": "traces.join",
+    "final_states": "traces.initial_states",
+    "measure_states": "summary",
+    "measure_saturation": "summary",
+    "measure_norms": "summary",
+    "TraceError": "proof.refusals",
+    "IncompleteTracesError": "store.store",
+    "UnsupportedLayerError": "traces.traced_layers",
+    # stream: step by step, as the inputs come
+    "StreamingSession": "streaming.session",
+    "streaming_twin": "twins",
+    # live states: of stateful layers
+    "ResetStates": "callbacks",
+    "kept_states": "stateful",
+    "load_states": "stateful",
+    "make_stateful_batches": "stateful",
+    "reset_states": "stateful",
+    "save_states": "stateful",
+    "stateful_twin": "twins",
+    "stateless_twin": "twins",
+    # accelerate: the same numbers sooner
     "accelerate": "acceleration",
     "decelerate": "acceleration",
-    "build_encoder_decoder": "builders",
-    "build_intermediate_outputs": "builders",
-    "build_stacked": "builders",
-    "describe_layers": "builders",
-    "build_variable_length": "builders",
-    "ProgressLine": "training",
-    "predict_test": "training",
-    "fit_seeds": "training",
-    "make_deterministic": "training",
-    "save_model": "training",
-    "typical_seed": "training",
-    "LogStateStatistics": "callbacks",
-    "RecordTraces": "callbacks",
-    "ResetStates": "callbacks",
     "check_cudnn_mask": "masks",
-    "kept_states": "states",
-    "load_states": "states",
-    "make_stateful_batches": "states",
-    "reset_states": "states",
-    "save_states": "states",
-    "stateful_twin": "states",
-    "stateless_twin": "states",
-    "IncompleteTracesError": "traces",
-    "StreamingSession": "traces",
-    "TraceError": "traces",
-    "UnsupportedLayerError": "traces",
-    "check_traces": "traces",
-    "final_states": "traces",
-    "open_traces": "traces",
-    "record_gradients": "traces",
-    "record_traces": "traces",
-    "write_traces": "traces",
 }
+"""The module of each public name, in four families."""
 
 __all__ = [  # noqa: RUF022 (grouped by what they are for)
-    "build_encoder_decoder",
-    "build_intermediate_outputs",
-    "build_stacked",
-    "build_variable_length",
-    "describe_layers",
-    "ProgressLine",
-    "predict_test",
-    "fit_seeds",
-    "make_deterministic",
-    "save_model",
-    "typical_seed",
-    "accelerate",
-    "decelerate",
-    "LogStateStatistics",
+    # record
+    "record_traces",
+    "record_gradients",
     "RecordTraces",
+    "LogStateStatistics",
+    "check_traces",
+    "write_traces",
+    "open_traces",
+    "join_traces",
+    "final_states",
+    "measure_states",
+    "measure_saturation",
+    "measure_norms",
+    "TraceError",
+    "IncompleteTracesError",
+    "UnsupportedLayerError",
+    # stream
+    "StreamingSession",
+    "streaming_twin",
+    # live states
     "ResetStates",
-    "check_cudnn_mask",
     "kept_states",
     "load_states",
     "make_stateful_batches",
@@ -117,16 +102,10 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "save_states",
     "stateful_twin",
     "stateless_twin",
-    "IncompleteTracesError",
-    "StreamingSession",
-    "TraceError",
-    "UnsupportedLayerError",
-    "check_traces",
-    "final_states",
-    "open_traces",
-    "record_gradients",
-    "record_traces",
-    "write_traces",
+    # accelerate
+    "accelerate",
+    "decelerate",
+    "check_cudnn_mask",
 ]
 
 
@@ -134,6 +113,14 @@ def __getattr__(name: str) -> Any:
     """Import the module that holds ``name`` when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # A keras.json that names another backend has no say, only the variable that is set on purpose.
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend != "tensorflow":
+        raise ImportError(
+            f"lstm_states stands on TensorFlow, and KERAS_BACKEND is {backend!r}: set it to "
+            "tensorflow before Python starts"
+        )
+    os.environ["KERAS_BACKEND"] = backend
     with _quiet_start():
         module = import_module(f"{__name__}.{_HOMES[name]}")
     return getattr(module, name)

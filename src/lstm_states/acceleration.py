@@ -12,7 +12,7 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from lstm_states.kernels.block import suits_block
 from lstm_states.kernels.layer import run_layer
-from lstm_states.layers import recurrent_layers
+from lstm_states.layers import check_model, own_methods, recurrent_layers
 
 FAST = "fused kernel"
 """What :func:`accelerate` says of a layer that runs on the kernel."""
@@ -24,7 +24,8 @@ def accelerate(model: keras.Model) -> dict[str, str]:
     ``fit``, ``evaluate``, ``predict`` and custom loops become faster; results are the same to
     rounding, gradients of any order included. The model stays what it was: same classes, weights
     and config. It is saved, loaded and cloned as before, and what is loaded or cloned runs as stock
-    Keras. Layers added later are found by another call; a ``tf.function`` that has already traced
+    Keras. A ``fit`` that runs, in a callback or another thread, takes the new path with its next
+    batch. Layers added later are found by another call; a ``tf.function`` that has already traced
     the model keeps what it traced.
 
     TensorFlow by default also cuts the small products of each step among its threads, which costs
@@ -36,8 +37,8 @@ def accelerate(model: keras.Model) -> dict[str, str]:
 
     Returns:
         By address of each recurrent layer, :data:`FAST`, or why it stays on Keras's own path.
-        The layer decides anew each time Keras traces it, and also takes Keras's path where it is
-        given numbers that are not float32.
+        The layer decides again each time Keras traces it, and also takes Keras's path where it is
+        given numbers that are not float32, or starts or a mask whose shapes don't fit.
 
     Raises:
         TypeError: if ``model`` is no Keras model.
@@ -45,7 +46,7 @@ def accelerate(model: keras.Model) -> dict[str, str]:
     report: dict[str, str] = {}
     for address, layer in _layers(model):
         why = _why_not(layer)
-        if isinstance(layer, keras.layers.LSTM) and why is None:
+        if why is None:
             vars(layer)["inner_loop"] = MethodType(_inner_loop, layer)
         while address in report:  # names inside a custom layer need not differ
             address += "'"
@@ -61,7 +62,7 @@ def decelerate(model: keras.Model) -> None:
     """
     for _, layer in _layers(model):
         if _is_fast(layer):
-            del vars(layer)["inner_loop"]
+            vars(layer).pop("inner_loop", None)  # another thread may have been faster
 
 
 def _is_fast(layer: keras.layers.RNN) -> bool:
@@ -69,24 +70,34 @@ def _is_fast(layer: keras.layers.RNN) -> bool:
 
 
 def _layers(model: keras.Model) -> Iterable[tuple[str, keras.layers.RNN]]:
-    """Return the layers to change, having made sure that the model traces them anew."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"model must be a keras.Model, not {type(model).__name__}")
-    models = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model)]
-    for traced in models:
-        traced.train_function = traced.test_function = traced.predict_function = None
+    """Return the layers to change, having made sure that the model traces them again."""
+    check_model(model)
+    for traced in model._flatten_layers():
+        if isinstance(traced, keras.Model):
+            _forget_traces(traced)
     return recurrent_layers(model)
+
+
+def _forget_traces(model: keras.Model) -> None:
+    """Put new functions in the place of those traced; a ``fit`` that runs takes them at once."""
+    for name in ("train_function", "test_function", "predict_function"):
+        if getattr(model, name) is not None:
+            getattr(model, f"make_{name}")(force=True)
 
 
 def _why_not(layer: keras.layers.RNN) -> str | None:
     """Return why ``layer`` can't run on the kernel; None if it can."""
     cell = layer.cell
-    if type(layer).inner_loop is not keras.layers.LSTM.inner_loop:
+    if not isinstance(layer, keras.layers.LSTM):
         return f"it is a {type(layer).__name__}, not a keras.layers.LSTM"
     if "inner_loop" in vars(layer) and not _is_fast(layer):
         return "its inner_loop has been replaced"
-    if type(cell) is not keras.layers.LSTMCell or "call" in vars(cell):
-        return f"its cell is a {type(cell).__name__} of its own kind"
+    if own := own_methods(layer, keras.layers.LSTM):
+        return f"it has a {', '.join(own)} of its own"
+    if not isinstance(cell, keras.layers.LSTMCell):
+        return f"its cell is a {type(cell).__name__}, not a keras.layers.LSTMCell"
+    if own := own_methods(cell, keras.layers.LSTMCell):
+        return f"its cell has a {', '.join(own)} of its own"
     if cell.compute_dtype != "float32":
         return f"it computes in {cell.compute_dtype}, not in float32"
     if not suits_block(cell):
@@ -109,24 +120,45 @@ def _inner_loop(
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
     """Do what ``keras.layers.LSTM.inner_loop`` does."""
     given = mask[0] if keras.tree.is_nested(mask) else mask
-    if _why_not(layer) or not _suits(sequences, initial_state, given):
+    if _why_not(layer) or not _suits(layer, sequences, initial_state, given):
         return type(layer).inner_loop(layer, sequences, initial_state, mask, training=training)
     sequences = tf.ensure_shape(sequences, (None, None, layer.cell.kernel.shape[0]))
+    size, steps = sequences.shape[:2]
     if training and 0 < layer.dropout < 1:
         sequences *= layer.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]
-    size, steps = tf.unstack(tf.shape(sequences)[:2])
-    states = [tf.broadcast_to(state, (size, layer.units)) for state in initial_state]
+    rows, length = tf.unstack(tf.shape(sequences)[:2])
+    states = [tf.broadcast_to(state, (rows, layer.units)) for state in initial_state]
     real = None
     if given is not None:
         message = "the mask and the sequences differ in length"
-        tf.debugging.assert_equal(tf.shape(given)[1], steps, message)
-        real = tf.broadcast_to(tf.cast(given, bool), (size, steps))
-    run = run_layer(layer, sequences, states, real)
+        tf.debugging.assert_equal(tf.shape(given)[1], length, message)
+        real = tf.broadcast_to(tf.cast(given, bool), (rows, length))
+    run = run_layer(layer, sequences, states, real, gates=False)
+    run.outputs.set_shape((size, steps, layer.units))
+    for state in (run.last, *run.final):
+        state.set_shape((size, layer.units))
     return run.last, run.outputs, run.final
 
 
-def _suits(sequences: tf.Tensor, states: Sequence[tf.Tensor], mask: tf.Tensor | None) -> bool:
-    """Tell whether the kernel takes these arguments of ``inner_loop``, here."""
-    exact = all(tensor.dtype == tf.float32 for tensor in (sequences, *states))
-    by_step = mask is None or len(mask.shape) == 2
-    return exact and by_step and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+def _suits(
+    layer: keras.layers.LSTM,
+    sequences: tf.Tensor,
+    states: Sequence[tf.Tensor],
+    mask: tf.Tensor | None,
+) -> bool:
+    """Tell whether the kernel takes these arguments of ``inner_loop``, here.
+
+    What is of the wrong shape Keras itself refuses, or broadcasts in its own way.
+    """
+    size, steps = sequences.shape[:2]
+    shapes = [
+        (sequences, (None, None, layer.cell.kernel.shape[0])),
+        *((state, (size, layer.units)) for state in states),
+        *([] if mask is None else [(mask, (size, steps))]),
+    ]
+    return (
+        all(tensor.dtype == tf.float32 for tensor in (sequences, *states))
+        and all(tensor.shape.is_compatible_with(shape) for tensor, shape in shapes)
+        and all(state.shape[-1] is not None for state in states)
+        and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    )

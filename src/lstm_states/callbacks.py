@@ -3,13 +3,16 @@
 A training that is watched stays the same, bit by bit: what is recorded goes through
 :func:`lstm_states.record_traces`, which changes nothing of the model, no weight, no live state and
 no seed of a random generator. Stateful layers start from the live states that they have at that
-moment. :class:`ResetStates` alone changes a training.
+moment. Nor does watching end a training: what can't be recorded is warned of. :class:`ResetStates`
+alone changes a training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,11 @@ import keras
 import numpy as np
 import xarray as xr
 
-from lstm_states.states import kept_states, reset_states
-from lstm_states.traces import open_traces, record_traces, write_traces
+from lstm_states.stateful import kept_states, reset_states
+from lstm_states.store.store import open_traces, write_traces
+from lstm_states.summary import measure_norms, measure_saturation
+from lstm_states.traces.record import record_traces
+from lstm_states.traces.traced_layers import UnsupportedLayerError, Wanted
 
 
 class _EveryEpochs(keras.callbacks.Callback):
@@ -31,10 +37,10 @@ class _EveryEpochs(keras.callbacks.Callback):
         if every < 1:
             raise ValueError(f"every is {every}; it must be at least 1 epoch")
         self._x, self._every, self._options = x, every, options
-        self._begun = False
+        self._begun = self._warned = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._begun = False
+        self._begun = self._warned = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._begun:
@@ -51,7 +57,25 @@ class _EveryEpochs(keras.callbacks.Callback):
             self._record(epoch + 1)
 
     def _record(self, epoch: int) -> None:
-        self._keep(epoch, record_traces(self.model, self._x, **self._options))
+        """Record, or warn once in a training: nothing that goes wrong in here may end it."""
+        try:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                self._keep(epoch, record_traces(self.model, self._x, **self._options))
+            if told and not self._warned:
+                warnings.warn(f"epoch {epoch}: {told[0].message}", stacklevel=2)
+                self._warned = True
+        except Exception as error:
+            wrong_argument = isinstance(error, ValueError | TypeError)
+            if epoch == 0 and wrong_argument and not isinstance(error, UnsupportedLayerError):
+                raise  # nothing has been trained yet
+            if not self._warned:
+                warnings.warn(
+                    f"{type(self).__name__} keeps nothing of epoch {epoch}, nor of later ones that "
+                    f"fail too: {type(error).__name__}: {error}",
+                    stacklevel=2,
+                )
+            self._warned = True
 
     def _prepare(self, epochs: list[int]) -> None:
         """Refuse what would fail later, before the first epoch."""
@@ -64,23 +88,30 @@ class RecordTraces(_EveryEpochs):
     """A callback that records the states and gates for chosen samples every so many epochs.
 
     Epochs are counted from 1; epoch 0 is the model before its training, so that an argument that
-    doesn't fit is found before any time is spent.
+    doesn't fit is found before any time is spent. Whatever else can't be recorded or written (the
+    disk is full) is missing in ``traces``, and the training goes on. States that are NaN are kept,
+    and warned of.
 
     Args:
         x: Samples, as :func:`lstm_states.record_traces` takes them.
         every: Record after every so many epochs.
         directory: Where to write ``epoch_0005.zarr`` and so on; None keeps the traces in memory.
         mask: Passed to ``record_traces``, as the following.
-        layers: Addresses or shell patterns of layers.
+        layers: Addresses, shell patterns or layers of the model, one or several; None is all.
         quantities: Names of quantities.
         isel: Indices along ``sample``, ``time`` or ``unit``.
+        outputs: Whether to keep the model's outputs.
 
     Attributes:
         traces: By epoch the trees that ``record_traces`` returned, with a directory those that
             :func:`lstm_states.open_traces` opens, whose values are read when they are used.
 
+    Warns:
+        UserWarning: once in a training, with the reason, if an epoch can't be recorded.
+
     Raises:
         FileExistsError: before the first epoch, if a file to be written is there already.
+        ValueError: before the first epoch, if an argument doesn't fit the model.
 
     Example:
         >>> recorded = RecordTraces(x[:8], every=5, quantities=["forget_gate"])
@@ -95,11 +126,18 @@ class RecordTraces(_EveryEpochs):
         every: int = 1,
         directory: str | Path | None = None,
         mask: np.ndarray | None = None,
-        layers: Sequence[str] | str | None = None,
-        quantities: Sequence[str] | None = None,
+        layers: Wanted = None,
+        quantities: Sequence[str] | str | None = None,
         isel: Mapping[str, slice | Sequence[int]] | None = None,
+        outputs: bool = True,
     ) -> None:
-        options = {"mask": mask, "layers": layers, "quantities": quantities, "isel": isel}
+        options = {
+            "mask": mask,
+            "layers": layers,
+            "quantities": quantities,
+            "isel": isel,
+            "outputs": outputs,
+        }
         super().__init__(x, every, options)
         self.traces: dict[int, xr.DataTree] = {}
         self._directory = None if directory is None else Path(directory)
@@ -121,22 +159,29 @@ class RecordTraces(_EveryEpochs):
 
 
 class LogStateStatistics(_EveryEpochs):
-    """A callback that logs how the layers behave to the active MLflow run every so many epochs.
+    """A callback that logs how the layers behave every so many epochs, to MLflow or elsewhere.
 
     For each layer and gate ``lstm/forget_gate_saturated_left`` and ``..._right``, the shares of
     its values below 0.1 and above 0.9, and ``lstm/hidden_norm`` and ``lstm/cell_norm``, mean L2
-    norms over the units, all at real steps (see :func:`lstm_states.measures.measure_saturation` and
-    :func:`lstm_states.measures.measure_norms`). The step of a metric is the epoch, counted from 1;
-    0 is the model before its training. Needs the extra ``experiments``.
+    norms over the units, all at real steps (see :func:`lstm_states.summary.measure_saturation` and
+    :func:`lstm_states.summary.measure_norms`). The step of a metric is the epoch, counted from 1;
+    0 is the model before its training. What is NaN is left out: there was nothing to measure.
 
     Args:
         x: Samples, as :func:`lstm_states.record_traces` takes them; a hundred say enough.
         every: Log after every so many epochs.
         mask: Passed to ``record_traces``, as the following.
-        layers: Addresses or shell patterns of layers.
+        layers: Addresses, shell patterns or layers of the model, one or several; None is all.
+        log: Called as ``log(metrics, step=epoch)`` with numbers by name, such as the method of
+            another tracker. None logs to the MLflow run that is active as the training starts.
+
+    Warns:
+        UserWarning: once in a training, with the reason, if an epoch can't be logged.
 
     Raises:
-        RuntimeError: before the training starts, if no MLflow run is active.
+        RuntimeError: before the training starts, without ``log``, if no MLflow run is active:
+            MLflow itself would start a stray one.
+        ValueError: before the first epoch, if an argument doesn't fit the model.
 
     Example:
         >>> with mlflow.start_run():
@@ -149,29 +194,27 @@ class LogStateStatistics(_EveryEpochs):
         *,
         every: int = 1,
         mask: np.ndarray | None = None,
-        layers: Sequence[str] | str | None = None,
+        layers: Wanted = None,
+        log: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(x, every, {"mask": mask, "layers": layers})
-        self._run_id = ""
+        self._given_log = self._log = log
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Find the run to log to."""
-        from lstm_states.tracking import active_run_id
-
+        """Find where to log to."""
         super().on_train_begin(logs)
-        self._run_id = active_run_id()
+        self._log = self._given_log or _log_to_active_run()
 
     def _keep(self, epoch: int, traces: xr.DataTree) -> None:
-        from lstm_states.measures import measure_norms, measure_saturation
-        from lstm_states.tracking import log_metrics
-
+        assert self._log is not None
         measured = xr.merge([measure_saturation(traces), measure_norms(traces)])
         metrics = {
             f"{layer}/{name}": float(values.sel(layer=layer))
             for layer in measured["layer"].values
             for name, values in measured.data_vars.items()
         }
-        log_metrics(self._run_id, metrics, step=epoch)
+        known = {name: value for name, value in metrics.items() if not np.isnan(value)}
+        self._log(known, step=epoch)
 
 
 class ResetStates(keras.callbacks.Callback):
@@ -205,6 +248,16 @@ class ResetStates(keras.callbacks.Callback):
 
     on_predict_begin = on_test_begin
     on_predict_end = on_test_end
+
+
+def _log_to_active_run() -> Callable[..., Any]:
+    """Return what logs to the MLflow run that is active now, whichever is active later."""
+    import mlflow
+
+    run = mlflow.active_run()
+    if run is None:
+        raise RuntimeError("no MLflow run is active; start one: with mlflow.start_run(): ...")
+    return partial(mlflow.log_metrics, run_id=run.info.run_id)
 
 
 def _file_name(epoch: int) -> str:

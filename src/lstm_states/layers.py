@@ -1,18 +1,57 @@
-"""Find the recurrent layers in a model, however deep they are nested."""
+"""Find the recurrent layers in a model, however deep they are nested, and tell Keras's own code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import getattr_static
+from typing import Any
 
 import keras
 
+_NO_PART_OF_A_STEP = {
+    *("build", "build_from_config", "get_build_config", "get_config", "from_config", "quantize"),
+    *("get_initial_state", "save_own_variables", "load_own_variables"),
+    *("compute_output_shape", "compute_output_spec", "compute_mask"),
+}
+"""Methods that may be replaced: what a cell computes from its weights and states stays the same."""
 
-def recurrent_layers(model: keras.Layer) -> Iterator[tuple[str, keras.layers.RNN]]:
+_STEP_DUNDERS = {"__call__", "__getattribute__"}
+
+_KNOWN = {"keras", __name__.partition(".")[0]}
+
+
+def check_model(model: Any) -> None:
+    """Refuse what isn't a model of the installed Keras.
+
+    Raises:
+        TypeError: saying what it is, and what would be right.
+    """
+    if isinstance(model, keras.Model):
+        return
+    kind = type(model)
+    given = repr(model) if isinstance(model, type | str | None) else "an object"
+    if isinstance(model, keras.Layer):
+        right = f"wrap layer {model.name!r}: keras.Sequential([keras.Input(...), layer])"
+    elif isinstance(model, str) or hasattr(model, "__fspath__"):
+        right = "load it first: keras.models.load_model(path)"
+    else:
+        right = "one of tf_keras or PyTorch can be built again with keras and given its weights"
+    raise TypeError(
+        f"model is {given} of type {kind.__module__}.{kind.__qualname__}; it must be a keras.Model "
+        f"of the installed Keras {keras.__version__}: {right}"
+    )
+
+
+def recurrent_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.RNN]]:
     """Yield each recurrent layer once, by its address, in the order in which the model holds them.
 
     The address is made of the names of what holds the layer and of its own, as in
     ``encoder/lstm_1``. The layers of a ``Bidirectional`` are called ``forward`` and ``backward``.
+
+    Raises:
+        TypeError: if ``model`` is no model of the installed Keras.
     """
+    check_model(model)
     yield from _below(model, "", set())
 
 
@@ -34,3 +73,49 @@ def _children(parent: keras.Layer) -> list[tuple[str, keras.Layer]]:
         return [("forward", parent.forward_layer), ("backward", parent.backward_layer)]
     children = parent._flatten_layers(include_self=False, recursive=False)
     return [(child.name, child) for child in children]
+
+
+def keras_class(thing: keras.Layer) -> type:
+    """Return the recurrent class of Keras that ``thing``, a cell or a layer, is made from."""
+    return next(cls for cls in type(thing).__mro__ if _is_recurrent(cls))
+
+
+def own_methods(thing: keras.Layer, base: type) -> list[str]:
+    """Return what of the code of ``base`` isn't Keras's own in ``thing``, a cell or a layer.
+
+    An attribute counts if a subclass hides it, if it was replaced on the instance, or if it was
+    replaced on Keras's class itself. Extra attributes, ``__init__``, ``get_config`` and others that
+    take no part in a step don't count, nor does what this package puts there for a while.
+
+    Args:
+        thing: An instance of ``base``.
+        base: A class of Keras, whose equations are known.
+    """
+    foreign = [cls for cls in type(thing).__mro__ if cls not in base.__mro__]
+    found = {
+        name
+        for cls in foreign
+        for name in vars(cls)
+        if hasattr(base, name)
+        and getattr_static(type(thing), name) is not getattr_static(base, name)
+    }
+    for place in (thing, *filter(_is_recurrent, base.__mro__)):
+        found |= {k for k, value in vars(place).items() if hasattr(base, k) and _is_foreign(value)}
+    return sorted(name for name in found if _in_a_step(name))
+
+
+def _is_recurrent(cls: type) -> bool:
+    return cls.__module__.startswith("keras.src.layers.rnn.")
+
+
+def _in_a_step(name: str) -> bool:
+    if name.startswith("__"):
+        return name in _STEP_DUNDERS
+    return name not in _NO_PART_OF_A_STEP
+
+
+def _is_foreign(value: Any) -> bool:
+    """Tell whether a function, method or property is neither Keras's code nor this package's."""
+    function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+    home = getattr(function, "__globals__", {}).get("__name__", "")
+    return callable(function) and home.partition(".")[0] not in _KNOWN

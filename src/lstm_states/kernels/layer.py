@@ -8,23 +8,22 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend import AutocastScope
 
+from lstm_states.cells.kind import Values
 from lstm_states.kernels.block import block_lstm, suits_block
-from lstm_states.kernels.cells import (
-    CellRun,
-    Values,
-    cell_kind,
-    divide_states,
-    scan_cell,
-    state_names,
-)
-from lstm_states.schema import CELL_QUANTITIES
+from lstm_states.kernels.cells import divide_states, kind_of
+from lstm_states.kernels.scan import CellRun, scan_cell, spread
 
 ROWS_PER_PART = 8
 """Fewest samples for which a part of a batch is worth a thread of its own."""
 
 MOST_PARTS = 16
 """Most parts that a batch is cut into, however many processors there are."""
+
+
+class HiddenOutputError(ValueError):
+    """A cell that shows something else than its first state can't go on from its states alone."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,21 @@ def run_layer(
     started: tf.Tensor | None = None,
     *,
     differentiable: bool = False,
+    gates: bool = True,
 ) -> LayerRun:
     """Run all cells of ``layer`` over ``sequences (batch, time, feature)`` of the input.
 
     Args:
-        layer: A layer whose cells :func:`lstm_states.kernels.cells.cell_kind` knows.
+        layer: A layer whose cells :func:`lstm_states.kernels.cells.find_kind` knows.
         sequences: What the layer was given, in the input's order of time.
         states: Its start, nested as Keras nests it, each ``(batch, unit)``.
         mask: Bool ``(batch, time)``, true where the step is real; None if all are.
         started: Bool ``(batch,)``, true where ``sequences`` go on with one that had a real step;
             None if they all begin here.
         differentiable: Whether gradients will be taken through the run, or by its quantities.
+        gates: Whether the gates will be read; training is faster where they won't.
     """
-    steps = tf.transpose(sequences, (1, 0, 2))
+    steps = tf.transpose(sequences, (1, 0, *range(2, len(sequences.shape))))
     real = None if mask is None else tf.transpose(mask)
     if layer.go_backwards:
         steps = tf.reverse(steps, [0])
@@ -83,23 +84,38 @@ def run_layer(
         runs, zeros = [], []
         for part in rows:
             own = steps[:, part]
-            zeros.append(_zeros(cell, own) if differentiable else {})
             own_real = None if real is None else real[:, part]
-            runs.append(_run_cell(cell, own, tuple(s[part] for s in start), own_real, zeros[-1]))
-        before = _shown_before(start[0], started)
-        steps = tf.concat(
-            [run.steps("hidden", before[part]) for run, part in zip(runs, rows, strict=True)], 1
-        )
-        for name, state in zip(state_names(cell), start, strict=True):
+            own_start = tuple(s[part] for s in start)
+            zeros.append(_zeros(cell, own, own_start[0]) if differentiable else {})
+            runs.append(_run_cell(cell, own, own_start, own_real, zeros[-1], gates))
+        steps = _shown(runs, rows, start[0], started)
+        for name, state in zip(kind_of(cell).states, start, strict=True):
             ends = [run.final(name, state[part]) for run, part in zip(runs, rows, strict=True)]
             final.append(tf.concat(ends, 0))
         parts.append(runs)
         added.append(zeros)
     if real is not None and layer.zero_output_for_mask:
-        shown = steps_shown(layer, real)[..., tf.newaxis]
+        shown = spread(steps_shown(layer, real), steps)
         steps = tf.where(shown, steps, tf.zeros_like(steps))
-    outputs = tf.transpose(steps, (1, 0, 2))
+    outputs = tf.transpose(steps, (1, 0, *range(2, len(steps.shape))))
     return LayerRun(parts, outputs, steps[-1], keras.tree.pack_sequence_as(states, final), added)
+
+
+def _shown(
+    runs: list[CellRun], rows: list[slice], start: tf.Tensor, started: tf.Tensor | None
+) -> tf.Tensor:
+    """Return what a cell shows at each step, ``(time, batch, unit)``."""
+    if "output" in runs[0].values:
+        if started is not None:
+            raise HiddenOutputError(
+                "its cell shows something else than its first state, and what it showed last isn't "
+                "known where a sequence is taken in pieces"
+            )
+        shown = [run.steps("output", tf.zeros_like(run.values["output"][0])) for run in runs]
+        return tf.concat(shown, 1)
+    before = _shown_before(start, started)
+    shown = [r.steps("hidden", before[part]) for r, part in zip(runs, rows, strict=True)]
+    return tf.concat(shown, 1)
 
 
 def _run_cell(
@@ -108,30 +124,37 @@ def _run_cell(
     states: tuple[tf.Tensor, ...],
     real: tf.Tensor | None,
     added: Values,
+    gates: bool,
 ) -> CellRun:
-    if added:
+    # The op's gradient is right within a function only, and such a switch leaves no functions.
+    fused = suits_block(cell) and not added and not tf.config.functions_run_eagerly()
+    # Keras reads a cell's weights in the precision of the cell, which need not be the layer's.
+    with AutocastScope(cell.compute_dtype):
+        if fused:
+            steps = tf.cast(steps, cell.compute_dtype)
+            return block_lstm(cell, steps, states, real, gates=gates)
         return scan_cell(cell, steps, states, real, added)
-    kernel = block_lstm if suits_block(cell) else scan_cell
-    return kernel(cell, steps, states, real)
 
 
-def _zeros(cell: keras.Layer, steps: tf.Tensor) -> Values:
-    """Zeros ``(time, batch, unit)`` for each quantity of ``cell``."""
+def _zeros(cell: keras.Layer, steps: tf.Tensor, state: tf.Tensor) -> Values:
+    """Zeros ``(time, batch, unit)``, like ``state`` behind the batch, for each quantity."""
     size = [steps.shape[axis] or tf.shape(steps)[axis] for axis in (0, 1)]
-    names = CELL_QUANTITIES[str(cell_kind(cell))]
-    return {name: tf.zeros([*size, cell.units], cell.compute_dtype) for name in names}
+    shape = [*size, *state.shape[1:]]
+    return {name: tf.zeros(shape, cell.compute_dtype) for name in kind_of(cell).quantities}
 
 
 def _shown_before(start: tf.Tensor, started: tf.Tensor | None) -> tf.Tensor:
     """Keras shows zeros, not the start, until the first real step of a sequence."""
     nothing = tf.zeros_like(start)
-    return nothing if started is None else tf.where(started[:, tf.newaxis], start, nothing)
+    return nothing if started is None else tf.where(spread(started, start), start, nothing)
 
 
 def _rows(steps: tf.Tensor) -> list[slice]:
     """Cut the batch into parts, which TensorFlow runs on threads of their own."""
     threads = tf.config.threading.get_inter_op_parallelism_threads() or os.cpu_count() or 1
-    number = min(threads, MOST_PARTS)
+    # One step takes no time, and a convolution takes all threads itself, but no part that is empty.
+    whole = steps.shape[0] == 1 or len(steps.shape) > 3
+    number = 1 if whole else min(threads, MOST_PARTS)
     if steps.shape[1] is None:  # parts of a small batch are empty
         size = tf.shape(steps)[1]
         each = tf.maximum(-(-size // number), ROWS_PER_PART)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -51,10 +51,15 @@ def is_stream(x: Any) -> bool:
 
 def stream_batches(x: Any) -> Iterator[Batch]:
     """Yield the inputs of the batches in ``x``; targets and sample weights are left aside."""
-    by_index = isinstance(x, keras.utils.PyDataset)
-    for item in (x[index] for index in range(x.num_batches)) if by_index else x:
+    for item in stream_items(x):
         inputs = keras.utils.unpack_x_y_sample_weight(item)[0]
         yield keras.tree.map_structure(tf.convert_to_tensor, inputs), None, {}
+
+
+def stream_items(x: Any) -> Iterable[Any]:
+    """Return what ``x`` gives for each batch, targets and sample weights too."""
+    by_index = isinstance(x, keras.utils.PyDataset)
+    return (x[index] for index in range(x.num_batches)) if by_index else x
 
 
 def array_batches(
@@ -79,7 +84,7 @@ def array_batches(
         batch = slice(start, start + batch_size)
         rows = batch if samples is None else samples[batch]
         yield (
-            keras.tree.map_structure(lambda array, r=rows: _tensor(array, r), x),
+            keras.tree.map_structure(lambda array, r=rows: rows_of(array, r), x),
             None if mask is None else tf.convert_to_tensor(np.asarray(mask)[rows], bool),
             {a: tuple(s[batch] for s in pair) for a, pair in states.items()},
         )
@@ -111,14 +116,51 @@ def count_samples(x: Any, mask: Any) -> int:
         raise ValueError(
             f"x and mask hold {sorted(sizes)} samples; they must hold the same number, at least 1"
         )
+    steps = tuple(leaves[0].shape[:2])
+    if mask is not None and len(steps) == 2 and tuple(mask.shape) != steps:
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}, but x has {tuple(leaves[0].shape)}; mask must be "
+            f"{steps}, (sample, time)"
+        )
     return int(sizes.pop())
+
+
+def check_inputs(model: keras.Model, x: Any) -> None:
+    """Refuse a batch that doesn't have the shape that the inputs of ``model`` have.
+
+    A model without ``keras.Input`` takes what its layers take, and so does a Sequential one
+    whatever sizes its input names: Keras holds a Functional model alone to them.
+
+    Raises:
+        ValueError: naming the input, the shape given and the one that would be right.
+    """
+    functional = getattr(model, "_functional", None)  # what a Sequential model holds
+    inputs = getattr(functional or model, "_inputs_struct", None)
+    if inputs is None or _names(inputs) != _names(x):
+        return  # Keras takes some other nestings too, and refuses the rest itself
+    for spec, leaf in zip(keras.tree.flatten(inputs), keras.tree.flatten(x), strict=True):
+        # Keras adds or removes a last axis of 1.
+        shapes = [tuple(s)[: -1 if s[-1:] == (1,) else None] for s in (spec.shape, leaf.shape)]
+        expected, given = (s[1:] for s in shapes)
+        sizes = () if functional else zip(expected, given, strict=False)
+        fits = [size in (None, own) for size, own in sizes]
+        if len(expected) != len(given) or not all(fits):
+            raise ValueError(
+                f"input {spec.name!r} of model {model.name!r} is given {tuple(leaf.shape)}; it "
+                f"takes {tuple(spec.shape)}"
+            )
+
+
+def _names(x: Any) -> list:
+    return sorted(x) if isinstance(x, dict) else [None] * len(keras.tree.flatten(x))
 
 
 def _is_iterable(value: Any) -> bool:
     return isinstance(value, keras.utils.PyDataset) or hasattr(value, "__iter__")
 
 
-def _tensor(array: Any, rows: Any) -> tf.Tensor:
+def rows_of(array: Any, rows: Any) -> tf.Tensor:
+    """Return ``rows``, a slice or indices, floats in Keras's default precision."""
     array = np.asarray(array) if isinstance(array, tf.Tensor) else array
     if hasattr(array, "iloc"):
         values = np.asarray(array.iloc[rows])

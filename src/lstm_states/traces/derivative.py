@@ -9,14 +9,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lstm_states.kernels.cells import CellRun, Values
+from lstm_states.cells.kind import Values
+from lstm_states.kernels.scan import CellRun
 from lstm_states.traces.intercept import Call
 
-Output = Callable[[Any], tf.Tensor]
-"""Makes of a model's outputs one number per sample, ``(sample,)``."""
+Output = Callable[..., tf.Tensor]
+"""Makes of a model's outputs, and of targets if there are any, one number per sample."""
 
 
-def only_number(outputs: Any) -> tf.Tensor:
+def only_number(outputs: Any, *_: Any) -> tf.Tensor:
     """Return the model's only output as ``(sample,)`` if it is one number per sample.
 
     Raises:
@@ -31,31 +32,88 @@ def only_number(outputs: Any) -> tf.Tensor:
     return tf.reshape(keras.tree.flatten(outputs)[0], (-1,))
 
 
-def choose(output: Output, outputs: Any, samples: int | None) -> tf.Tensor:
-    """Return what ``output`` makes of the model's ``outputs``.
+def compiled_loss(model: keras.Model) -> Output:
+    """Return what makes of outputs, targets and sample weights the loss of each sample.
+
+    It is the loss that ``model.evaluate`` gives for a batch that holds this sample alone, but for
+    penalties that layers add.
 
     Raises:
-        ValueError: if it isn't one floating-point number for each of the ``samples``.
+        ValueError: if ``model`` isn't compiled with a loss, or computes it in its own way.
     """
-    chosen = tf.convert_to_tensor(output(outputs))
-    if not chosen.dtype.is_floating or not chosen.shape.is_compatible_with([samples]):
+    instead = "give a function instead: output=lambda outputs, y: ..."
+    if type(model).compute_loss is not keras.Model.compute_loss:
+        raise ValueError(f"model {model.name!r} has a compute_loss of its own; {instead}")
+    compiled = getattr(model, "_compile_loss", None) if model.compiled else None
+    if compiled is None:
+        raise ValueError(
+            f"model {model.name!r} is not compiled with a loss; compile it, or {instead}"
+        )
+    # One of our own: the model's keeps averages.
+    config = model._compile_config.config
+    names = getattr(model, "output_names", None)
+    loss = type(compiled)(config["loss"], config["loss_weights"], output_names=names)
+
+    def of_each(outputs: Any, *targets: Any) -> tf.Tensor:
+        if not targets:
+            raise ValueError("output='loss' needs targets, but x gives none with its batches")
+        y, weight = (*targets, None)[:2]
+        samples = range(keras.tree.flatten(outputs)[0].shape[0])
+        rows = [[_sample(number, part) for part in (y, outputs, weight)] for number in samples]
+        return tf.stack([loss(*row) for row in rows])
+
+    return of_each
+
+
+def _sample(number: int, nested: Any) -> Any:
+    """Return a batch of one sample of tensors, with its mask where they have one."""
+
+    def cut(values: Any) -> Any:
+        if values is None:
+            return None
+        one = values[number : number + 1]
+        if (mask := getattr(values, "_keras_mask", None)) is not None:
+            one._keras_mask = mask[number : number + 1]
+        return one
+
+    return keras.tree.map_structure(cut, nested)
+
+
+def choose(
+    output: Output, outputs: Any, targets: tuple[Any, ...]
+) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+    """Return what ``output`` makes of the model's ``outputs``, and its derivatives by them, flat.
+
+    Raises:
+        ValueError: if it isn't one floating-point number for each sample.
+    """
+    flat = keras.tree.flatten(outputs)
+    samples = flat[0].shape[0]
+    with tf.GradientTape() as tape:
+        tape.watch([values for values in flat if values.dtype.is_floating])
+        chosen = tf.convert_to_tensor(output(outputs, *targets))
+    if not chosen.dtype.is_floating or tuple(chosen.shape) != (samples,):
         raise ValueError(
             f"output gives {chosen.dtype.name} of shape {tuple(chosen.shape)} for {samples} "
             f"samples; it must give one floating-point number per sample, shape ({samples},), for "
             "example output=lambda y: y[:, 0]"
         )
-    return chosen
+    found = tape.gradient(chosen, [v if v.dtype.is_floating else tf.zeros(()) for v in flat])
+    return chosen, [None if g is None else tf.convert_to_tensor(g) for g in found]
 
 
-def differentiate(chosen: tf.Tensor, calls: Mapping[str, list[Call]]) -> dict[str, list[Call]]:
-    """Put derivatives of ``chosen (sample,)`` in the place of what the calls recorded.
+def differentiate(
+    outputs: list[tf.Tensor], upstream: list[tf.Tensor | None], calls: Mapping[str, list[Call]]
+) -> dict[str, list[Call]]:
+    """Put derivatives of the numbers chosen in the place of what the calls recorded.
 
     The derivative by a quantity is the one by zeros that were added to it where it arose. All are
     found in one backward pass: as no sample depends on another, the gradient of the sum over the
     samples holds each sample's own.
 
     Args:
-        chosen: One number for each sample of the batch.
+        outputs: The model's outputs, flat.
+        upstream: Of each, the derivative of the numbers chosen by it, None if none depends on it.
         calls: Differentiable calls by the address of their layer.
 
     Returns:
@@ -63,11 +121,12 @@ def differentiate(chosen: tf.Tensor, calls: Mapping[str, list[Call]]) -> dict[st
         the initial states as the only ``ends``.
 
     Raises:
-        ValueError: if ``chosen`` depends on none of the layers.
+        ValueError: if the numbers depend on none of the layers.
     """
     by = {a: [(call.added, call.ends["initial"]) for call in own] for a, own in calls.items()}
     variables = keras.tree.flatten(by)
-    found = tf.gradients(chosen, variables)
+    through = [(o, u) for o, u in zip(outputs, upstream, strict=True) if u is not None]
+    found = tf.gradients([o for o, _ in through], variables, [u for _, u in through])
     if all(gradient is None for gradient in found):
         raise ValueError(f"output gives a number that depends on none of the layers {list(calls)}")
     filled = [

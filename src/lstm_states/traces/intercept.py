@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -12,10 +12,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lstm_states.kernels.cells import CellRun, Values, divide_states
-from lstm_states.kernels.layer import run_layer
-from lstm_states.traces.layers import TracedLayer, UnsupportedLayerError
-from lstm_states.traces.probe import probe_run
+from lstm_states.cells import CUSTOM
+from lstm_states.cells.kind import Values
+from lstm_states.kernels.cells import divide_states, kind_of, state_dims
+from lstm_states.kernels.layer import HiddenOutputError, LayerRun, run_layer
+from lstm_states.kernels.scan import CellRun
+from lstm_states.traces.probe import Probe, probe_run
+from lstm_states.traces.rows import tell_rows
+from lstm_states.traces.traced_layers import TracedLayer, UnsupportedLayerError
+from lstm_states.traces.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,9 @@ class Call:
     ``ends`` holds the states it had, nested as Keras nests them, by their place: ``initial`` and
     ``final``. ``given`` is the mask that Keras handed over, or None, ``mask (batch, time)`` true
     where the step is real; ``parts`` and ``added`` are as
-    :class:`lstm_states.kernels.layer.LayerRun` describes them; ``errors`` are the probe's.
+    :class:`lstm_states.kernels.layer.LayerRun` describes them; ``rows`` tells the rows of what it
+    was given from each other, as :func:`lstm_states.traces.rows.tell_rows`; ``probes`` are by
+    address of a cell.
     """
 
     ends: dict[str, Any]
@@ -33,18 +40,33 @@ class Call:
     mask: tf.Tensor
     parts: list[list[CellRun]]
     added: list[list[Values]]
-    errors: dict[str, tuple[tf.Tensor, tf.Tensor]]
+    rows: tf.Tensor
+    probes: dict[str, Probe]
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What recurrent layers did, by address.
+
+    ``traced`` holds their calls, in the order in which they ran. ``masks`` are those ``(batch,
+    time)`` that the layers were given that aren't traced, and ``watch`` knows what else ran.
+    """
+
+    traced: dict[str, list[Call]]
+    masks: dict[str, tf.Tensor]
+    watch: Watch
 
 
 @contextmanager
 def intercepted(
+    known: Mapping[str, keras.layers.RNN],
     layers: Mapping[str, TracedLayer],
     states: Mapping[str, Any],
     started: Mapping[str, Any],
     probe: bool,
     *,
     differentiable: bool,
-) -> Iterator[dict[str, list[Call]]]:
+) -> Iterator[Calls]:
     """Have the kernels run each layer while the block runs, and note what they did.
 
     ``inner_loop`` is where Keras hands over the input, start and mask a layer really uses, whatever
@@ -52,61 +74,119 @@ def intercepted(
     before, until the block ends.
 
     Args:
-        layers: The layers by address.
+        known: All recurrent layers of the model by address.
+        layers: Those that are traced; Keras itself runs the others.
         states: By address of a cell, the states to start from; other cells start as Keras has
             them start.
         started: By address of a cell, bool ``(batch,)``, true where the sequence goes on.
         probe: Whether the layers take some steps again to be compared with.
         differentiable: Whether gradients will be taken by what the calls hold.
     """
-    calls: dict[str, list[Call]] = {address: [] for address in layers}
+    calls = Calls({address: [] for address in layers}, {}, Watch(known, layers))
+    # Tensors of a graph within this one (a loop's body, a function) can't be returned from here.
     graph, thread = tf.compat.v1.get_default_graph(), threading.get_ident()
 
-    def wrap(traced: TracedLayer, original: Callable[..., Any]) -> Callable[..., Any]:
+    def run(traced: TracedLayer, sequences: Any, initial_state: Any, mask: Any) -> LayerRun:
+        if tf.compat.v1.get_default_graph() is not graph:
+            raise UnsupportedLayerError(
+                f"layer {traced.address!r} runs inside a loop or a tf.function of the model, "
+                "which nothing can be recorded from; give its wrapper a fixed number of steps, or "
+                "leave it out with layers=[...]"
+            )
+        _check_dense(traced, sequences)
+        _check_features(traced, sequences)
+        mask = None if mask is None else _per_step(traced, mask)
+        _check_stack(traced, mask)
+        start = _start(traced, initial_state, states)
+        # All cells of a layer see the same mask.
+        going_on = started.get(next(iter(traced.cells)))
+        try:
+            done = run_layer(
+                traced.layer, sequences, start, mask, going_on, differentiable=differentiable
+            )
+        except HiddenOutputError as error:
+            raise UnsupportedLayerError(f"layer {traced.address!r}: {error}") from None
+        # Of the class, not of the instance: there, this very function hides it.
+        keras_loop = MethodType(type(traced.layer).inner_loop, traced.layer)
+        probes = probe_run(traced, keras_loop, sequences, start, mask, done) if probe else {}
+        ends = {"initial": start, "final": done.final}
+        real, rows = _real(sequences, mask), tell_rows(sequences)
+        call = Call(ends, mask, real, done.parts, done.added, rows, probes)
+        calls.traced[traced.address].append(call)
+        return done
+
+    def wrap(address: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        traced = layers.get(address)
+
         def inner_loop(
             sequences: Any, initial_state: Any, mask: Any, training: bool = False
         ) -> Any:
             if threading.get_ident() != thread:  # somebody else calls the model meanwhile
                 return original(sequences, initial_state, mask, training=training)
-            if training and any(c.dropout or c.recurrent_dropout for c in traced.cells.values()):
-                raise UnsupportedLayerError(
-                    f"layer {traced.address!r} drops units although the model predicts; what it "
-                    "drops is random and can't be traced. Leave it out with layers=[...]"
-                )
-            if tf.compat.v1.get_default_graph() is not graph:
-                raise UnsupportedLayerError(
-                    f"layer {traced.address!r} runs inside a loop or a tf.function of the model, "
-                    "which nothing can be recorded from; give its wrapper a fixed number of steps"
-                )
-            start = _start(traced, initial_state, states)
-            mask = mask[0] if isinstance(mask, list | tuple) else mask
-            mask = None if mask is None else tf.cast(mask, bool)
-            _check_stack(traced, mask)
-            # All cells of a layer see the same mask.
-            going_on = started.get(next(iter(traced.cells)))
-            run = run_layer(
-                traced.layer, sequences, start, mask, going_on, differentiable=differentiable
-            )
-            real = tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask
-            errors = probe_run(traced, original, sequences, start, mask, run) if probe else {}
-            ends = {"initial": start, "final": run.final}
-            calls[traced.address].append(Call(ends, mask, real, run.parts, run.added, errors))
-            return run.last, run.outputs, run.final
+            with calls.watch.accounted():
+                if traced is None:
+                    if tf.compat.v1.get_default_graph() is graph:
+                        calls.masks[address] = _real(sequences, _one_mask(mask))
+                    return original(sequences, initial_state, mask, training=training)
+                if training and any(_drops(cell) for cell in traced.cells.values()):
+                    raise UnsupportedLayerError(
+                        f"layer {address!r} drops units although the model predicts; what it "
+                        "drops is random and can't be traced. Leave it out with layers=[...]"
+                    )
+                done = run(traced, sequences, initial_state, _one_mask(mask))
+            return done.last, done.outputs, done.final
 
         return inner_loop
 
-    own = [vars(traced.layer) for traced in layers.values()]
-    before = [attributes.get("inner_loop") for attributes in own]
+    def prepare(original: Callable[..., Any]) -> Callable[..., Any]:
+        """Keras calls the cells of a stack once more, to make the masks of their dropout."""
+
+        def prepared(*arguments: Any) -> None:
+            with calls.watch.accounted():
+                original(*arguments)
+
+        return prepared
+
+    with ExitStack() as hidden:
+        for address, layer in known.items():
+            # A layer that isn't traced keeps what stands there, such as the kernel of `accelerate`.
+            loop = type(layer).inner_loop.__get__(layer) if address in layers else layer.inner_loop
+            masks = layer._maybe_config_dropout_masks
+            # A call that is refused half-way leaves its graph's masks in the cells.
+            hidden.callback(layer._maybe_reset_dropout_masks, layer.cell)
+            hidden.enter_context(_replaced(layer, "inner_loop", wrap(address, loop)))
+            hidden.enter_context(_replaced(layer, "_maybe_config_dropout_masks", prepare(masks)))
+        with calls.watch.active():
+            yield calls
+
+
+@contextmanager
+def _replaced(layer: keras.Layer, name: str, value: Any) -> Iterator[None]:
+    """Hide a method of ``layer``, and what was set there before, while the block runs."""
+    # Past Keras's __setattr__, which keeps accounts of what a layer is given.
+    attributes = vars(layer)
+    earlier = {name: attributes[name]} if name in attributes else {}
+    attributes[name] = value
     try:
-        for traced, attributes in zip(layers.values(), own, strict=True):
-            keras_loop = MethodType(type(traced.layer).inner_loop, traced.layer)
-            attributes["inner_loop"] = wrap(traced, keras_loop)
-        yield calls
+        yield
     finally:
-        for attributes, earlier in zip(own, before, strict=True):
-            attributes.pop("inner_loop", None)
-            if earlier is not None:
-                attributes["inner_loop"] = earlier
+        del attributes[name]
+        attributes.update(earlier)
+
+
+def _one_mask(mask: Any) -> tf.Tensor | None:
+    mask = mask[0] if isinstance(mask, list | tuple) else mask
+    return None if mask is None else tf.cast(mask, bool)
+
+
+def _real(sequences: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    return tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask
+
+
+def _drops(cell: keras.Layer) -> bool:
+    """Tell whether ``cell`` drops units in training; of one of its own kind nothing is known."""
+    known = getattr(cell, "dropout", 0) or getattr(cell, "recurrent_dropout", 0)
+    return bool(known) or (kind_of(cell) in CUSTOM and cell._call_has_training_arg)
 
 
 def _start(traced: TracedLayer, initial_state: Any, states: Mapping[str, Any]) -> Any:
@@ -114,11 +194,54 @@ def _start(traced: TracedLayer, initial_state: Any, states: Mapping[str, Any]) -
     handed = divide_states(traced.cells.values(), initial_state)
     start: list[tf.Tensor] = []
     for (address, cell), own in zip(traced.cells.items(), handed, strict=True):
+        for state, like in zip(states.get(address, own), own, strict=True):
+            if len(like.shape) != 1 + len(state_dims(cell)):
+                raise UnsupportedLayerError(
+                    f"layer {address!r} carries a state of shape {tuple(like.shape)}; that of a "
+                    f"{type(cell).__name__} must be (batch, {', '.join(state_dims(cell))})"
+                )
+            if not like.shape[:1].is_compatible_with(state.shape[:1]):
+                raise UnsupportedLayerError(
+                    f"layer {address!r} is given {like.shape[0]} rows, not the {state.shape[0]} "
+                    "samples of the model: initial_state can't say which of them it is for"
+                )
         # Each is made a tensor of its own: gradients by it stop where the layer starts.
         start += [
             tf.identity(tf.cast(state, cell.compute_dtype)) for state in states.get(address, own)
         ]
     return keras.tree.pack_sequence_as(initial_state, start)
+
+
+def _check_features(traced: TracedLayer, sequences: tf.Tensor) -> None:
+    """Keras's own layers notice in the middle of a step alone that the weights don't fit."""
+    kernel = getattr(next(iter(traced.cells.values())), "kernel", None)
+    if kernel is None or len(kernel.shape) != 2:
+        return
+    if sequences.shape[-1] not in (None, kernel.shape[0]):
+        raise ValueError(
+            f"layer {traced.address!r} is given {tuple(sequences.shape)}; its weights take "
+            f"(batch, time, {kernel.shape[0]})"
+        )
+
+
+def _per_step(traced: TracedLayer, mask: tf.Tensor) -> tf.Tensor:
+    """Return ``mask`` as ``(batch, time)``; Keras takes one with a last axis of 1 alike."""
+    if mask.shape.rank == 3 and mask.shape[2] == 1:
+        return mask[..., 0]
+    if mask.shape.rank != 2:
+        raise UnsupportedLayerError(
+            f"layer {traced.address!r} is given a mask of shape {tuple(mask.shape)}; a trace knows "
+            "one of (batch, time), which tells of each step whether it is real"
+        )
+    return mask
+
+
+def _check_dense(traced: TracedLayer, sequences: Any) -> None:
+    if not isinstance(sequences, tf.Tensor):
+        raise UnsupportedLayerError(
+            f"layer {traced.address!r} is given a {type(sequences).__name__}, which Keras's "
+            "recurrent layers don't take; make it dense, and mask its padding"
+        )
 
 
 def _check_stack(traced: TracedLayer, mask: tf.Tensor | None) -> None:

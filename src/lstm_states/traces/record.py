@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 import xarray as xr
 from tqdm.auto import tqdm
 
-from lstm_states.traces.batches import Batch, DigestedBatches, digest_of
-from lstm_states.traces.derivative import Output
+from lstm_states.proof.refusals import check_mask, check_numbers, check_probe, check_sample
+from lstm_states.store.store import open_traces
+from lstm_states.store.writer import TraceWriter
+from lstm_states.traces.batches import Batch, DigestedBatches, check_inputs, digest_of
+from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.gather import Gathered
-from lstm_states.traces.layers import cells_of_all, supported_layers
-from lstm_states.traces.proof import check_mask, check_probe, check_sample
-from lstm_states.traces.recorder import Recorder, live_values
+from lstm_states.traces.moving import Moving
+from lstm_states.traces.notes import Notes
+from lstm_states.traces.recorder import Recorder, check_live_states
 from lstm_states.traces.request import Request, check_request
+from lstm_states.traces.rows import moved_rows
 from lstm_states.traces.select import describe_selection
-from lstm_states.traces.store import open_traces
+from lstm_states.traces.traced_layers import UnsupportedLayerError, Wanted, cells_of_all, left_out
 from lstm_states.traces.tree import Layout, describe_model
-from lstm_states.traces.writer import TraceWriter
 
 
 def record_traces(
@@ -31,10 +35,11 @@ def record_traces(
     *,
     mask: np.ndarray | None = None,
     initial_state: Mapping[str, Any] | None = None,
-    layers: Sequence[str] | str | None = None,
-    quantities: Sequence[str] | None = None,
+    layers: Wanted = None,
+    quantities: Sequence[str] | str | None = None,
     isel: Mapping[str, slice | Sequence[int]] | None = None,
     batch_size: int | None = None,
+    outputs: bool = True,
     store: str | Path | None = None,
     progress: bool = False,
 ) -> xr.DataTree:
@@ -43,7 +48,8 @@ def record_traces(
     Keras itself runs the model in inference mode, so every layer gets the input, the mask and the
     start that it gets in ``model.predict``; the steps inside the layers are taken by kernels that
     keep every state and gate. Of each batch a sample is run again by the layers themselves and
-    compared. The model is not changed, live states of stateful layers included.
+    compared. The model is not changed: what a call moves (live states of stateful layers, seeds of
+    noise, counters) goes on from batch to batch as in ``model.predict`` and is put back at the end.
 
     With ``store`` each batch is written when it is computed, and no more than one is held: memory
     doesn't grow with the number of samples. After an interruption the same call goes on where the
@@ -60,12 +66,15 @@ def record_traces(
             nested as Keras nests them: ``(h, c)`` each ``(sample, unit)`` for an LSTM, ``h`` for a
             GRU, ``[[h, c], [h, c]]`` for stacked cells, ``[h, c, h, c]`` for a Bidirectional.
             :func:`final_states` gives them. Other layers start as Keras starts them.
-        layers: Addresses or shell patterns of the layers to record; None records all of them.
+        layers: The layers to record: addresses, shell patterns or layers of the model, one or
+            several; None records all of them.
         quantities: Some of ``hidden cell input_gate forget_gate candidate output_gate``, or for a
-            GRU of ``hidden update_gate reset_gate candidate``; None is all of them.
+            GRU of ``hidden update_gate reset_gate candidate``, or one of them; None is all.
         isel: Indices along ``sample``, ``time`` or ``unit``, each a slice or a sequence: only these
-            are kept, and only these samples are computed. The tree then has the coordinate.
+            are kept, and only these samples are computed. The tree then has the coordinate. Outputs
+            that have the layers' steps are cut alike.
         batch_size: Samples computed at a time; None is 256, or what a stateful model asks for.
+        outputs: Whether to record the model's outputs, which may be much larger than the states.
         store: Where to write a new Zarr store: a path or any address that fsspec knows.
         progress: Whether to show a progress bar.
 
@@ -73,20 +82,33 @@ def record_traces(
         A tree with one node per layer at the layer's address (``lstm_1``, ``encoder/lstm``,
         ``bidirectional/backward``; with stacked cells ``rnn/lstm_cell``; of a layer that is called
         several times ``lstm/call_0`` and so on, in the order in which the calls are written, those
-        in one of several nested models together). A
-        node holds the quantities ``(sample, time, unit)``, the states at the start and the end of
-        the sequence ``initial_hidden initial_cell final_hidden final_cell`` ``(sample, unit)``,
-        and the ``mask (sample, time)`` its layer was given, all true without one. ``time`` is the
-        input's time index, for backward layers too. At masked steps ``hidden`` and ``cell`` repeat
-        what was carried and the gates are NaN. All are float32, of float64 layers float64. The root
-        holds the model's ``outputs`` (for several ``outputs_0`` and so on, or by their keys,
-        ``outputs_last``) and, where all layers saw the same one, the ``mask``. With ``store``, the
+        in one of several nested models together). A node holds the quantities ``(sample, time,
+        unit)``, the states at the start and the end of the sequence ``initial_hidden initial_cell
+        final_hidden final_cell`` ``(sample, unit)``, and the ``mask (sample, time)`` its layer was
+        given, all true without one. ``time`` is the input's time index, for backward layers too. At
+        masked steps ``hidden`` and ``cell`` repeat what was carried and the gates are NaN. All are
+        float32, of float64 layers float64. The root holds the model's ``outputs`` (for several
+        ``outputs_0`` and so on, or by their keys, ``outputs_last``, unless two would meet) and,
+        where all layers saw the same one, the ``mask``. A layer whose rows aren't the samples (the
+        model folds an axis into the batch, leaves samples out or puts them in another order) has
+        the dimension ``row`` in place of ``sample``, and the attribute ``rows`` says so. Of a name
+        that the tree needs itself (such as ``mask``, ``time``, ``outputs``) it has ``mask_``. Of a
+        cell with equations of its own, a node holds the states alone: ``hidden``, ``cell``,
+        ``state_2`` and ``state_3``, as many as it carries, in its order; of a ConvLSTM too, with
+        axes ``height width unit`` (1D ``width``, 3D ``depth`` first). The root's attribute
+        ``layers`` says what is recorded, the addresses in the order of the model, ``not_recorded``
+        what isn't and why, and ``first_nan``, if there is NaN, where it begins. With ``store``, the
         tree that :func:`open_traces` gives.
+
+    Warns:
+        UserWarning: if the model runs recurrent layers or cells of which nothing is recorded
+            though nobody left them out; if states are NaN, as Keras itself gives them.
 
     Raises:
         UnsupportedLayerError: if a layer can't be traced exactly.
-        TraceError: if a recorded state differs from the layer's own by more than its precision
-            allows (in float32 1e-5 times 1 + the largest state), or is NaN.
+        TraceError: if a step differs from the layer's own, taken from the same state before it, by
+            more than rounding explains (in float32 1e-5 times 1 + the largest state, and what
+            numbers altered by 1e-5 in what the step was given change), or is NaN where it isn't.
         ValueError: if an argument doesn't fit the model or the data, or ``store`` holds a part of
             another recording; it says which.
         FileExistsError: if ``store`` holds anything else.
@@ -105,6 +127,7 @@ def record_traces(
         quantities=quantities,
         isel=isel,
         batch_size=batch_size,
+        outputs=outputs,
     )
     with tqdm(total=request.size, unit="sample", disable=not progress) as bar:
         if store is None:
@@ -113,99 +136,159 @@ def record_traces(
     return open_traces(store)
 
 
-def gather(request: Request, bar: tqdm, output: Output | None = None) -> xr.DataTree:
-    """Record all batches of ``request``, with an ``output`` derivatives, and lay them out."""
-    recorder, layout = _prepare(request, output)
-    gathered = Gathered(request.size)
-    for outputs, nodes in _record(recorder, request.batches, live_values(request.model)):
-        bar.update(gather_batch(gathered, layout, outputs, nodes, check=output is None))
-        del outputs, nodes  # so that one batch is held at a time
+def gather(request: Request, bar: tqdm, differentiated: Any = None) -> xr.DataTree:
+    """Record all batches of ``request`` and lay them out.
+
+    Args:
+        request: What to record.
+        bar: Told of the samples.
+        differentiated: Records derivatives of a batch, called as a :class:`Recorder` is.
+    """
+    recorder, layout = _prepare(request)
+    if differentiated is not None:
+        layout = replace(layout, attrs={**layout.attrs, "derivatives": 1})
+    gathered, notes = Gathered(request.size), _notes(request)
+    own_rows = gathered.own_rows
+    recorded = _record(recorder, request.batches, {}, own_rows, notes, differentiated)
+    for samples, outputs, nodes, live in recorded:
+        gather_batch(gathered, layout, samples, outputs, nodes, check=differentiated is None)
+        bar.update(samples)
+        del outputs, nodes, live  # so that one batch is held at a time
     _check_any(gathered.samples)
+    notes.warn(stacklevel=3)
+    layout = replace(layout, attrs={**layout.attrs, **notes.attrs()})
     return xr.DataTree.from_dict(layout.datasets(gathered))
 
 
 def _write(request: Request, store: str | Path, bar: tqdm) -> None:
     """Write each batch as it comes, after those that the store holds already."""
-    recorder, layout = _prepare(request, None)
+    recorder, layout = _prepare(request)
     recording = {**layout.attrs, "layers": list(layout.cells), "quantities": request.quantities}
-    recording["isel"] = describe_selection(request.selection)
-    recording["live_sha256"] = digest_of(live_values(request.model))
+    recording |= {"isel": describe_selection(request.selection), "outputs": request.outputs}
     writer = TraceWriter(store, recording=recording)
     inputs = DigestedBatches(request.batches)
-    live = _pass_recorded(recorder, inputs, writer)
+    before = _pass_recorded(recorder, inputs, writer)
     bar.update(writer.recorded)
-    for outputs, nodes in _record(recorder, inputs, live):
-        gathered = Gathered(None)
-        bar.update(gather_batch(gathered, layout, outputs, nodes))
-        progress = {"inputs_sha256": inputs.digest, "layers": list(gathered.nodes)}
+    own_rows = set(writer.progress.get("own_rows", ()))
+    notes = _notes(request, writer.recorded)
+    notes.missed, notes.nan = (dict(writer.progress.get(k, {})) for k in ("missed", "nan"))
+    for samples, outputs, nodes, live in _record(recorder, inputs, before, own_rows, notes):
+        gathered = Gathered(None, own_rows)
+        gather_batch(gathered, layout, samples, outputs, nodes)
+        if writer.recorded and (new := own_rows - set(writer.progress["own_rows"])):
+            raise ValueError(
+                f"layers {sorted(new)} are given other rows than the samples after sample "
+                f"{writer.recorded}, but not before: {store} can't hold both; record without "
+                "store, or with a batch_size that takes in all samples"
+            )
+        progress = {
+            "inputs_sha256": inputs.digest,
+            "live_sha256": digest_of(list(live.values())),
+            "layers": list(gathered.nodes),
+            "own_rows": sorted(own_rows),
+            "missed": notes.missed,
+            "nan": notes.nan,
+        }
         writer.append(layout.datasets(gathered, writer.recorded), progress)
+        bar.update(samples)
         del outputs, nodes, gathered
     _check_any(writer.recorded)
-    writer.finish({**layout.attrs, "layers": writer.progress["layers"]})
+    writer.finish({**layout.attrs, "layers": writer.progress["layers"], **notes.attrs()})
+    notes.warn(stacklevel=3)
 
 
-def _pass_recorded(
-    recorder: Recorder, inputs: DigestedBatches, writer: TraceWriter
-) -> list[tf.Tensor]:
-    """Read the batches that ``writer`` holds already; return the live states after them."""
-    live = live_values(recorder.model)
+def _notes(request: Request, samples: int = 0) -> Notes:
+    return Notes(left_out(request.model, request.traced), request.samples, samples)
+
+
+def _pass_recorded(recorder: Recorder, inputs: DigestedBatches, writer: TraceWriter) -> Moving:
+    """Read the batches that ``writer`` holds already; return what moved as it was after them.
+
+    What calls move (live states, seeds of noise, counters) is found again by running them.
+    """
+    reached, live = writer.progress.get("live_sha256"), Moving()
     while inputs.samples < writer.recorded and (batch := next(inputs, None)):
-        if live:
-            x, mask, states = batch
-            live = recorder(x, mask, states, live)[2]
+        if reached != digest_of([]):
+            live = recorder(*batch, live)[2]
     if writer.progress.get("inputs_sha256", "") != inputs.digest:
         raise ValueError(
             f"x doesn't begin with the {writer.recorded} samples that were recorded before; give "
             "the same input in the same batches, or choose another store"
         )
+    if writer.recorded and reached != digest_of(list(live.values())):
+        raise ValueError(
+            f"model {recorder.model.name!r} had other live states, seeds or counters when the "
+            f"{writer.recorded} samples before were recorded: put them back as they were then, or "
+            "choose another store"
+        )
     return live
 
 
-def _prepare(request: Request, output: Output | None) -> tuple[Recorder, Layout]:
-    recorder = Recorder(
-        request.model, request.layers, request.quantities, request.selection, output=output
-    )
+def _prepare(request: Request) -> tuple[Recorder, Layout]:
+    asked = (request.model, request.layers, request.quantities, request.selection)
+    recorder = Recorder(*asked, outputs=request.outputs)
     kept = {dim: request.samples if dim == "sample" else None for dim in request.selection}
-    attrs = describe_model(request.model) | ({} if output is None else {"derivatives": 1})
-    return recorder, Layout(cells_of_all(request.traced), attrs, kept)
+    return recorder, Layout(cells_of_all(request.traced), describe_model(request.model), kept)
 
 
 def gather_batch(
     gathered: Gathered,
     layout: Layout,
+    samples: int,
     outputs: Any,
-    nodes: Mapping[str, Any],
+    nodes: Mapping[str, CellTrace],
     *,
     check: bool = True,
-) -> int:
-    """Add a batch, ``check`` the equations on a sample of it, and return its number of samples."""
-    first = gathered.samples
-    gathered.add(outputs, nodes, layout.backwards(nodes))
-    for address, node in nodes.items() if check else ():
-        arrays = {k: v[first : gathered.samples] for k, v in gathered.nodes[address].items()}
+) -> None:
+    """Add a batch and ``check`` the equations on a sample of it."""
+    added = gathered.add(samples, outputs, nodes, layout.backwards(nodes))
+    for address, arrays in added.items() if check else ():
+        if not len(arrays["mask"]):  # a model may leave a batch empty
+            continue
         time = gathered.indices[address]["time"]
-        check_sample(address, *layout.cell(address), arrays, time, float(node["peak"]))
-    return gathered.samples - first
+        check_sample(address, *layout.cell(address), arrays, time)
 
 
 def _record(
-    recorder: Recorder, batches: Iterator[Batch], live: list[tf.Tensor]
-) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Record each batch and probe it; stateful layers go on from batch to batch."""
-    everything = Layout(cells_of_all(supported_layers(recorder.model)), {}, {})
+    recorder: Recorder,
+    batches: Iterator[Batch],
+    live: Moving,
+    own_rows: set[str],
+    notes: Notes,
+    differentiated: Any = None,
+) -> Iterator[tuple[int, dict[str, Any], dict[str, CellTrace], Moving]]:
+    """Record each batch, probe and note it; what a call moves goes on from batch to batch.
+
+    The addresses of layers whose rows aren't the samples are added to ``own_rows``.
+    """
     for x, mask, states in batches:
         rows = len(keras.tree.flatten(x)[0])
-        if live and live[0].shape[0] != rows:
-            raise ValueError(
-                f"a batch has {rows} samples, but model {recorder.model.name!r} is stateful for "
-                f"{live[0].shape[0]}; Keras would broadcast its states silently"
-            )
-        outputs, nodes, live = recorder(x, mask, states, live)
+        check_live_states(recorder.model, rows)
+        check_inputs(recorder.model, x)
+        before = live
+        outputs, nodes, live = (differentiated or recorder)(x, mask, states, before)
         check_mask(mask, nodes)
+        nodes = {address: node for address, node in nodes.items() if node.steps}
         for address, node in nodes.items():
-            check_probe(address, everything.cell(address)[1], node)
-        yield outputs, {address: node for address, node in nodes.items() if node["steps"]}
+            check_probe(address, node)
+            if differentiated is not None:
+                check_numbers(address, node.initial.values())
+        notes.missed |= (differentiated or recorder).missed
+        notes.add_nan(recorder.model, x, nodes)
+        run_again = partial(_run_again, recorder, states, before)
+        own_rows |= moved_rows(run_again, x, mask, {a: nodes[a] for a in nodes.keys() - own_rows})
+        if wrong := sorted(own_rows & states.keys()):
+            raise UnsupportedLayerError(
+                f"layers {wrong} are given other rows than the model's samples: initial_state "
+                "can't say which of them it is for"
+            )
+        yield rows, outputs, nodes, live
         del outputs, nodes  # so that one batch is held at a time
+
+
+def _run_again(recorder: Recorder, states: Any, live: Moving, x: Any, mask: Any) -> dict[str, Any]:
+    nodes = recorder(x, mask, states, live)[1]
+    return {address: node.rows for address, node in nodes.items() if node.rows is not None}
 
 
 def _check_any(samples: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
@@ -14,18 +15,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_states.kernels.cells import CellRun, divide_states, state_names
-from lstm_states.traces.derivative import Output, choose, differentiate, only_number
+from lstm_states.kernels.cells import divide_states, kind_of, unit_axis
+from lstm_states.layers import recurrent_layers
+from lstm_states.traces.cell_trace import CellTrace
+from lstm_states.traces.compiled import run_compiled
+from lstm_states.traces.derivative import differentiate
 from lstm_states.traces.intercept import Call, intercepted
-from lstm_states.traces.layers import (
-    RNN,
+from lstm_states.traces.moving import Moving
+from lstm_states.traces.rows import keeps_rows
+from lstm_states.traces.select import Selection, describe_selection, take
+from lstm_states.traces.traced_layers import (
     TracedLayer,
     UnsupportedLayerError,
     call_order,
+    known_layers,
     select_layers,
     supported_layers,
 )
-from lstm_states.traces.select import Selection, describe_selection, take
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +40,14 @@ class Recorder:
 
     Args:
         model: A built model.
-        layers: The layers to record, as :func:`lstm_states.traces.layers.select_layers` takes them.
+        layers: The layers to record, as ``traced_layers.select_layers`` takes them.
         quantities: Names of the quantities wanted, of any kind of cell.
         selection: By ``time`` and ``unit``, which indices are wanted.
         probe: Whether the layers take some steps again to be compared with, which costs more than
             a step of the kernels does.
-        output: None to record the quantities themselves; otherwise what makes of the model's
-            outputs the numbers ``(sample,)`` whose derivatives by the quantities are recorded.
+        differentiable: Whether derivatives by the quantities are recorded in their place.
+        outputs: Whether the model's outputs are wanted.
+        missed: By name, why what else ran in the batches so far isn't recorded.
     """
 
     model: keras.Model
@@ -48,16 +55,19 @@ class Recorder:
     quantities: tuple[str, ...]
     selection: Selection = field(default_factory=dict)
     probe: bool = True
-    output: Output | None = None
+    differentiable: bool = False
+    outputs: bool = True
+    missed: dict[str, str] = field(default_factory=dict)
 
     def __call__(
         self,
         x: Any,
         mask: Any,
         states: Any,
-        live: list[tf.Tensor],
+        live: Moving | None = None,
         started: Mapping[str, Any] | None = None,
-    ) -> Any:
+        upstream: list[tf.Tensor | None] | None = None,
+    ) -> tuple[dict[str, Any], dict[str, CellTrace], Moving]:
         """Record one batch.
 
         Args:
@@ -65,129 +75,130 @@ class Recorder:
             mask: Bool ``(sample, time)`` for the model, or None.
             states: By address of a cell, the states to start from; other cells start as Keras has
                 them start.
-            live: Values for the variables that :func:`live_states` lists.
+            live: What the variables that a call moves shall hold before it; those that aren't in
+                it hold what they hold now.
             started: By address of a cell, bool ``(sample,)``, true where the sequence goes on with
                 one that had a real step; what isn't named begins here.
+            upstream: For a differentiable recorder, the derivatives of the numbers chosen by each
+                of the model's outputs, flat; None to be given the outputs and their ``masks``
+                alone.
 
         Returns:
-            The model's ``outputs``, with an ``output`` also the numbers ``chosen``; by address what
-            a cell did, of all layers that can be traced; the live states after the batch. What a
-            cell did is a dict: ``steps`` by quantity (of the layers asked for) a list of
-            ``(slot, part of the batch, unit)``, ``slots`` for each part as in
-            :class:`lstm_states.kernels.cells.CellRun`, ``initial`` and ``final`` states by name,
-            ``mask``, ``one_mask`` if all layers asked for have the same, indices ``time`` and
-            ``unit`` of what is kept, ``error`` and ``peak`` of the probe if there was one. With an
-            ``output``, ``steps`` and initial states are derivatives, and final states are left
-            out: they are what is carried at the last step.
+            The model's ``outputs`` if they are wanted; by address what a cell did, of the layers
+            asked for and those with ``states``, and of other layers the mask; ``live`` for the
+            next batch. Of a differentiable recorder, steps and initial states are derivatives.
         """
-        with _ONE_AT_A_TIME:
-            return self._compiled()(x, mask, states, live, started or {})
-
-    def _compiled(self) -> Callable[..., Any]:
-        """Return the compiled function for this model as it is now, compiled once.
-
-        It is kept as long as the model lives; one for a user's output, of which there may be any
-        number, as long as the recorder.
-        """
-        kept = self.output in (None, only_number)
-        functions = _COMPILED.setdefault(self.model if kept else self, {})
-        key = (
-            self.layers,
-            self.quantities,
-            str(describe_selection(self.selection)),
-            self.probe,
-            self.output,
-            _structure(self.model),
-        )
-        if key not in functions:
-            what = (self.layers, self.quantities, self.selection, self.probe, self.output)
-            functions[key] = _compile(weakref.ref(self.model), *what)
-        return functions[key]
+        # A tape of the caller's must not differentiate the recording.
+        with tf.init_scope(), _in_graphs() if self.differentiable else nullcontext():
+            (named, nodes, missed), live = run_compiled(
+                self.model,
+                (
+                    self.layers,
+                    self.quantities,
+                    str(describe_selection(self.selection)),
+                    self.probe,
+                    self.differentiable,
+                    self.outputs,
+                ),
+                partial(_compile, weakref.ref(self.model), replace(self, model=None)),
+                self.model,
+                (x, mask, states, started or {}, upstream),
+                live or {},
+            )
+        self.missed.update(line.decode().split("\n") for line in np.asarray(missed))
+        return named, nodes, live
 
 
-_ONE_AT_A_TIME = threading.RLock()
-"""While a model is compiled its layers are stepped in for."""
+@contextmanager
+def _in_graphs() -> Iterator[None]:
+    """Have functions compiled, ``tf.config.run_functions_eagerly(True)`` or not.
 
-_COMPILED: weakref.WeakKeyDictionary[Any, dict] = weakref.WeakKeyDictionary()
+    By what is inside of them, functions that run eagerly have no gradients.
+    """
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
 
 
 def live_states(model: keras.Model) -> list[keras.Variable]:
     """Return the variables in which the stateful layers of ``model`` carry their states."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, RNN)]
+    layers = (layer for _, layer in recurrent_layers(model))
     return keras.tree.flatten([layer.states for layer in layers if layer.stateful])
 
 
-def live_values(model: keras.Model) -> list[tf.Tensor]:
-    """Return what the variables of :func:`live_states` hold now."""
-    return [tf.convert_to_tensor(variable.value) for variable in live_states(model)]
+def check_live_states(model: keras.Model, rows: int) -> None:
+    """Refuse a batch of other ``rows`` than the live states have."""
+    for variable in live_states(model):
+        if variable.shape[0] != rows:
+            raise ValueError(
+                f"a batch has {rows} samples, but model {model.name!r} is stateful for "
+                f"{variable.shape[0]}; Keras would broadcast its states silently"
+            )
 
 
-def _structure(model: keras.Model) -> tuple:
-    """What a compiled function keeps as it was: the layers and their public attributes.
-
-    Variables are read anew at each call. What a layer's code takes from elsewhere isn't seen.
-    """
-    return tuple(
-        (id(layer), *((k, _plain(value)) for k, value in vars(layer).items() if k[0] != "_"))
-        for layer in model._flatten_layers()
-    )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tobytes()
-    plain = isinstance(value, int | float | str | np.generic | None) or callable(value)
-    return value if plain and not isinstance(value, keras.Layer) else id(value)
-
-
-def _compile(
-    model_ref: Callable[[], Any],
-    layers: tuple[str, ...] | None,
-    quantities: tuple[str, ...],
-    selection: Selection,
-    probe: bool,
-    output: Output | None,
-) -> Callable[..., Any]:
+def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., Any]:
     # Keras 3.15's TimeDistributed takes the batch for the time where the length isn't fixed.
     fixed = any(
         isinstance(layer, keras.layers.TimeDistributed) for layer in model_ref()._flatten_layers()
     )
-    differentiable = output is not None
+    selection = wanted.selection
 
     # With fixed lengths, what a selection asks for is checked before anything runs.
     @tf.function(reduce_retracing=not fixed and not selection, autograph=False)
-    def record(x: Any, mask: Any, states: Any, live: list[tf.Tensor], started: Any) -> Any:
+    def record(x: Any, mask: Any, states: Any, started: Any, upstream: Any) -> Any:
         model = model_ref()
-        traced = supported_layers(model)
-        wanted = select_layers(model, layers)
-        variables = live_states(model)
-        scope = keras.StatelessScope(state_mapping=zip(variables, live, strict=True))
-        # The scope catches every assignment, so live states and counters stay as they are.
-        interception = intercepted(traced, states, started, probe, differentiable=differentiable)
-        with scope, interception as calls, catch_warnings():
+        asked = select_layers(model, wanted.layers)
+        # Layers that are only to start from given states run on the kernels as well.
+        traced = {
+            address: layer
+            for address, layer in supported_layers(model).items()
+            if address in asked or not states.keys().isdisjoint(layer.cells)
+        }
+        outputs_only = wanted.differentiable and upstream is None
+        interception = intercepted(
+            *(known_layers(model), traced, states, started, wanted.probe and not outputs_only),
+            differentiable=upstream is not None,
+        )
+        with interception as ran, catch_warnings():
             # Keras warns that a mask given to the outermost model doesn't leave it; none needs to.
             filterwarnings("ignore", f"Layer '{re.escape(model.name)}' .*input with a mask")
             outputs = model(x, training=False, **({} if mask is None else {"mask": mask}))
-        if idle := [address for address in wanted if not calls[address]]:
+        calls = ran.traced
+        if idle := [address for address in asked if not calls[address]]:
             raise UnsupportedLayerError(
                 f"layers {idle} are not called when the model predicts; leave them out with "
                 "layers=[...]"
             )
+        samples = keras.tree.flatten(x)[0].shape[0]
+        missed = tf.constant(["\n".join(pair) for pair in ran.watch.missed.items()], tf.string)
+        if outputs_only:
+            _check_outputs(outputs, samples)
+            flat = keras.tree.flatten(outputs)
+            own = [getattr(output, "_keras_mask", None) for output in flat]
+            return {"outputs": outputs, "masks": own}, {}, missed
         calls = _as_written(model, traced, calls)
-        named = {"outputs": outputs}
-        if output is not None:
-            named["chosen"] = choose(output, outputs, keras.tree.flatten(x)[0].shape[0])
-            calls = differentiate(named["chosen"], calls)
-        nodes = {}
+        named = {}
+        if wanted.outputs:
+            named["outputs"] = outputs
+            _check_outputs(outputs, samples)
+        if upstream is not None:
+            calls = differentiate(keras.tree.flatten(outputs), upstream, calls)
+        nodes: dict[str, CellTrace] = {}
         for address, layer in traced.items():
-            what = (quantities, selection) if address in wanted else ((), {})
+            what = (wanted.quantities, selection) if address in asked else ((), {})
             nodes.update(_nodes(layer, calls[address], states, *what))
-        masks = {id(call.given) for address in wanted for call in calls[address]}
-        for node in nodes.values():
-            node["one_mask"] = tf.constant(len(masks) == 1)
-        after = [scope.get_current_value(variable) for variable in variables]
-        _check_outputs(outputs, keras.tree.flatten(x)[0].shape[0])
-        return named, nodes, after
+        masks = {id(call.given) for address in asked for call in calls[address]}
+        one_mask, kept = tf.constant(len(masks) == 1), keeps_rows(model)
+        nodes = {
+            address: node._replace(one_mask=one_mask, rows=None if kept else node.rows)
+            for address, node in nodes.items()
+        }
+        for address, real in ran.masks.items():
+            nodes[address] = CellTrace(real, {}, [], {}, {}, None, None)
+        return named, nodes, missed
 
     # One function a model is meant, so TensorFlow's warning of many functions would mislead.
     record._omit_frequent_tracing_warning = True
@@ -208,7 +219,8 @@ def _check_outputs(outputs: Any, samples: int | None) -> None:
     """Refuse outputs that don't have one entry per sample: they couldn't be put together."""
     for path, values in keras.tree.flatten_with_path(outputs):
         name = "_".join(["outputs", *map(str, path)])
-        if len(values.shape) == 0 or samples not in (None, values.shape[0]):
+        # A layer may lose the number of samples, which is then known when it has run.
+        if values.shape.rank == 0 or not values.shape[:1].is_compatible_with([samples]):
             raise ValueError(
                 f"{name} of the model has shape {tuple(values.shape)} for {samples} samples; its "
                 "first axis must be the samples"
@@ -221,8 +233,8 @@ def _nodes(
     states: Mapping[str, Any],
     quantities: Sequence[str],
     selection: Selection,
-) -> dict[str, dict[str, Any]]:
-    """Return what the cells of a layer did by address, as :class:`Recorder` describes it."""
+) -> dict[str, CellTrace]:
+    """Return what the cells of a layer did by address."""
     if len(calls) > 1 and set(traced.cells) & set(states):
         raise UnsupportedLayerError(
             f"layer {traced.address!r} is called {len(calls)} times in one pass: initial_state "
@@ -233,12 +245,12 @@ def _nodes(
         ends = {k: divide_states(traced.cells.values(), s) for k, s in call.ends.items()}
         for place, (address, cell) in enumerate(traced.cells.items()):
             own = {
-                end: dict(zip(state_names(cell), divided[place], strict=True))
+                end: dict(zip(kind_of(cell).states, divided[place], strict=True))
                 for end, divided in ends.items()
             }
-            node = _node(traced, call, call.parts[place], own, quantities, selection)
-            if call.errors:
-                node |= dict(zip(("error", "peak"), call.errors[address], strict=True))
+            node = _node(traced, call, place, own, quantities, selection)
+            if call.probes:
+                node = node._replace(**vars(call.probes[address]))
             nodes[address if len(calls) == 1 else f"{address}/call_{number}"] = node
     return nodes
 
@@ -246,30 +258,34 @@ def _nodes(
 def _node(
     traced: TracedLayer,
     call: Call,
-    parts: list[CellRun],
+    place: int,
     ends: Mapping[str, Mapping[str, tf.Tensor]],
     quantities: Sequence[str],
     selection: Selection,
-) -> dict[str, Any]:
+) -> CellTrace:
     def units(values: tf.Tensor, axis: int) -> tf.Tensor:
         return take(values, axis, selection.get("unit"), f"unit of layer {traced.address!r}")
 
     def times(values: tf.Tensor, axis: int) -> tf.Tensor:
         return take(values, axis, selection.get("time"), f"step of layer {traced.address!r}")
 
+    parts, axis = call.parts[place], unit_axis(list(traced.cells.values())[place])
     names = [name for name in parts[0].values if name in quantities]
-    size, width = tf.shape(call.mask)[1], next(iter(ends["initial"].values())).shape[1]
-    return {
-        "steps": {name: [_full(units(run.values[name], 2)) for run in parts] for name in names},
-        "slots": [run.slots for run in parts],
-        **{
-            end: {name: _full(units(state, 1)) for name, state in ends.get(end, {}).items()}
-            for end in ("initial", "final")
-        },
-        "mask": call.mask,
-        "time": times(tf.range(size), 0),
-        "unit": units(tf.range(width), 0),
-    }
+    size, width = tf.shape(call.mask)[1], next(iter(ends["initial"].values())).shape[axis]
+    first, last = (
+        {name: _full(units(state, axis)) for name, state in ends.get(end, {}).items()}
+        for end in ("initial", "final")
+    )
+    return CellTrace(
+        mask=call.mask,
+        steps={n: [_full(units(run.values[n], axis + 1)) for run in parts] for n in names},
+        slots=[run.slots for run in parts],
+        initial=first,
+        final=last,
+        time=times(tf.range(size), 0),
+        unit=units(tf.range(width), 0),
+        rows=call.rows,
+    )
 
 
 def _full(values: tf.Tensor) -> tf.Tensor:

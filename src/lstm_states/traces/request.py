@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_states.kernels.cells import cell_kind
-from lstm_states.schema import CELL_QUANTITIES
+from lstm_states.cells import KINDS
+from lstm_states.kernels.cells import kind_of
 from lstm_states.traces.batches import (
     Batch,
     array_batches,
@@ -18,10 +18,10 @@ from lstm_states.traces.batches import (
     is_stream,
     stream_batches,
 )
-from lstm_states.traces.layers import TracedLayer, cells_of_all, select_layers
+from lstm_states.traces.initial_states import check_states
 from lstm_states.traces.recorder import live_states
 from lstm_states.traces.select import Selection, check_selection, positions
-from lstm_states.traces.states import check_states
+from lstm_states.traces.traced_layers import TracedLayer, Wanted, cells_of_all, select_layers
 
 BATCH_SIZE = 256
 
@@ -43,6 +43,7 @@ class Request:
     size: int | None
     samples: np.ndarray | None
     batches: Iterator[Batch]
+    outputs: bool
 
 
 def check_request(
@@ -51,10 +52,11 @@ def check_request(
     *,
     mask: np.ndarray | None,
     initial_state: Mapping[str, Any] | None,
-    layers: Sequence[str] | str | None,
-    quantities: Sequence[str] | None,
+    layers: Wanted,
+    quantities: Sequence[str] | str | None,
     isel: Mapping[str, slice | Sequence[int]] | None,
     batch_size: int | None,
+    outputs: bool = True,
 ) -> Request:
     """Check arguments as :func:`lstm_states.record_traces` documents them.
 
@@ -79,20 +81,21 @@ def check_request(
         batches = array_batches(x, mask, states, samples, rows)
     wanted = check_quantities(quantities, traced)
     asked = None if layers is None else tuple(traced)
-    return Request(model, traced, asked, wanted, selection, size, samples, batches)
+    return Request(model, traced, asked, wanted, selection, size, samples, batches, outputs)
 
 
 def check_quantities(
-    quantities: Sequence[str] | None, traced: Mapping[str, TracedLayer]
+    quantities: Sequence[str] | str | None, traced: Mapping[str, TracedLayer]
 ) -> tuple[str, ...]:
     """Return the ``quantities`` wanted of the ``traced`` layers, in their order; None is all."""
-    kinds = sorted({str(cell_kind(cell)) for _, cell in cells_of_all(traced).values()})[::-1]
-    allowed = tuple(dict.fromkeys(name for kind in kinds for name in CELL_QUANTITIES[kind]))
+    kinds = sorted({kind_of(cell).name for _, cell in cells_of_all(traced).values()})[::-1]
+    allowed = tuple(dict.fromkeys(name for kind in kinds for name in KINDS[kind].quantities))
     if quantities is None:
         return allowed
-    if isinstance(quantities, str) or not quantities or set(quantities) - set(allowed):
+    wanted = [quantities] if isinstance(quantities, str) else quantities
+    if not wanted or set(wanted) - set(allowed):
         raise ValueError(f"quantities is {quantities!r}; allowed are some of {list(allowed)}")
-    return tuple(name for name in allowed if name in quantities)
+    return tuple(name for name in allowed if name in wanted)
 
 
 def _check_stream(

@@ -12,21 +12,9 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from lstm_states.kernels.cells import cell_kind, state_names
-from lstm_states.schema import CELL_QUANTITIES
+from lstm_states.kernels.cells import kind_of, state_dims, units_of
 from lstm_states.traces.gather import Array, Gathered
-from lstm_states.traces.layers import Cells
-
-_LONG_NAMES = {
-    "hidden": "hidden state h, the layer's output",
-    "cell": "cell state c, which never leaves the layer",
-    "input_gate": "input gate i, the share of the candidate written",
-    "forget_gate": "forget gate f, the share of the cell state kept",
-    "candidate": "candidate g, what could be written",
-    "output_gate": "output gate o, the share of the cell state shown",
-    "update_gate": "update gate z, the share of the hidden state kept",
-    "reset_gate": "reset gate r, the share of the hidden state the candidate sees",
-}
+from lstm_states.traces.traced_layers import Cells
 
 
 @dataclass(frozen=True)
@@ -53,32 +41,31 @@ class Layout:
 
     def datasets(self, gathered: Gathered, first: int = 0) -> dict[str, xr.Dataset]:
         """Lay out what was gathered from the sample ``first`` on: datasets by path."""
-        masks = [node["mask"] for node in gathered.nodes.values()]
-        one_time = len({mask.shape for mask in masks}) == 1
         root = xr.Dataset(attrs={**self.attrs, "layers": list(gathered.nodes)})
-        for name, values in gathered.outputs.items():
-            per_step = (
-                one_time
-                and "time" not in self.kept
-                and values.ndim > 2
-                and values.shape[1] == masks[0].shape[1]
-            )
-            inner = ("time",) if per_step else ()
+        for name, values in gathered.outputs.arrays().items():
+            inner = ("time",) if name in gathered.per_step else ()
             rest = tuple(f"{name}_axis_{axis}" for axis in range(values.ndim - 1 - len(inner)))
             root[name] = ("sample", *inner, *rest), values
-        if one_time and gathered.one_mask:
+        if gathered.one_time() and gathered.one_mask:
             real = {"long_name": "true where the step is real"}
+            masks = [table.arrays()["mask"] for table in gathered.nodes.values()]
             root["mask"] = ("sample", "time"), masks[0], real
         nodes = {"/": self._labelled(root, next(iter(gathered.indices.values())), first)}
-        for address, arrays in gathered.nodes.items():
-            node = _node(*self.cell(address), arrays, gathered.errors[address])
+        for address, table in gathered.nodes.items():
+            own = address in gathered.own_rows
+            node = _node(*self.cell(address), table.arrays(), gathered.errors[address], own)
             nodes[f"/{address}"] = self._labelled(node, gathered.indices[address], first)
+        # Without an index, isel fails at nodes that lack dimensions which the root has.
+        if gathered.own_rows or any("/" in address for address in gathered.nodes):
+            sizes = {dim: root.sizes[dim] for dim in ("sample", "time") if dim in root.sizes}
+            numbered = {d: first * (d == "sample") + np.arange(n) for d, n in sizes.items()}
+            nodes["/"] = nodes["/"].assign_coords(numbered | dict(nodes["/"].coords))
         return nodes
 
     def _labelled(self, node: xr.Dataset, indices: Mapping[str, Array], first: int) -> xr.Dataset:
         """Label the dimensions of which only a part is kept."""
         labels, samples = dict(indices), self.kept.get("sample")
-        if samples is not None:
+        if samples is not None and "sample" in node.sizes:
             labels["sample"] = samples[first : first + node.sizes["sample"]]
         return node.assign_coords({dim: labels[dim] for dim in self.kept if dim in node.dims})
 
@@ -97,28 +84,33 @@ def describe_model(model: keras.Model) -> dict[str, str]:
 
 
 def _node(
-    layer: keras.layers.RNN, cell: keras.Layer, arrays: Mapping[str, Array], error: float
+    layer: keras.layers.RNN,
+    cell: keras.Layer,
+    arrays: Mapping[str, Array],
+    error: float,
+    own_rows: bool,
 ) -> xr.Dataset:
-    kind = str(cell_kind(cell))
+    kind, rows = kind_of(cell), "row" if own_rows else "sample"
+    dims = state_dims(cell)
     variables: dict[str, tuple] = {
-        name: (("sample", "time", "unit"), arrays[name], {"long_name": _LONG_NAMES[name]})
-        for name in CELL_QUANTITIES[kind]
+        name: ((rows, "time", *dims), arrays[name], {"long_name": long_name})
+        for name, long_name in kind.long_names.items()
         if name in arrays
     }
-    for name in state_names(cell):
+    for name in kind.states:
         for end in (f"initial_{name}", f"final_{name}"):
             if end in arrays:
-                variables[end] = ("sample", "unit"), arrays[end]
-    variables["mask"] = ("sample", "time"), arrays["mask"]
+                variables[end] = (rows, *dims), arrays[end]
+    variables["mask"] = (rows, "time"), arrays["mask"]
     attrs = {
-        "cell": kind,
-        "units": cell.units,
-        "activation": _name(cell.activation),
+        "cell": kind.name,
+        "units": units_of(cell),
         "go_backwards": int(layer.go_backwards),
         "layer_output_error": error,
     }
-    if kind != "SimpleRNN":
-        attrs["recurrent_activation"] = _name(cell.recurrent_activation)
+    if own_rows:
+        attrs["rows"] = "what the layer was given side by side; the model's samples are others"
+    attrs |= {name: _name(getattr(cell, name)) for name in kind.activations}
     return xr.Dataset(variables, attrs=attrs)
 
 

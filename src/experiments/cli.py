@@ -1,0 +1,57 @@
+"""The commands of this repository beside the engine's: data sets, pages, new experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from notebook_pipeline.cli import page_command
+from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.parameters.file import load_parameters
+from notebook_pipeline.parameters.names import near_or_all
+from notebook_pipeline.repository import check_loaded_code, project_root
+
+
+@click.command()
+@click.argument("dataset")
+def prepare(dataset: str) -> None:
+    """Obtain, check and process a data set, a key of `datasets` in params.yaml."""
+    from experiments.data.prepare import prepare_dataset
+
+    root = project_root()
+    datasets = load_parameters(root).datasets
+    if dataset not in datasets:
+        hint = near_or_all(dataset, datasets)
+        raise ConfigError(f"no data set {dataset!r} in params.yaml; {hint}")
+    path = prepare_dataset(dataset, datasets[dataset], root)
+    check_loaded_code(root)
+    print(f"wrote {path.relative_to(root)}")
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--data", "datasets", multiple=True, metavar="NAME",
+    help="A data set of params.yaml that it reads; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--dep", "dependencies", multiple=True, metavar="PATH",
+    help="Another file or folder that it reads; may be repeated.",
+)  # fmt: skip
+def new(name: str, datasets: Sequence[str], dependencies: Sequence[str]) -> None:
+    """Make a notebook and a folder for an experiment of your own, which runs as it is."""
+    from experiments.new import make_experiment
+
+    root = project_root()
+    for path in make_experiment(name, root, datasets=datasets, dependencies=dependencies):
+        print(f"wrote {path.relative_to(root)}")
+    print(f"`dvc repro {name}` runs it alone, `make repro` with the pages")
+
+
+COMMANDS = (
+    prepare,
+    new,
+    page_command("claims", "Decide every claim by its rule."),
+    page_command("index", "Write the index of all reports."),
+)

@@ -1,0 +1,1 @@
+"""Real data for the experiments: obtained, checked, processed, and cut into samples."""

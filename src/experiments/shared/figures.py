@@ -1,0 +1,95 @@
+"""Figures of evidence: measured values by model or seed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection
+
+import numpy as np
+import seaborn as sns
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lstm_states.plots.style import make_axes, make_logarithmic
+
+FLOOR = 1e-17
+"""Where a logarithmic axis shows 0."""
+
+
+def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
+    """Plot what was measured on each model, one row a measure, on a logarithmic axis.
+
+    Args:
+        evidence: Variables over ``model``, each with ``long_name``.
+        title: The finding.
+    """
+    names = list(evidence.data_vars)
+    figure, axes = make_axes(1, 1, 1.1 + 0.5 * len(names))
+    axis = axes[0, 0]
+    values = np.array([evidence[name].values for name in names])
+    shown = np.maximum(np.abs(values), FLOOR)
+    for column, model in enumerate(evidence["model"].values):
+        trained = model == "trained"
+        axis.plot(
+            shown[:, column], range(len(names)), "o" if trained else "|", ms=6 if trained else 11,
+            mew=1.4, color="C3" if trained else "C0", zorder=3 if trained else 2, label=model,
+        )  # fmt: skip
+    axis.set_xscale("log")
+    largest = shown.max(where=np.isfinite(shown), initial=0.0)
+    axis.set_xlim(FLOOR / 3, max(10.0, 3 * largest))
+    ticks = [FLOOR, 1e-12, 1e-8, 1e-4, 1.0]
+    axis.set_xticks(ticks, ["0", *[f"$10^{{{round(np.log10(t))}}}$" for t in ticks[1:-1]], "1"])
+    axis.minorticks_off()
+    labels = [textwrap.fill(evidence[name].attrs["long_name"], 44) for name in names]
+    axis.set_yticks(range(len(names)), labels)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.grid(axis="y", color="0.9")
+    models = evidence.sizes["model"] - 1
+    seeds = f"; dot: trained weights, ticks: {models} random ones" if models else ""
+    axis.set(title=title, xlabel=f"largest difference{seeds}")
+    sns.despine(figure, left=True)
+    return figure
+
+
+def plot_seeds(
+    evidence: xr.Dataset,
+    *,
+    title: str,
+    xlabel: str,
+    baselines: Collection[str] = (),
+    log: bool = False,
+) -> Figure:
+    """Plot what was measured for each seed, one row a measure; a line marks the median.
+
+    Args:
+        evidence: Variables over ``model``, each with ``long_name``. A model that is called
+            ``trained`` is set apart: the seeds are then stacks with random weights.
+        title: The finding.
+        xlabel: What is measured, with its unit.
+        baselines: Variables that are drawn in grey: no LSTM stack.
+        log: Whether the axis is logarithmic.
+    """
+    names = [str(name) for name in evidence.data_vars]
+    figure, axes = make_axes(1, 1, 1.2 + 0.42 * len(names))
+    axis = axes[0, 0]
+    trained = evidence["model"].values == "trained"
+    for row, name in enumerate(names):
+        values = evidence[name].values
+        color = "0.5" if name in baselines else "C0"
+        seeds = values[~trained]
+        axis.plot(seeds, np.full(len(seeds), row), "o", ms=6, alpha=0.55, color=color, mew=0)
+        axis.plot(np.median(seeds), row, "|", ms=18, mew=1.8, color=color)
+        if trained.any() and name not in baselines:
+            axis.plot(values[trained], [row], "D", ms=6, color="C3")
+    if log:
+        make_logarithmic(axis, "x", evidence[names].to_dataarray().values)
+    labels = [textwrap.fill(evidence[name].attrs["long_name"], 46) for name in names]
+    axis.set_yticks(range(len(names)), labels)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.grid(axis="y", color="0.9")
+    dots = "red: trained, dots: random weights" if trained.any() else "dots: seeds"
+    grey = "; grey: no LSTM stack" if baselines else ""
+    axis.set_xlabel(f"{xlabel}\n{dots}, line: their median{grey}")
+    axis.set_title(title)
+    sns.despine(figure, left=True)
+    return figure

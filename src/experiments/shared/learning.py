@@ -1,0 +1,180 @@
+"""Stacks that learn made tasks: a seed decides the data, the first weights and the order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from lstm_states import accelerate  # isort: skip (it starts TensorFlow without its greetings)
+
+import keras
+import numpy as np
+import tensorflow as tf
+import xarray as xr
+from sklearn.linear_model import Ridge
+
+from experiments.data.schema import PARTS
+
+T = TypeVar("T")
+
+Tasks = Mapping[int, xr.Dataset]
+"""By seed, what one of the ``make_`` functions of ``experiments.data.made`` returned."""
+
+Models = Mapping[int, keras.Model]
+"""By seed, a stack; any callable from ``x (sample, time, feature)`` will do."""
+
+TEST_SAMPLES = 1000
+"""Samples of the test part that are used, at most."""
+
+
+def make_tasks(
+    make: Callable[..., xr.Dataset],
+    *,
+    seeds: Sequence[int],
+    training_steps: int,
+    batch_size: int,
+    **options: Any,
+) -> dict[int, xr.Dataset]:
+    """Draw a task for each seed, with as many training samples as the steps use up.
+
+    No sample is seen twice in training, so nothing can be learnt by heart.
+
+    Args:
+        make: Takes a number of samples, ``seed`` and ``options``; 60 % are its training part.
+        seeds: One draw for each.
+        training_steps: Batches of the training part.
+        batch_size: Samples per batch.
+        options: Such as the length of a sequence.
+    """
+    samples = training_steps * batch_size * 5 // 3
+    return {seed: make(samples, seed=seed, **options) for seed in seeds}
+
+
+def build_each(
+    build: Callable[[], keras.Model], seeds: Iterable[int]
+) -> Iterator[tuple[int, keras.Model]]:
+    """Yield each seed with a stack of its own, untrained, on the fused kernel where that is exact.
+
+    What is drawn before the next one is built is the seed's as well, such as the order of batches.
+    """
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        model = build()
+        accelerate(model)
+        yield seed, model
+
+
+def fit_models(
+    build: Callable[[], keras.Model], tasks: Tasks, *, batch_size: int
+) -> dict[int, keras.Model]:
+    """Train a stack for each seed, in one pass over the training part of its task.
+
+    Args:
+        build: Makes a compiled stack.
+        tasks: With ``x``, ``y`` and ``part``.
+        batch_size: Samples per step.
+
+    Returns:
+        By seed, the trained stack.
+    """
+    models = dict(build_each(build, tasks))
+    # All are trained in one stack, which is set back each time: tracing another takes seconds.
+    bench = build()
+    accelerate(bench)
+    fresh = training_state(bench)
+    for seed, model in models.items():
+        restore(bench, fresh)
+        bench.set_weights(model.get_weights())
+        train = part_of(tasks[seed], "train")
+        keras.utils.set_random_seed(seed)
+        bench.fit(train["x"].values, train["y"].values, batch_size=batch_size, verbose=0)
+        model.set_weights(bench.get_weights())
+    return models
+
+
+def training_state(model: keras.Model) -> list[np.ndarray]:
+    """Return copies of a compiled model's weights and of all that its optimizer remembers."""
+    model.optimizer.build(model.trainable_variables)
+    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def restore(model: keras.Model, state: Sequence[np.ndarray]) -> None:
+    """Set a model back to what :func:`training_state` returned, so that it can be trained again."""
+    variables = (*model.variables, *model.optimizer.variables)
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)
+
+
+def part_of(task: xr.Dataset, part: str) -> xr.Dataset:
+    """Return one part of a task, of the test part at most :data:`TEST_SAMPLES` samples."""
+    chosen = np.flatnonzero(task["part"].values == PARTS.index(part))
+    return task.isel(sample=chosen[:TEST_SAMPLES] if part == "test" else chosen)
+
+
+def predict(model: Callable[[np.ndarray], Any], task: xr.Dataset) -> np.ndarray:
+    """Predict the test part of a task: ``(sample,)`` or, for a stack on every step, with time."""
+    return np.asarray(model(part_of(task, "test")["x"].values))[..., 0]
+
+
+def squared_error(model: Callable[[np.ndarray], Any], task: xr.Dataset) -> float:
+    """Return the mean squared error of ``model`` on the test part."""
+    return float(np.mean((predict(model, task) - part_of(task, "test")["y"].values) ** 2))
+
+
+def predict_by_ridge(task: xr.Dataset) -> np.ndarray:
+    """Predict the test part of a task by the best linear function of its flattened sequences."""
+    train, test = part_of(task, "train"), part_of(task, "test")
+    x, unseen = (part["x"].values.reshape(part.sizes["sample"], -1) for part in (train, test))
+    return Ridge(alpha=1.0).fit(x, train["y"].values).predict(unseen)
+
+
+def named(by_seed: Mapping[int, T]) -> dict[str, T]:
+    """Return what is there for each seed by name, ``seed 0`` and so on."""
+    return {f"seed {seed}": value for seed, value in by_seed.items()}
+
+
+def on_data(evidence: xr.Dataset, *, title: str) -> xr.Dataset:
+    """Return evidence with names and words that say that it is from the data called ``title``."""
+    data = {
+        f"data_{name}": values.assign_attrs(long_name=f"{title}: {values.attrs['long_name']}")
+        for name, values in evidence.data_vars.items()
+    }
+    return xr.Dataset(data)
+
+
+def make_deterministic(threads: int = 2) -> None:
+    """Make every later TensorFlow operation give the same bits on each run of this machine class.
+
+    Keras's settings become the documented ones, whatever a person's ``keras.json`` says: float32,
+    an epsilon of 1e-7, channels last.
+
+    Args:
+        threads: Operations that run side by side, each on one thread, which is what
+            :func:`lstm_states.accelerate` wants. A batch is cut into as many parts, and sums
+            depend on that.
+
+    Raises:
+        RuntimeError: if Keras runs on another backend than TensorFlow, or if TensorFlow has already
+            run something, so that threads can't be set.
+    """
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            f"Keras runs on {keras.config.backend()}: set KERAS_BACKEND=tensorflow before it starts"
+        )
+    if keras.config.floatx() != "float32":
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    threading = tf.config.threading
+    set_before = (
+        threading.get_intra_op_parallelism_threads(),
+        threading.get_inter_op_parallelism_threads(),
+    )
+    if set_before != (1, threads):
+        threading.set_intra_op_parallelism_threads(1)
+        threading.set_inter_op_parallelism_threads(threads)
+    tf.config.experimental.enable_op_determinism()
+    # Every seed has a model of its own, traced again; TensorFlow would warn that this is slow.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)

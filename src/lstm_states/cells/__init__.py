@@ -1,0 +1,43 @@
+"""The kinds of recurrent cells, one file each: what they carry, their equations, their names.
+
+Each file holds its kind as ``KIND`` and is found by being here. Nothing here imports Keras or
+TensorFlow before a step is taken: figures and summaries of stored traces need names alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import xarray as xr
+
+from lstm_states.cells.custom import CUSTOM
+from lstm_states.cells.kind import CellKind
+from lstm_states.cells.lstm import GATES, SIGMOID_GATES
+from lstm_states.cells.lstm import KIND as LSTM
+
+QUANTITIES = LSTM.quantities
+"""What a trace holds of an LSTM layer for every sample, timestep and unit."""
+
+_FILES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+
+KINDS: dict[str, CellKind] = {
+    kind.name: kind for kind in (*(file.KIND for file in _FILES if hasattr(file, "KIND")), *CUSTOM)
+}
+"""By the name that a trace has for it, every kind of cell that is known."""
+
+__all__ = [
+    "CUSTOM",
+    "GATES",
+    "KINDS",
+    "LSTM",
+    "QUANTITIES",
+    "SIGMOID_GATES",
+    "CellKind",
+    "layers_of",
+]
+
+
+def layers_of(traces: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Return what a trace holds of each layer, by the layer's address."""
+    return {node.path.strip("/"): node.to_dataset() for node in traces.leaves}

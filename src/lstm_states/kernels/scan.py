@@ -1,0 +1,168 @@
+"""The plain scan over the steps of a cell, which every faster kernel is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from lstm_states.cells import CellKind
+from lstm_states.cells.kind import Values
+from lstm_states.kernels.cells import kind_of
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """What a cell did with some samples, in the order in which it took the steps.
+
+    ``values`` holds the quantities ``(slot, batch, unit)``; those of a ConvLSTM have axes of space
+    besides. ``slots (time, batch)`` tells which slot holds the state after each step, -1 being the
+    state the cell started from; None means that there is a slot for each step.
+    """
+
+    values: Values
+    slots: tf.Tensor | None = None
+
+    def steps(self, name: str, start: tf.Tensor) -> tf.Tensor:
+        """Return the state ``name`` after each step, ``(time, batch, unit)``."""
+        if self.slots is None:
+            return self.values[name]
+        taken = take_slots(self.values[name], self.slots)
+        return tf.where(spread(self.slots < 0, taken), start, taken)
+
+    def final(self, name: str, start: tf.Tensor) -> tf.Tensor:
+        """Return the state ``name`` after the last step, ``(batch, unit)``."""
+        last = None if self.slots is None else self.slots[-1:]
+        return CellRun({name: self.values[name]}, last).steps(name, start)[-1]
+
+    def rows(self, rows: slice) -> CellRun:
+        """Return the run of some of the samples."""
+        values = {name: value[:, rows] for name, value in self.values.items()}
+        return CellRun(values, None if self.slots is None else self.slots[:, rows])
+
+
+def spread(flags: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Give ``flags`` axes of 1 behind their own, as many as ``values`` have more."""
+    return flags[(..., *[tf.newaxis] * (len(values.shape) - len(flags.shape)))]
+
+
+def take_slots(values: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
+    """Take from ``values (slot, batch, unit)`` for each row the ``slots (time, batch)``."""
+    rows = tf.shape(values)[1]
+    flat = tf.reshape(values, (-1, *values.shape[2:]))
+    return tf.gather(flat, tf.maximum(slots, 0) * rows + tf.range(rows))
+
+
+def scan_cell(
+    cell: keras.Layer,
+    sequences: tf.Tensor,
+    states: tuple[tf.Tensor, ...],
+    mask: tf.Tensor | None,
+    added: Mapping[str, tf.Tensor] | None = None,
+) -> CellRun:
+    """Run ``cell`` over ``sequences`` one step after the other and keep every quantity.
+
+    Args:
+        cell: A Keras cell of U units; its weights, activations and precision are used.
+        sequences: Inputs ``(time, batch, feature)`` in the order in which the steps are taken.
+        states: What the cell starts from, each ``(batch, U)``.
+        mask: Bool ``(time, batch)``, true where the step is real; None if all are.
+        added: Tensors ``(time, batch, U)`` added to quantities where they arise, by name. With
+            zeros, the gradient with respect to one of them is that of the quantity itself.
+
+    Returns:
+        The quantities of the cell's kind, a slot for each step.
+        Masked steps repeat the states they carry; their gates are NaN, since no gate ran.
+        Of a cell with equations of its own, its states, and what it shows as ``output`` if that
+        isn't its first state.
+    """
+    kind = kind_of(cell)
+    if kind.step is None:
+        return _scan_custom(cell, kind, sequences, states, mask, added or {})
+    return _scan_known(cell, kind, sequences, states, mask, added or {})
+
+
+def _scan_known(
+    cell: keras.Layer,
+    kind: CellKind,
+    sequences: tf.Tensor,
+    states: tuple[tf.Tensor, ...],
+    mask: tf.Tensor | None,
+    added: Mapping[str, tf.Tensor],
+) -> CellRun:
+    """Take the steps by the equations of the cell's kind."""
+    project, step, names = kind.project, kind.step, kind.quantities
+    assert project is not None
+    assert step is not None
+    if mask is not None:
+        # A NaN in the padding would turn all gradients into NaN.
+        sequences = tf.where(mask[..., tf.newaxis], sequences, tf.zeros_like(sequences))
+    steps = {
+        "inputs": project(cell, tf.cast(sequences, cell.compute_dtype)),
+        "real": tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask,
+        **added,
+    }
+    states = tuple(tf.cast(state, cell.compute_dtype) for state in states)
+    nothing = tf.zeros_like(states[0])
+
+    def advance(before: tuple[tf.Tensor, ...], now: Values) -> tuple[tf.Tensor, ...]:
+        previous = dict(zip(names, before, strict=True))
+        plus = {name: now.get(name, 0) for name in names}
+        real = now["real"][:, tf.newaxis]
+        ran = step(cell, now["inputs"], previous, plus)
+        held = {name: previous[name] + plus[name] for name in kind.states}
+        return tuple(tf.where(real, ran[n], held.get(n, float("nan"))) for n in names)
+
+    first = (*states, *[nothing] * (len(names) - len(states)))
+    if sequences.shape[0] == 1:  # a loop would take long to compile
+        ran = [value[tf.newaxis] for value in advance(first, {k: v[0] for k, v in steps.items()})]
+    else:
+        ran = tf.scan(advance, steps, first)
+    return CellRun(dict(zip(names, ran, strict=True)), _slots(mask))
+
+
+def _slots(mask: tf.Tensor | None) -> tf.Tensor | None:
+    """Return the ``slots`` of a :class:`CellRun` that has one for each step."""
+    if mask is None:
+        return None
+    started = tf.cumsum(tf.cast(mask, tf.int32)) > 0
+    return tf.where(started, tf.range(tf.shape(mask)[0])[:, tf.newaxis], -1)
+
+
+def _scan_custom(
+    cell: keras.Layer,
+    kind: CellKind,
+    sequences: tf.Tensor,
+    states: tuple[tf.Tensor, ...],
+    mask: tf.Tensor | None,
+    added: Mapping[str, tf.Tensor],
+) -> CellRun:
+    """Have ``cell`` itself take the steps, as ``keras.layers.RNN`` does, and keep its states."""
+    options = {"training": False} if cell._call_has_training_arg else {}
+
+    def run(inputs: tf.Tensor, before: Iterable[tf.Tensor]) -> list[tf.Tensor]:
+        output, after = cell(inputs, tuple(before), **options)
+        return [output, *keras.tree.flatten(after)]
+
+    first, *after = run(sequences[0], states)
+    shows_state = first is after[0]
+
+    def advance(before: list[tf.Tensor], now: Values) -> list[tf.Tensor]:
+        plus = [now.get(name, 0) for name in kind.states]
+        plus = [plus[0] if shows_state else 0, *plus]
+        ran = run(now["inputs"], before[1:])
+        pairs = zip(ran, before, plus, strict=True)
+        return [tf.where(spread(now["real"], new), new, old) + more for new, old, more in pairs]
+
+    steps = {
+        "inputs": sequences,
+        "real": tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask,
+        **added,
+    }
+    found = tf.scan(advance, steps, [tf.zeros_like(first), *states])
+    values = dict(zip(("output", *kind.states), found, strict=True))
+    if shows_state:
+        del values["output"]
+    return CellRun(values, _slots(mask))

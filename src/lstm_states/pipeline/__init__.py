@@ -1,1 +1,0 @@
-"""From parameters to reports: the runner, canonical notebooks, pages, the command line."""

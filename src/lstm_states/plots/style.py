@@ -1,0 +1,32 @@
+"""The style that all figures share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH = 8.0
+"""Width of a figure in inches."""
+
+
+def make_axes(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return a closed figure in this style and its axes, rows by columns."""
+    plt.rcdefaults()  # a matplotlibrc of one's own has no say
+    sns.set_theme(style="ticks", context="notebook", palette="colorblind", font_scale=0.85)
+    size = (WIDTH, height)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, layout="constrained", squeeze=False, **options
+    )
+    plt.close(figure)
+    return figure, axes
+
+
+def make_logarithmic(axis: Axes, which: str, values: np.ndarray) -> None:
+    """Make the axis ``x`` or ``y`` logarithmic if there is a number above 0 to show on it."""
+    if (np.isfinite(values) & (values > 0)).any():
+        axis.set(**{f"{which}scale": "log"})

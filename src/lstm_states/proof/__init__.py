@@ -1,0 +1,1 @@
+"""Whether what was recorded is what the equations say, and why not."""

@@ -1,0 +1,147 @@
+"""Prove a trace right from its own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import xarray as xr
+
+from lstm_states.cells import KINDS, CellKind, layers_of
+
+RESIDUALS = (*sorted({e.state for kind in KINDS.values() for e in kind.equations}), "carried")
+
+ELEMENTWISE = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign", "softplus", "elu")
+
+TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-1}
+"""Largest difference allowed in each precision, relative to 1 + the largest state."""
+
+
+def check_traces(traces: xr.DataTree) -> xr.Dataset:
+    """Measure how far a trace is from the equations that define it.
+
+    Args:
+        traces: What :func:`record_traces` returned, with all quantities of its layers. Of steps
+            cut out of a sequence, those are checked whose step before is there as well.
+
+    Returns:
+        Dataset along ``layer`` of largest absolute residuals over all samples, real steps and
+        units: ``cell`` of ``c = f * c_prev + i * g``; ``hidden`` of ``h = o * tanh(c)`` (with the
+        layer's own activation), of a GRU ``h = z * h_prev + (1 - z) * g``; ``carried`` of the
+        states at masked steps against the step before; and ``layer_output`` of the recorded states
+        against what the layer itself gave for the sample that was probed when recording. NaN
+        where there is no such equation, where the activation isn't known to Keras by its name, or
+        where it would need units that aren't there.
+
+    Raises:
+        ValueError: if a layer lacks a quantity; it says which.
+
+    Example:
+        >>> check_traces(record_traces(model, x))["cell"].max()
+    """
+    if "derivatives" in traces.attrs:
+        raise ValueError("traces holds derivatives, which follow no such equations")
+    nodes = layers_of(traces)
+    rows = []
+    for address, node in nodes.items():
+        kind = KINDS[node.attrs["cell"]]
+        missing = [name for name in kind.quantities if name not in node]
+        if missing:
+            raise ValueError(f"layer {address!r} has no {missing}; a check needs all quantities")
+        values = {str(name): variable.values for name, variable in node.data_vars.items()}
+        row = measure_residuals(
+            kind,
+            values,
+            activation=_activation(node.attrs, node.sizes["unit"]),
+            go_backwards=bool(node.attrs["go_backwards"]),
+            time=node["time"].values if "time" in node.coords else None,
+        )
+        rows.append({**row, "layer_output": node.attrs["layer_output_error"]})
+    return xr.Dataset(
+        {name: ("layer", [row[name] for row in rows]) for name in rows[0]},
+        coords={"layer": list(nodes)},
+    )
+
+
+@np.errstate(invalid="ignore", over="ignore")  # states may explode
+def measure_residuals(
+    kind: CellKind,
+    values: Mapping[str, np.ndarray],
+    *,
+    activation: Callable[..., Any] | None,
+    go_backwards: bool,
+    time: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Return the largest residual of each equation of one cell.
+
+    Args:
+        kind: Of the cell.
+        values: Quantities ``(sample, time, unit)``, ``initial_hidden``, ``initial_cell`` and
+            ``mask (sample, time)``.
+        activation: What makes h of c; None leaves that equation out.
+        go_backwards: Whether the steps were taken from the last to the first.
+        time: Which steps of the input these are; None if all of them are there.
+    """
+    real = values["mask"]
+    before = {name: _previous(values, name, go_backwards) for name in kind.states}
+    known = _known(real.shape[1], go_backwards, time)
+    moved = [_apart(values[name], previous) for name, previous in before.items()]
+    residuals = dict.fromkeys(RESIDUALS, np.nan)
+    residuals["carried"] = _largest(np.max(moved, axis=0), ~real & known)
+    apply = None if activation is None else partial(_by_unit, activation)
+    for equation in kind.equations:
+        if equation.activates and activation is None:
+            continue
+        due = equation.value(values, before, apply)
+        where = real & known if equation.looks_back else real
+        residuals[equation.state] = _largest(_apart(values[equation.state], due), where)
+    return residuals
+
+
+def _activation(attrs: Mapping[str, Any], units: int) -> Callable[..., Any] | None:
+    """Return the activation if Keras knows it and the units are there that it looks at."""
+    name = attrs.get("activation", "")
+    try:
+        return (
+            keras.activations.get(name) if units == attrs["units"] or name in ELEMENTWISE else None
+        )
+    except ValueError:
+        return None
+
+
+def _by_unit(activation: Callable[..., Any], values: np.ndarray) -> np.ndarray:
+    """Apply an activation that may look at all units, as to ``(row, unit)``."""
+    rows = keras.ops.convert_to_tensor(values.reshape(-1, values.shape[-1]))
+    return np.asarray(activation(rows)).reshape(values.shape)
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return how far two arrays are apart: 0 where both are NaN, infinite where one is."""
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.where(same, 0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+
+
+def _previous(values: Mapping[str, np.ndarray], name: str, go_backwards: bool) -> np.ndarray:
+    """The state before each step, ``(sample, time, unit)``."""
+    first = values[f"initial_{name}"][:, np.newaxis]
+    if go_backwards:
+        return np.concatenate([values[name][:, 1:], first], axis=1)
+    return np.concatenate([first, values[name][:, :-1]], axis=1)
+
+
+def _known(steps: int, go_backwards: bool, time: np.ndarray | None) -> np.ndarray:
+    """Which steps follow right on the step before them, or on the start."""
+    if time is None:
+        return np.ones(steps, bool)
+    follows = np.diff(time) == 1
+    if go_backwards:
+        return np.append(follows, False)
+    return np.insert(follows, 0, time[0] == 0) if steps else np.ones(0, bool)
+
+
+def _largest(values: np.ndarray, where: np.ndarray) -> float:
+    """Return the largest of ``values (sample, time, ...)`` at steps ``where (sample, time)``."""
+    return float(np.max(values[where], initial=0.0))

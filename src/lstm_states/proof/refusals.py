@@ -1,0 +1,124 @@
+"""Refuse what was recorded unless it is what the layer does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from lstm_states.kernels.cells import kind_of, units_of
+from lstm_states.proof.equations import ELEMENTWISE, TOLERANCES, measure_residuals
+
+if TYPE_CHECKING:  # traces stand above what refuses them
+    from lstm_states.traces.cell_trace import CellTrace
+
+CHECKED_STEPS = 32
+"""Steps of the first and the last sample of a batch whose equations are checked."""
+
+
+class TraceError(RuntimeError):
+    """What was recorded differs from what the layer itself does, or isn't a number."""
+
+
+def check_probe(address: str, node: CellTrace) -> None:
+    """Refuse a cell's run that differs from what the layer itself gave for the probe.
+
+    Args:
+        address: Where the cell is.
+        node: What it did.
+
+    Raises:
+        TraceError: naming the layer and the difference.
+    """
+    error, excess = float(node.error), float(node.excess)
+    if excess == np.inf:
+        raise TraceError(
+            f"layer {address!r}: the recorded states differ from the layer's own: NaN or infinity "
+            "stands where the other is a number"
+        )
+    if not excess <= 1:
+        raise TraceError(
+            f"layer {address!r}: the recorded states differ from the layer's own by {error:.2g}, "
+            f"{excess:.2g} times what rounding explains"
+        )
+
+
+def check_numbers(address: str, states: Iterable[Any]) -> None:
+    """Refuse ``states`` of the cell at ``address``, or derivatives by them, that hold NaN.
+
+    Raises:
+        TraceError: naming the layer.
+    """
+    if any(np.isnan(values).any() for values in states):
+        raise TraceError(
+            f"layer {address!r} gives NaN: x or the weights hold NaN, or its states have grown "
+            "beyond what a float holds"
+        )
+
+
+def check_mask(mask: Any, nodes: Mapping[str, CellTrace]) -> None:
+    """Refuse a mask that got lost on its way to the layers, so that nothing is silently wrong.
+
+    Args:
+        mask: What the model was given, bool ``(sample, time)``, or None.
+        nodes: What the cells did, by address.
+
+    Raises:
+        ValueError: naming the layers.
+    """
+    if mask is not None and not any(np.array_equal(mask, n.mask) for n in nodes.values()):
+        raise ValueError(
+            f"mask reaches none of the layers {list(nodes)}: a layer below them replaces it or "
+            "doesn't pass it on"
+        )
+
+
+def check_sample(
+    address: str,
+    layer: keras.layers.RNN,
+    cell: keras.Layer,
+    arrays: Mapping[str, np.ndarray],
+    time: np.ndarray,
+) -> None:
+    """Refuse arrays whose first and last sample break the equations of the cell.
+
+    Args:
+        address: Where the cell is.
+        layer: The layer of the cell.
+        cell: The cell.
+        arrays: What is recorded of it for a batch, by name; nothing is checked unless all of its
+            quantities are there.
+        time: Which steps of the input these are.
+
+    Raises:
+        TraceError: naming the layer, the equation, the residual and the limit.
+    """
+    kind = kind_of(cell)
+    if not set(kind.quantities) <= set(arrays):
+        return
+    steps = slice(CHECKED_STEPS)
+    in_time = (*kind.quantities, "mask")
+    sample = {
+        name: values[[0, -1], steps] if name in in_time else values[[0, -1]]
+        for name, values in arrays.items()
+    }
+    activation = getattr(cell, "activation", None)
+    elementwise = getattr(activation, "__name__", "") in ELEMENTWISE
+    whole = sample["hidden"].shape[-1] == units_of(cell)
+    residuals = measure_residuals(
+        kind,
+        sample,
+        activation=activation if whole or elementwise else None,
+        go_backwards=layer.go_backwards,
+        time=time[steps],
+    )
+    peak = max(np.abs(v[np.isfinite(v)]).max(initial=0) for k, v in sample.items() if k != "mask")
+    limit = TOLERANCES[cell.compute_dtype] * (1 + peak)
+    for name, residual in residuals.items():
+        if residual > limit:  # NaN where the cell has no such equation
+            raise TraceError(
+                f"layer {address!r} breaks the equation of {name!r} by {residual:.2g}, more than "
+                f"{limit:.2g}"
+            )

@@ -1,0 +1,151 @@
+"""The live states of stateful layers: reset, kept, saved, and batches in which they go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import keras
+import numpy as np
+
+from lstm_states.layers import recurrent_layers
+
+
+def _live_states(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return what the stateful layers carry, ``(slot, unit)`` each, as ``lstm_1/0`` and so on.
+
+    Raises:
+        ValueError: if there is nothing, or two layers have one address.
+    """
+    live: dict[str, keras.Variable] = {}
+    for address, layer in recurrent_layers(model):
+        if not layer.stateful:
+            continue
+        if layer.states is None:
+            raise ValueError(
+                f"stateful layer {address!r} has no states yet; give model {model.name!r} a "
+                "keras.Input(batch_shape=...) or call it once"
+            )
+        states = keras.tree.flatten(layer.states)  # those of stacked cells are nested
+        named = {f"{address}/{place}": state for place, state in enumerate(states)}
+        if live.keys() & named.keys():
+            raise ValueError(
+                f"two layers have the address {address!r}; give them names that differ"
+            )
+        live |= named
+    if not live:
+        raise ValueError(f"model {model.name!r} has no stateful layer, so nothing is carried")
+    return live
+
+
+def reset_states(model: keras.Model) -> None:
+    """Set the live states of all stateful layers to zero, nested ones and stacked cells too.
+
+    Keras 3 has this for single layers alone, and there it fails on stacked cells.
+
+    Raises:
+        ValueError: if no layer of ``model`` is stateful, or one has no states yet.
+    """
+    for state in _live_states(model).values():
+        state.assign(np.zeros(state.shape))
+
+
+@contextmanager
+def kept_states(model: keras.Model) -> Iterator[None]:
+    """Leave the live states as they are, whatever is run inside.
+
+    ``evaluate``, ``predict``, a call, or a model that shares the layers would move them. What runs
+    inside starts from them; call :func:`reset_states` first thing there to start from zeros.
+
+    Raises:
+        ValueError: if no layer of ``model`` is stateful, or one has no states yet.
+
+    Example:
+        >>> with kept_states(model):
+        ...     model.evaluate(x, y, batch_size=8)
+    """
+    kept = {name: state.value.numpy() for name, state in _live_states(model).items()}
+    try:
+        yield
+    finally:
+        for name, state in _live_states(model).items():
+            state.assign(kept[name])
+
+
+def make_stateful_batches(series: Any, *, slots: int, steps: int) -> np.ndarray:
+    """Lay one long series out so that each row of a batch goes on where it ended before.
+
+    The series is cut into ``slots`` parts of equal length, and each part into pieces. Give ``fit``
+    and ``predict`` what comes back with ``batch_size=slots``, and ``fit`` with ``shuffle=False``.
+    All batches are full: Keras may spread a short last one over all slots without a word.
+
+    Args:
+        series: ``(time, ...)``, inputs or targets, in the order of time.
+        slots: Rows of a batch, which the model's ``batch_shape`` begins with.
+        steps: Time steps of a piece.
+
+    Returns:
+        ``(batch * slot, steps, ...)``: first the first pieces of all parts, then the second ones.
+
+    Raises:
+        ValueError: if a size is no whole number of at least 1, or the series can't be cut evenly.
+
+    Example:
+        >>> make_stateful_batches(np.arange(8), slots=2, steps=2).tolist()
+        [[0, 1], [4, 5], [2, 3], [6, 7]]
+    """
+    series = np.asarray(series)
+    for name, size in {"slots": slots, "steps": steps}.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name} is {size!r}; it must be a whole number of at least 1")
+    length = len(series) if series.ndim else 0
+    if not length or length % (slots * steps):
+        raise ValueError(
+            f"the series has {length} time steps; {slots} slots of {steps} steps take a multiple "
+            f"of {slots * steps}: leave out {length % (slots * steps)} or choose other sizes"
+        )
+    pieces = series.reshape(slots, -1, steps, *series.shape[1:])
+    return pieces.swapaxes(0, 1).reshape(-1, steps, *series.shape[1:])
+
+
+def save_states(model: keras.Model, path: str | Path) -> None:
+    """Write the live states of all stateful layers to ``path``, a NumPy archive without pickles.
+
+    A ``.keras`` file doesn't hold them. An older file at ``path`` is replaced once the new one is
+    complete.
+
+    Raises:
+        ValueError: if no layer of ``model`` is stateful, or one has no states yet.
+    """
+    path = Path(path)
+    # In double precision every type comes back as it was; NumPy can't store bfloat16.
+    arrays = {name: np.asarray(s.value, np.float64) for name, s in _live_states(model).items()}
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with unfinished.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    unfinished.replace(path)
+
+
+def load_states(model: keras.Model, path: str | Path) -> None:
+    """Have the stateful layers go on from what :func:`save_states` wrote.
+
+    Raises:
+        FileNotFoundError: if there is no file at ``path``.
+        ValueError: if it isn't one of states, or if the layers of ``model`` have other addresses or
+            their states other shapes.
+    """
+    live = _live_states(model)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            saved = dict(file)
+    except (ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} isn't a file of states that can be read: {error}") from error
+    there, here = ({name: tuple(s.shape) for name, s in part.items()} for part in (saved, live))
+    if there != here:
+        raise ValueError(f"{path} holds {there}, but model {model.name!r} has {here}")
+    for name, state in live.items():
+        state.assign(saved[name])

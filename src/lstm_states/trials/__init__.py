@@ -1,1 +1,0 @@
-"""Experiments that decide the claims, each on any Keras stack."""

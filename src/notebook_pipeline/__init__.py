@@ -1,0 +1,41 @@
+"""Notebooks as stages of a DVC pipeline: run with parameters, recorded in MLflow, read as reports.
+
+A notebook needs three names of it: ``read_parameters``, ``start_results`` and, to end with,
+``expectations_table``. README.md beside this file has a start of five minutes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from notebook_pipeline.departures import expectations_table
+    from notebook_pipeline.parameters.file import load_parameters, read_parameters
+    from notebook_pipeline.repository import project_root
+    from notebook_pipeline.results import Results, start_results
+
+_HOMES = {
+    "Results": "results",
+    "expectations_table": "departures",
+    "load_parameters": "parameters.file",
+    "project_root": "repository",
+    "read_parameters": "parameters.file",
+    "start_results": "results",
+}
+
+__all__ = [
+    "Results",
+    "expectations_table",
+    "load_parameters",
+    "project_root",
+    "read_parameters",
+    "start_results",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that holds ``name`` when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,238 @@
+"""The command of a project: what the stages of dvc.yaml call, and what people call beside DVC.
+
+``python -m notebook_pipeline`` in a project's folder; a project may give it a shorter name.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from notebook_pipeline.errors import UserError
+from notebook_pipeline.project import project_of
+from notebook_pipeline.repository import check_loaded_code, project_root
+from notebook_pipeline.system.environment import enter_environment
+from notebook_pipeline.system.signals import end_with_dvc
+
+if TYPE_CHECKING:
+    from notebook_pipeline.reports.missing import Missing
+
+# jsonschema, under nbformat, would import it and so build a grammar of addresses: more than a
+# second at each start, for a check that no schema of notebooks asks for. None makes it go without.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+
+def main(arguments: Sequence[str] | None = None, find: Callable[[], Path] = project_root) -> int:
+    """Run one command and return its exit status: 1 with a few lines on stderr if it failed.
+
+    Args:
+        arguments: Of the command; those of this process if left out.
+        find: Finds the repository.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale's encoding may lack what is told
+            stream.reconfigure(errors="backslashreplace")
+    name = "notebook_pipeline"
+    try:
+        root = find()
+        if arguments is None:
+            end_with_dvc()  # before the imports, which take seconds
+        if arguments is None and not {"-h", "--help"} & set(sys.argv):
+            enter_environment(root)  # before the imports, which would be done twice
+        project = project_of(root)
+        name = project.command
+        group = click.Group(
+            commands=[*COMMANDS, *project.commands()],
+            help="Run parts of the pipeline.",
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        return int(group.main(given, prog_name=name, standalone_mode=False) or 0)
+    except (KeyboardInterrupt, click.Abort):
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (UserError, OSError) as error:
+        for line in (str(error), *getattr(error, "__notes__", ())):
+            print(f"{name}: {line}", file=sys.stderr)
+        return 1
+
+
+class NotebookName(click.ParamType):
+    """The name of a notebook that a stage of dvc.yaml runs."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or say which one is meant."""
+        from notebook_pipeline.parameters.names import near_or_all
+        from notebook_pipeline.stages.states import notebook_stages
+
+        known = notebook_stages(project_root())
+        if value not in known:
+            self.fail(f"{value!r} is no notebook; {near_or_all(value, known)}", param, ctx)
+        return value
+
+
+def checked_root() -> Path:
+    """Return the repository, its params.yaml checked: DVC would say less of what is wrong there."""
+    from notebook_pipeline.parameters.file import load_parameters
+
+    root = project_root()
+    load_parameters(root)
+    return root
+
+
+@click.command()
+@click.argument("name", type=NotebookName())
+def run(name: str) -> None:
+    """Run a notebook and write its report."""
+    from notebook_pipeline.run.runner import run_notebook
+
+    root = project_root()
+    report = run_notebook(name, root)
+    print(f"wrote {report.relative_to(root)}/report.html")
+
+
+@click.command()
+def pages() -> None:
+    """Render the reports of all notebooks. Stages call it, as after a change of the style."""
+    from notebook_pipeline.reports.page import write_report
+    from notebook_pipeline.stages.states import notebook_stages
+
+    root = project_root()
+    for name in notebook_stages(root):
+        folder = root / "reports" / name
+        if (folder / "report.ipynb").is_file():
+            print(f"wrote {write_report(folder).relative_to(root)}")
+
+
+@click.command()
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N",
+    help="Stages at a time; what the machine allows if left out.",
+)  # fmt: skip
+def repro(jobs: int | None) -> None:
+    """Run all stages that have changed, side by side."""
+    from notebook_pipeline.departures import departures_in_words, expectations_of_all
+    from notebook_pipeline.repro.parallel import default_jobs, reproduce
+    from notebook_pipeline.stages.provenance import is_recorded
+
+    root = checked_root()
+    if not reproduce(root, jobs or default_jobs()):
+        print("everything is up to date")
+    if not is_recorded(root):
+        _record(root)
+    for line in departures_in_words(expectations_of_all(root)):
+        print(line)
+
+
+@click.command()
+def backfill() -> None:
+    """Make the runs that MLflow lacks, from the outputs."""
+    _record(checked_root())
+
+
+def _record(root: Path) -> None:
+    from notebook_pipeline.mlflow_runs.backfill import record_missing_runs
+
+    for done in record_missing_runs(root):
+        print(done)
+
+
+@click.command()
+def status() -> int:
+    """Compare dvc.lock, MLflow and the reports."""
+    from notebook_pipeline.mlflow_runs.status import check_pipeline
+
+    found = check_pipeline(checked_root())
+    problems = [f"{stage.stage}: {told}" for stage in found.stages for told in stage.problems]
+    for stage in found.stages:
+        what = "see below" if stage.problems else stage.run or "as dvc.lock tells"
+        print(f"{stage.stage:34} {what}")
+    counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
+    print(f"runs in MLflow: {counts or 'none'}")
+    problems += found.orphans
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems")
+    return 1 if problems else 0
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def origin(file: Path) -> None:
+    """Say which run made a figure or another output."""
+    import yaml
+
+    from notebook_pipeline.mlflow_runs.status import origin_of
+
+    found = origin_of(file, project_root())
+    print(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), end="")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name", type=NotebookName())
+@click.argument("jupyter", nargs=-1, type=click.UNPROCESSED)
+def debug(name: str, jupyter: Sequence[str]) -> None:
+    """Open a failed run's notebook at its failing cell. Further options go to JupyterLab."""
+    from notebook_pipeline.run.debugging import debug_command
+
+    command = debug_command(name, project_root())
+    os.execvp(command[0], [*command, *jupyter])
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=NotebookName(), metavar="[NAME]...")
+def verify(names: Sequence[str]) -> int:
+    """Run from nothing in a clone and compare every byte. No NAME: the whole pipeline."""
+    from notebook_pipeline.verification.verify import verify as run_again
+
+    result = run_again(checked_root(), names)
+    for difference in result.found:
+        print(difference)
+    print(f"{len(result.outputs)} outputs were compared: {result.comparison}")
+    print(f"{len(result.found)} differences" if result.found else "all of them agree")
+    return 1 if result.found else 0
+
+
+COMMANDS = (run, pages, repro, backfill, status, origin, debug, verify)
+
+
+def page_command(stage: str, about: str) -> click.Command:
+    """Return the command by which a stage of a project makes one of the project's pages.
+
+    Called by hand it makes the page of what there is, with status 1 if some is not.
+
+    Args:
+        stage: Its name in dvc.yaml, and that of the command.
+        about: What it does.
+    """
+
+    @click.command(stage, help=about)
+    def write() -> int:
+        root = project_root()
+        missing: list[Missing] = []
+        if "DVC_STAGE" not in os.environ:  # DVC calls it once all is there
+            from notebook_pipeline.repro.pages import missing_now
+
+            missing = missing_now(stage, root)
+        page = project_of(root).pages[stage].write(root, missing).relative_to(root)
+        check_loaded_code(root)
+        print(f"wrote {page}", flush=True)
+        for one in missing:
+            print(
+                f"{project_of(root).command}: {page} is made without {one.stage}, which {one.why}",
+                file=sys.stderr,
+            )
+        return 1 if missing else 0
+
+    return write

@@ -1,0 +1,75 @@
+"""A run in MLflow for every state of the pipeline whose outputs are here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from notebook_pipeline.stages.provenance import read_run, write_run
+from notebook_pipeline.stages.states import (
+    StageInputs,
+    locked_inputs,
+    notebooks_of,
+    open_repo,
+    output_problems,
+)
+
+
+def record_missing_runs(root: Path) -> list[str]:
+    """Make a run in MLflow for each state of dvc.lock that has outputs here but no run.
+
+    DVC restores outputs from its cache or from a remote without running anything. What MLflow then
+    lacks is filled in from the outputs, and so are files that runs have lost. Runs whose process
+    is gone are marked KILLED.
+
+    Returns:
+        What was done, a line for each run.
+
+    Raises:
+        StoreError: if the store of runs can't be used.
+    """
+    from notebook_pipeline import mlflow_runs
+
+    client = mlflow_runs.connect(root)
+    mlflow_runs.close_dead_runs(client)
+    known = mlflow_runs.finished_runs(client)
+    done = []
+    for name, stage, state in _restored(root):
+        if state.key not in known:
+            settings = state.parameters.get(name, {})
+            run = mlflow_runs.create_run(client, name, settings, root, stage=stage, key=state.key)
+            mlflow_runs.fill_run(client, run.info.run_id, root / "reports" / name)
+            done.append(f"made the run of {stage} from its outputs")
+            run_id = run.info.run_id
+        else:
+            run_id = known[state.key][0].info.run_id
+            mlflow_runs.drop_older_runs(client, run_id, state.key)
+            if files := mlflow_runs.restore_artifacts(client, run_id, root / "reports" / name):
+                done.append(f"put back into the run of {stage}: {', '.join(files)}")
+        store = mlflow_runs.without_password(mlflow_runs.store_uri(root))
+        _point_to(client, run_id, root / "reports" / name, store, state)
+    return done
+
+
+def _point_to(client: Any, run_id: str, folder: Path, store: str, state: StageInputs) -> None:
+    """Write beside a report the record of its run: the run's own copy where it has one."""
+    record = read_run(folder) or {}
+    if (record.get("run"), record.get("key"), record.get("store")) == (run_id, state.key, store):
+        return
+    if "run.json" in {file.path for file in client.list_artifacts(run_id)}:
+        client.download_artifacts(run_id, "run.json", str(folder))
+        record = read_run(folder) or {}
+    if record.get("key") != state.key:
+        record = {"key": state.key}
+    write_run(folder, {**record, "run": run_id, "store": store})
+
+
+def _restored(root: Path) -> Iterator[tuple[str, str, StageInputs]]:
+    """Yield notebooks, their stages and states, whose outputs are here as dvc.lock tells them."""
+    states = locked_inputs(root)
+    with open_repo(root) as repo:
+        for name, stage in notebooks_of(repo).items():
+            state = states.get(stage)
+            if state and not output_problems(repo, stage):
+                yield name, stage, state

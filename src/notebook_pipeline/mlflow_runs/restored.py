@@ -1,0 +1,48 @@
+"""Runs made from outputs, where DVC has restored what nothing ran for here."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlflow.entities import Metric
+from mlflow.utils.time import get_current_time_millis
+
+from notebook_pipeline.flat import flattened
+from notebook_pipeline.mlflow_runs.runs import RESTORED, close_run
+from notebook_pipeline.mlflow_runs.store import Client
+
+
+def fill_run(client: Client, run_id: str, folder: Path) -> None:
+    """Log what the outputs of a stage tell: metrics, losses by epoch, report, figures; and end it.
+
+    The logged model is missing: its weights lie in ``model/``.
+
+    Args:
+        client: Of the store.
+        run_id: Of a new run.
+        folder: The stage's outputs, ``reports/<name>``.
+    """
+    client.log_batch(run_id, metrics=[*_results(folder), *_epochs(folder)])
+    client.set_tag(run_id, RESTORED, "true")
+    # The record of a run that may lie there is of another one.
+    close_run(client, run_id, "FINISHED", folder, leave="run.json")
+
+
+def _results(folder: Path) -> Iterator[Metric]:
+    path = folder / "metrics.json"
+    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name, value in flattened(values):
+        yield Metric(name, value, get_current_time_millis(), 0)
+
+
+def _epochs(folder: Path) -> Iterator[Metric]:
+    path = folder / "plots" / "learning_curves.csv"
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    for row in rows:
+        for loss in ("loss", "val_loss"):
+            if row[loss]:
+                name = f"{loss}/seed_{row['seed']}"
+                yield Metric(name, float(row[loss]), get_current_time_millis(), int(row["epoch"]))

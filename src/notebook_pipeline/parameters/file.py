@@ -1,0 +1,171 @@
+"""params.yaml: reading it, checking it, and saying in words what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from inspect import isclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError, create_model
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.parameters.names import near_or_all
+from notebook_pipeline.parameters.strict import Strict
+from notebook_pipeline.project import project_of
+from notebook_pipeline.repository import project_root
+
+FILE = "params.yaml"
+
+
+def load_parameters(root: Path | None = None) -> Any:
+    """Read and check params.yaml of a repository, by default the one that this process works for.
+
+    Returns:
+        What the project's schema makes of it: an attribute for each section.
+
+    Raises:
+        ConfigError: as :func:`read_file`.
+    """
+    root = root or project_root()
+    path, project = root / FILE, project_of(root)
+    return read_file(path, project.schema or _schema_by_types(path), project.sections_from)
+
+
+def read_file(path: Path, schema: type[BaseModel], sections_from: str = "") -> Any:
+    """Read and check a file of parameters.
+
+    Args:
+        path: The file.
+        schema: What it must hold.
+        sections_from: Where sections come from, in words, for whoever writes one that isn't known.
+
+    Raises:
+        ConfigError: naming every key that is unknown, missing or out of range, or what keeps the
+            file from being read.
+    """
+    return _validated(schema, _read(path), path.name, sections_from)
+
+
+def read_parameters(name: str, namespace: Mapping[str, Any]) -> Any:
+    """Check the parameters that a notebook holds and return them as one frozen object.
+
+    Args:
+        name: The notebook's section of params.yaml.
+        namespace: The notebook's ``globals()``; names that are no parameter are left alone.
+
+    Raises:
+        ConfigError: naming every parameter that is missing or out of range.
+    """
+    root = project_root()
+    schema = project_of(root).schema or _schema_by_types(root / FILE)
+    if name not in schema.model_fields:
+        hint = near_or_all(name, schema.model_fields)
+        raise ConfigError(f"{FILE} has no section for the notebook {name!r}; {hint}")
+    section: Any = schema.model_fields[name].annotation
+    values = {key: namespace[key] for key in section.model_fields if key in namespace}
+    return _validated(section, values, f"notebook {name}")
+
+
+def _schema_by_types(path: Path) -> type[BaseModel]:
+    """Return the schema of a project without one: what each value is now, it must be."""
+    sections: dict[str, Any] = {
+        name: (create_model(name, __base__=Strict, **_types(section, f"{path.name}: {name}")), ...)
+        for name, section in _named(_read(path), path.name).items()
+    }
+    return create_model("Parameters", __base__=Strict, **sections)
+
+
+def _types(section: Any, where: str) -> dict[str, Any]:
+    return {key: (type(value), ...) for key, value in _named(section, where).items()}
+
+
+def _named(values: Any, where: str) -> Mapping[str, Any]:
+    """Return what must be values by names that a schema can have as attributes."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is {values!r}; it must hold values by name")
+    for name in values:
+        if not re.fullmatch(r"[A-Za-z]\w*", str(name)) or hasattr(BaseModel, str(name)):
+            raise ConfigError(f"{where}: {name!r} can't be a name; take another, a letter first")
+    return values
+
+
+def _read(path: Path) -> Any:
+    """Read a file as DVC does: by YAML 1.2, in which 1e-05 is a number, and no key stands twice."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        why = f"can't be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        why = f"is not UTF-8: {error.reason} at byte {error.start}"
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        why = (
+            f"is not valid YAML: {error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+        )
+    except YAMLError as error:
+        why = f"is not valid YAML: {error}"
+    raise ConfigError(f"{path.name} {why}")
+
+
+def _validated(schema: type[BaseModel], values: Any, where: str, sections_from: str = "") -> Any:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problems = [_explained(schema, problem, sections_from) for problem in error.errors()]
+        raise ConfigError(f"{where}: " + "\n  ".join(problems)) from None
+
+
+def _explained(schema: type[BaseModel], problem: Any, sections_from: str) -> str:
+    location, part = _place(schema, [str(part) for part in problem["loc"]])
+    key = ".".join(location) or "parameters"
+    if location[-1:] == ["[key]"]:
+        return (
+            f"{'.'.join(location[:-2])}: {problem['input']!r} is no name for one: {problem['msg']}"
+        )
+    if problem["type"] == "extra_forbidden":
+        hint = near_or_all(location[-1], part.model_fields)
+        if location[1:]:
+            return f"{key} is not a parameter; {hint}"
+        told = f"{key} is not a section; {hint}"
+        joint = " " if hint.endswith("?") else "; "
+        return f"{told}{joint}{sections_from}" if sections_from else told
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    if problem["type"] == "value_error":
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{key}: {message}" if location else message
+    return f"{key} is {problem['input']!r}: {problem['msg']}"
+
+
+def _place(schema: Any, location: Sequence[str]) -> tuple[list[str], Any]:
+    """Return where a problem is as the file names it, and the innermost model around it.
+
+    pydantic also names the member of a union that it took, which is no key of the file.
+    """
+    keys, model, inner = [], schema, schema
+    for name in location:
+        if isclass(inner) and issubclass(inner, BaseModel):
+            model = inner
+            inner = inner.model_fields[name].annotation if name in inner.model_fields else None
+        elif (member := _member(inner, name)) is not None:
+            model = inner = member
+            continue
+        elif arguments := get_args(inner):
+            inner = arguments[-1]  # the values of a mapping or a list
+        keys.append(name)
+    return keys, model
+
+
+def _member(union: Any, tag: str) -> Any:
+    """Return the member of a discriminated union that has ``tag``; None where there is none."""
+    for member in get_args(union):
+        for one in (member, *get_args(member)):
+            if isclass(one) and issubclass(one, BaseModel):
+                literals = [get_args(f.annotation) for f in one.model_fields.values()]
+                if any(tag in values for values in literals):
+                    return one
+    return None

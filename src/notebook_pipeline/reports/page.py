@@ -1,0 +1,138 @@
+"""Reports: executed notebooks as pages that people read.
+
+A report is one HTML file that needs nothing else, neither a file nor the network. The code is in
+it, folded away. Equal notebooks give equal bytes: DVC sees a change only where there is one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+from nbconvert import HTMLExporter
+
+from notebook_pipeline.departures import note_on
+from notebook_pipeline.errors import UserError
+from notebook_pipeline.expectations import read_expectations
+from notebook_pipeline.reports.canonical import canonical_notebook
+from notebook_pipeline.reports.readable import first_heading, read_parameters, readable_notebook
+from notebook_pipeline.reports.tables import tidy_tables
+from notebook_pipeline.stages.outputs import replace_text
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from notebook_pipeline.expectations import Expectations
+
+__all__ = ["ExternalResourceError", "external_resources", "render_html"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+BASE_TEMPLATES = Path(sys.prefix) / "share" / "jupyter" / "nbconvert" / "templates"
+SHOWN_TYPES = (
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/plain",
+)
+LONGEST_LOG = 12
+"""Lines of printed text that a report shows unfolded."""
+
+_LOADS = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio|embed|object|input)\b[^>]*?
+            \s(?:src|srcset|data)\s*=\s*["']?(?!data:)(?P<src>[^"'\s>]+)
+      | <link\b[^>]*?\shref\s*=\s*["']?(?!data:)(?P<href>[^"'\s>]+)
+      | url\(\s*["']?(?!data:|\#)(?P<url>[^"')]+)
+      | @import\s+["']?(?P<style>[^"';\s]+)
+      | \bimport\s*\(?\s*["'](?P<module>https?:[^"']+)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_FOLDED_CODE = re.compile(r'<div class="\s?highlight.*?</div>', re.DOTALL)
+
+
+class ExternalResourceError(UserError, ValueError):
+    """A report would load something that is not in it."""
+
+
+def render_html(
+    notebook: NotebookNode, *, title: str, expectations: Expectations | None = None
+) -> str:
+    """Renders a notebook as a report.
+
+    Cell tags that count: `hide` (the cell vanishes), `answer` (it goes up to the question),
+    `parameters` and `injected-parameters` (shown as one folded table). Cell metadata that counts:
+    `alt` and `caption` of the cell's figures.
+
+    Args:
+        notebook: An executed notebook, canonical or not; its metadata may say what it was
+            `made_from`. It is not changed.
+        title: The page's title; also its heading if the notebook has no heading of level one.
+        expectations: What the run was held against; where it departs is said beside the answer.
+
+    Returns:
+        A whole HTML page. It links to the index at `../index.html`.
+
+    Raises:
+        ExternalResourceError: If the page would load a file or an address, such as a picture in a
+            Markdown cell that is not embedded, or an output that fetches its scripts.
+    """
+    canonical = canonical_notebook(notebook)
+    resources = {
+        "made_from": notebook.metadata.get("made_from"),
+        "title": title,
+        "heading": "" if first_heading(canonical) else title,
+        "parameters": read_parameters(canonical),
+        "longest_log": LONGEST_LOG,
+        "departures": expectations.departures if expectations else (),
+        "departs": note_on(expectations) if expectations else "",
+    }
+    page, _ = _exporter().from_notebook_node(readable_notebook(canonical), resources)
+    if loaded := external_resources(page):
+        msg = f"the report {title!r} would load {', '.join(loaded)}: embed it in the notebook"
+        raise ExternalResourceError(msg)
+    return str(page)
+
+
+def write_report(folder: Path) -> Path:
+    """Render the executed notebook in a folder as ``report.html`` beside it.
+
+    Raises:
+        ExternalResourceError: as :func:`render_html`.
+    """
+    notebook = nbformat.read(folder / "report.ipynb", as_version=4)
+    heading = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    title = heading.splitlines()[0].lstrip("# ")
+    page = folder / "report.html"
+    replace_text(page, render_html(notebook, title=title, expectations=read_expectations(folder)))
+    return page
+
+
+def external_resources(page: str) -> list[str]:
+    """Finds what a page loads from elsewhere. Links to follow don't count, nor does shown code.
+
+    Example:
+        >>> external_resources('<a href="https://keras.io">Keras</a> <img src="a.png">')
+        ['a.png']
+    """
+    matches = _LOADS.finditer(_FOLDED_CODE.sub("", page))
+    return [next(filter(None, match.groups())) for match in matches]
+
+
+def _exporter() -> HTMLExporter:
+    """An exporter with the template `report`."""
+    exporter = HTMLExporter(
+        template_name="report",
+        extra_template_basedirs=[str(TEMPLATES)],
+        filters={"tidy_tables": tidy_tables},
+        anchor_link_text="#",
+    )
+    # Ours and nbconvert's own, not what JUPYTER_PATH and a home folder hold.
+    places = (str(TEMPLATES), str(BASE_TEMPLATES))
+    exporter.template_paths = [path for path in exporter.template_paths if path.startswith(places)]
+    exporter.config.NbConvertBase.display_data_priority = list(SHOWN_TYPES)
+    return exporter

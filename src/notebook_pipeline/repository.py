@@ -1,0 +1,107 @@
+"""Which repository a process works for, and whether the code that it runs is that repository's."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.project import TABLE, is_project
+
+PACKAGE = Path(__file__).parent
+"""The engine of this process, before links are followed."""
+
+_BEGAN = time.time()
+
+
+def project_root() -> Path:
+    """Return the repository: the nearest project, or the checkout that this code belongs to.
+
+    Raises:
+        ConfigError: if there is none, or the pyproject.toml of one can't be read.
+    """
+    return _nearest(PACKAGE.parents[1])
+
+
+def nearest_project() -> Path:
+    """Return the nearest folder from here up that is a project; others of DVC are passed over.
+
+    Raises:
+        ConfigError: as :func:`project_root`.
+    """
+    return _nearest()
+
+
+def _nearest(*others: Path) -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents, *others):
+        if is_project(folder):
+            return folder
+    raise ConfigError(
+        f"no dvc.yaml beside a pyproject.toml with [tool.{TABLE}] in {here} or above it; change "
+        "to a clone of the repository"
+    )
+
+
+def find_notebook(name: str, root: Path) -> Path:
+    """Return ``notebooks/NN_<name>.ipynb``.
+
+    Raises:
+        ConfigError: if there isn't exactly one.
+    """
+    found = sorted((root / "notebooks").glob(f"[0-9][0-9]_{name}.ipynb"))
+    if len(found) != 1:
+        raise ConfigError(f"notebooks/NN_{name}.ipynb: {len(found)} found, not 1")
+    return found[0]
+
+
+def check_own_code(root: Path) -> None:
+    """Refuse to work for a repository with the code of another one.
+
+    Raises:
+        ConfigError: naming both, and what brings the repository's own code.
+    """
+    for name, path in _imported_elsewhere(root):
+        raise ConfigError(
+            f"this is {root}, but Python has imported {name} from {path}: set "
+            f"PYTHONPATH={root / 'src'} before it starts, or use an environment that `make env` "
+            "has made here"
+        )
+
+
+def check_loaded_code(root: Path) -> None:
+    """Refuse what was computed by other files than those that the repository holds now.
+
+    Raises:
+        ConfigError: naming a module that is loaded and lies elsewhere, or whose file has been
+            written since this process began.
+    """
+    check_own_code(root)
+    for name, path in _loaded(root):
+        # A time to come is that of another clock.
+        if _BEGAN < path.stat().st_mtime < time.time():
+            raise ConfigError(
+                f"{path.relative_to(root.resolve())} was written while code imported from it ran. "
+                f"What {name} computed belongs to no state and is not kept; run it again"
+            )
+
+
+def _imported_elsewhere(root: Path) -> Iterator[tuple[str, Path]]:
+    source = (root / "src").resolve()
+    for name, path in _loaded(root):
+        if not path.is_relative_to(source):
+            yield name, path
+
+
+def _loaded(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the modules that are loaded of packages that the repository has, with their files.
+
+    The engine counts only where the repository holds a copy of its own.
+    """
+    own = {path.stem for path in (root / "src").glob("*") if path.is_dir() or path.suffix == ".py"}
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and name.partition(".")[0] in own:
+            yield name, Path(file).resolve()

@@ -1,0 +1,92 @@
+"""The pages where results are missing: made of what there is, they name what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from notebook_pipeline.errors import OutputsError
+from notebook_pipeline.project import project_of
+from notebook_pipeline.reports.missing import Missing
+from notebook_pipeline.stages.provenance import read_provenance
+from notebook_pipeline.stages.states import (
+    current_inputs,
+    notebook_stages,
+    notebooks_of,
+    open_repo,
+)
+
+
+def write_pages(root: Path, without: Mapping[str, str]) -> list[str]:
+    """Make the pages that DVC can't make while stages fail, of the results that there are.
+
+    DVC is told nothing: to it these pages are files that have changed, which its next successful
+    run makes again. A page that can't be made is taken away: it would pass as one of this run.
+
+    Args:
+        root: The repository.
+        without: Why the result of a stage isn't used, by stage: "failed", or another reason.
+
+    Returns:
+        What became of each page.
+    """
+    told: list[str] = []
+    pages = project_of(root).pages
+    missing = [missing_result(stage, why, root) for stage, why in without.items()]
+    missing = [one for one in missing if one.stage not in pages]
+    failed = False
+    for stage, page in pages.items():
+        if stage in without or failed:  # a later page may lead to an earlier one
+            try:
+                page.write(root, missing)
+                told.append(
+                    f"reports/{page.file} is made of what there is and names what is missing"
+                )
+            except Exception as problem:  # whatever it is, it must not hide what failed before
+                failed = True
+                (root / "reports" / page.file).unlink(missing_ok=True)
+                missing.append(missing_result(stage, f"can't be made: {problem}", root))
+                told.append(f"reports/{page.file} can't be made: {problem}")
+    return told
+
+
+def missing_result(stage: str, why: str, root: Path) -> Missing:
+    """Return what a page says of a stage without a result, with what there is to look at."""
+    reports = root / "reports"
+    found = {"its log": reports / "logs" / f"{stage}.log"} if why == "failed" else {}
+    names = {stage: name for name, stage in notebook_stages(root).items()}
+    if name := names.get(stage):
+        for notebook in (reports / "failed" / name).glob("*.ipynb"):
+            found["the notebook of its last attempt"] = notebook
+        found["an older report"] = reports / name / "report.html"
+    links = {text: path.relative_to(reports).as_posix() for text, path in found.items()
+             if path.is_file()}  # fmt: skip
+    return Missing(stage, why, links)
+
+
+def missing_now(page: str, root: Path) -> list[Missing]:
+    """Return the results that a page needs and that are not there, or not of the present state.
+
+    Args:
+        page: The stage that makes it.
+        root: The repository.
+
+    Raises:
+        OutputsError: if none of them is there.
+    """
+    with open_repo(root) as repo:
+        graph = repo.index.graph
+        needed = {s.addressing for s in graph.successors(repo.stage.load_one(name=page))}
+        stages = {s: name for name, s in notebooks_of(repo).items() if s in needed}
+    states = current_inputs(root, *stages)
+    found = []
+    for stage, name in stages.items():
+        made = read_provenance(root / "reports" / name)
+        if made is None:
+            found.append(missing_result(stage, "has no report", root))
+        elif made.get("key") != states[stage].key:
+            why = "has changed since its report was made"
+            found.append(missing_result(stage, why, root))
+    if len(found) == len(stages):
+        raise OutputsError("there is no report of what is here now; `dvc repro` makes them")
+    return found

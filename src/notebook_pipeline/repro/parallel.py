@@ -1,0 +1,279 @@
+"""Run independent stages side by side, each by DVC itself, with the plain dvc.yaml."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+import joblib
+import psutil
+from dvc.repo.reproduce import plan_repro
+from rich.console import Console
+
+from notebook_pipeline.errors import ReproError
+from notebook_pipeline.repro.progress import StageLines, last_lines, read_cells
+from notebook_pipeline.stages.states import notebooks_of, open_repo
+from notebook_pipeline.system.lock import one_at_a_time
+
+CORES_A_STAGE = 2
+"""Threads that a stage computes with."""
+
+MEMORY_A_STAGE = 3 * 2**30
+"""Bytes that the largest stage needs."""
+
+CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
+
+LOGS = Path("reports/logs")
+
+TICK = 0.2
+"""Seconds between two looks at what runs."""
+
+PATIENCE = 60.0
+"""Seconds that an interrupted stage has to end by itself."""
+
+
+def default_jobs() -> int:
+    """Return how many stages this machine has cores and memory for, at least 1.
+
+    A container's limits count, and so does LOKY_MAX_CPU_COUNT.
+    """
+    memory = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+        memory = min(memory, int(CONTAINER_MEMORY.read_text(encoding="utf-8")))
+    return max(1, min(joblib.cpu_count() // CORES_A_STAGE, memory // MEMORY_A_STAGE))
+
+
+def reproduce(root: Path, jobs: int) -> bool:
+    """Bring all stages up to date, at most ``jobs`` of them at a time.
+
+    A stage starts once all that it depends on is up to date. Where one fails, those that need it
+    are left out, all others run, and the pages are made of what there is. Interrupted, or asked to
+    terminate, it interrupts those under way and waits for them.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        ReproError: if a stage failed, with the end of its log and what was left out; or if DVC
+            refuses the pipeline, or another `repro` is under way in this clone. Then
+            nothing was started.
+    """
+    with one_at_a_time("repro", root):
+        plan = _look(root)
+        if not plan.changed:
+            return False
+        if jobs > 1:
+            # Imported here: it takes seconds that nothing to do doesn't need.
+            from notebook_pipeline import mlflow_runs
+
+            mlflow_runs.connect(root)  # MLflow makes its tables before several runs ask for them
+        (root / LOGS).mkdir(parents=True, exist_ok=True)
+        # Where FORCE_COLOR is set, rich takes a log for a terminal.
+        console = Console(force_terminal=None if sys.stdout.isatty() else False)
+        with _stop_signals() as stop, StageLines(plan.needs, console) as lines:
+            pipeline = _Pipeline(root, plan, lines)
+            pipeline.run(jobs, stop)
+        if pipeline.failed:
+            raise _failure(pipeline, root)
+    return True
+
+
+def _failure(pipeline: _Pipeline, root: Path) -> ReproError:
+    """Return what is to be said of stages that failed, once the pages are made without them."""
+    from notebook_pipeline.repro.pages import write_pages
+
+    without = dict.fromkeys(pipeline.failed, "failed") | {
+        stage: f"left out: needs {' and '.join(failed)}"
+        for stage, failed in pipeline.left_out.items()
+    }
+    told = [f"{stage} failed. {pipeline.story(stage)}" for stage in pipeline.failed]
+    told += ["\n".join(f"{stage}: {without[stage]}" for stage in pipeline.left_out)]
+    told += ["\n".join(write_pages(root, without))]
+    return ReproError("\n\n".join(filter(None, told)))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What DVC says of the stages.
+
+    Attributes:
+        needs: The stages that each stage needs, in DVC's order.
+        changed: Those that have changed.
+        measuring: Those that measure time, as ``meta: {alone: true}`` in dvc.yaml tells: nothing
+            runs beside them.
+        notebooks: The notebook that a stage runs, if it runs one.
+    """
+
+    needs: Mapping[str, set[str]]
+    changed: frozenset[str]
+    measuring: frozenset[str]
+    notebooks: Mapping[str, str]
+
+
+def _look(root: Path) -> _Plan:
+    with open_repo(root) as repo:
+        graph = repo.index.graph
+        return _Plan(
+            needs={
+                stage.addressing: {other.addressing for other in graph.successors(stage)}
+                for stage in plan_repro(graph)
+            },
+            changed=frozenset(repo.status()),
+            measuring=frozenset(s.addressing for s in graph if (s.meta or {}).get("alone")),
+            notebooks={stage: name for name, stage in notebooks_of(repo).items()},
+        )
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Event]:
+    """Yield what is set by Ctrl-C, by SIGTERM, and by closing the terminal unless nohup is used.
+
+    No exception interrupts what is being done, such as starting a process. And since these
+    signals have handlers here, they have their usual effect in processes started from here.
+    """
+    stop = Event()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    kept = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+class _Pipeline:
+    """The stages: which wait, which run, each as a `dvc repro` of its own, and which have ended."""
+
+    def __init__(self, root: Path, plan: _Plan, lines: StageLines) -> None:
+        self._root = root
+        self._measuring = plan.measuring
+        self._notebooks = plan.notebooks
+        self._needs = plan.needs
+        self._changed = set(plan.changed)  # by themselves, or perhaps by what they depend on
+        self._lines = lines
+        self._waiting = list(plan.needs)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: set[str] = set()
+        self.failed: list[str] = []
+        self.left_out: dict[str, list[str]] = {}  # each with the failed stages that it needs
+
+    def run(self, jobs: int, stop: Event) -> None:
+        """Run all stages that have changed, but for those that need one that failed.
+
+        Raises:
+            KeyboardInterrupt: once all that ran has ended.
+        """
+        try:
+            while self._waiting or self._running:
+                self._start(jobs)
+                if stop.wait(TICK):
+                    raise KeyboardInterrupt
+                self._gather()
+        except BaseException:
+            self._interrupt(stop)
+            raise
+        for stage in self._needs:  # once more: others may have failed later
+            if stage in self.left_out:
+                self.left_out[stage] = self._failed_needs(stage)
+
+    def _start(self, jobs: int) -> None:
+        """Start what can start now, and note what doesn't have to or never can."""
+        for stage in sorted(self._waiting, key=self._measuring.__contains__):
+            ready = self._needs[stage] <= self._ended
+            if failed := self._failed_needs(stage):
+                self.left_out[stage] = failed
+                self._lines.end(stage, f"left out: needs {' and '.join(failed)}")
+            elif ready and stage not in self._changed:
+                self._end(stage, "unchanged")
+            elif ready and self._has_room(stage, jobs):
+                self._lines.start(stage)
+                self._running[stage] = self._repro(stage)
+        gone = {*self._running, *self._ended, *self.left_out}
+        self._waiting = [stage for stage in self._waiting if stage not in gone]
+
+    def _failed_needs(self, stage: str) -> list[str]:
+        """Return the failed stages that a stage needs, by others or by itself."""
+        needed = self._needs[stage]
+        found = needed.union(*(self.left_out.get(other, ()) for other in needed))
+        return [failed for failed in self.failed if failed in found]
+
+    def _has_room(self, stage: str, jobs: int) -> bool:
+        if self._measuring & {stage, *self._running}:
+            return not self._running
+        return len(self._running) < jobs
+
+    def _repro(self, stage: str) -> subprocess.Popen[bytes]:
+        # A session of its own: the terminal's Ctrl-C comes to us alone, and we pass it on.
+        with self._log(stage).open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "notebook_pipeline.repro.one_stage", stage],
+                cwd=self._root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _gather(self) -> None:
+        """Note which stages have ended, and how."""
+        for stage, process in list(self._running.items()):
+            if process.poll() is None:
+                name = self._notebooks.get(stage)
+                attempt = self._root / "reports" / "failed" / name if name else None
+                self._lines.advance(stage, read_cells(self._log(stage)), attempt)
+                continue
+            del self._running[stage]
+            if process.returncode == 0:
+                self._end(stage, self._outcome(stage))
+            else:
+                self.failed.append(stage)
+                self._lines.end(stage, "failed", f"{LOGS}/{stage}.log")
+
+    def _end(self, stage: str, state: str) -> None:
+        self._lines.end(stage, state)
+        self._ended.add(stage)
+        if state != "unchanged":
+            self._changed |= {other for other, needs in self._needs.items() if stage in needs}
+
+    def _outcome(self, stage: str) -> str:
+        log = self._log(stage).read_text(errors="replace", encoding="utf-8")
+        if f"Running stage '{stage}'" in log:
+            return "done"
+        return "restored" if f"Stage '{stage}' is cached" in log else "unchanged"
+
+    def _interrupt(self, stop: Event) -> None:
+        """Interrupt what runs and wait for all its processes; another signal kills them."""
+        stop.clear()
+        family = {psutil.Process(process.pid) for process in self._running.values()}
+        for leader in family:
+            # The stage's command, and DVC above it. A kernel, in a session of its own, is shut
+            # down by what started it: interrupted itself, it would tell of a cell that failed.
+            with suppress(ProcessLookupError):
+                os.killpg(leader.pid, signal.SIGINT)
+        alive, until = family, monotonic() + PATIENCE
+        while alive and not stop.is_set() and monotonic() < until:
+            for one in list(alive):
+                with suppress(psutil.NoSuchProcess):
+                    alive |= set(one.children(recursive=True))
+            alive = set(psutil.wait_procs(alive, timeout=TICK)[1])
+        for one in alive:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        for stage in self._running:
+            self._lines.end(stage, "stopped")
+
+    def _log(self, stage: str) -> Path:
+        # A stage of `dvc add` is called by its file's path.
+        return self._root / LOGS / f"{stage.replace('/', '-')}.log"
+
+    def story(self, stage: str) -> str:
+        """Return how the log of a stage ends."""
+        ending = last_lines(self._log(stage))
+        return f"Its log ends with:\n{ending}\nAll of it is in {LOGS}/{stage}.log"

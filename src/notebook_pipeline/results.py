@@ -1,0 +1,245 @@
+"""Where a notebook hands its results: to the active run, and to a folder that outlives it."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from IPython import get_ipython
+
+from notebook_pipeline.expectations import Expectations, hold_against
+from notebook_pipeline.flat import flattened
+from notebook_pipeline.mlflow_runs.runs import create_run
+from notebook_pipeline.mlflow_runs.store import connect
+from notebook_pipeline.parameters.cell import changed_parameters
+from notebook_pipeline.parameters.file import load_parameters
+from notebook_pipeline.repository import (
+    check_loaded_code,
+    check_own_code,
+    find_notebook,
+    project_root,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+OUTPUT_VARIABLE = "NOTEBOOK_PIPELINE_OUTPUT"
+"""Environment variable by which the runner says where a notebook's outputs go."""
+
+EVIDENCE = "evidence.json"
+"""What a notebook measured, by measure and model."""
+
+BACKUP_VARIABLE = "NOTEBOOK_PIPELINE_BACKUP"
+"""Environment variable by which the runner says where a notebook keeps its training so far."""
+
+
+def start_results(name: str, settings: Any) -> Results:
+    """Attach to the run that the pipeline made for this notebook, or make an interactive one.
+
+    Args:
+        name: The notebook's.
+        settings: What :func:`read_parameters` returned.
+
+    Returns:
+        Where results go. The folder is empty but for dot files, which are DVC's: the one the
+        runner names, else ``reports/interactive/<name>``.
+
+    Raises:
+        ConfigError: if the code that was imported is not the repository's.
+        StoreError: if the store of runs can't be used.
+    """
+    root = project_root()
+    check_own_code(root)
+    client = connect(root)
+    output = os.environ.get(OUTPUT_VARIABLE)
+    directory = Path(output) if output else root / "reports" / "interactive" / name
+    empty_folder(directory)
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if mlflow.active_run():  # the notebook is run a second time in one kernel
+        mlflow.end_run("KILLED")
+    if not run_id:
+        run_id = create_run(client, name, settings.model_dump(), root).info.run_id
+    mlflow.start_run(run_id=run_id)
+    # A kernel that ends before the notebook has: MLflow's own exit would say FINISHED.
+    atexit.register(mlflow.end_run, "KILLED")
+    changed = changed_parameters(find_notebook(name, root), settings.model_dump())
+    return Results(directory, root, changed)
+
+
+def empty_folder(folder: Path) -> None:
+    """Make ``folder``, or remove what is in it but for hidden files such as .gitignore."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("[!.]*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a notebook hands its results: the active MLflow run, and a folder that outlives it.
+
+    Attributes:
+        directory: Figures, tables, weights and traces go here.
+        root: The repository.
+        changed: Parameters of this run that differ from the notebook's own: value, and the own one.
+    """
+
+    directory: Path
+    root: Path
+    changed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def backup(self) -> Path | None:
+        """Where training keeps what it has come to, for another attempt; interactively nowhere."""
+        folder = os.environ.get(BACKUP_VARIABLE)
+        return Path(folder) if folder else None
+
+    def log_epoch(self, seed: int, epoch: int, losses: Mapping[str, float]) -> None:
+        """Log the losses of one epoch, as ``loss/seed_0`` and so on."""
+        values = {f"{name}/seed_{seed}": value for name, value in losses.items()}
+        mlflow.log_metrics(values, step=epoch)
+
+    def log_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write ``metrics.json``, which ``dvc metrics`` shows, and log the same numbers.
+
+        Args:
+            metrics: Numbers by name, which may be nested; MLflow has them as ``test.r2``.
+        """
+        text = json.dumps(metrics, indent=2) + "\n"
+        (self.directory / "metrics.json").write_text(text, encoding="utf-8")
+        mlflow.log_metrics(dict(flattened(metrics)))
+
+    def keep_figure(self, name: str, figure: Figure) -> Figure:
+        """Save ``figure`` as ``figures/<name>.png`` and return it to be shown."""
+        folder = self.directory / "figures"
+        folder.mkdir(exist_ok=True)
+        # Without Matplotlib's version in the file equal figures are equal bytes.
+        metadata = {"Software": None, "Title": figure.axes[0].get_title() or name}
+        figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight", metadata=metadata)
+        return figure
+
+    def keep_evidence(
+        self, name: str, evidence: xr.Dataset, figure: Figure | None = None
+    ) -> Figure | None:
+        """Add what was measured to ``evidence.json``, and keep ``figure`` beside it.
+
+        Args:
+            name: Of the figure.
+            evidence: Variables over ``model``, each with ``long_name`` and ``units``.
+            figure: It is returned, to be shown.
+        """
+        shell = get_ipython()
+        kept = self.evidence()
+        for measure, values in evidence.data_vars.items():
+            kept[str(measure)] = {
+                "values": values.to_series().to_dict(),
+                "says": values.attrs["long_name"],
+                "unit": values.attrs["units"],
+                "figure": f"figures/{name}.png" if figure else "",
+                "execution_count": shell.execution_count if shell else None,
+            }
+        text = json.dumps(kept, indent=2) + "\n"
+        (self.directory / EVIDENCE).write_text(text, encoding="utf-8")
+        return self.keep_figure(name, figure) if figure else None
+
+    def evidence(self) -> dict[str, Any]:
+        """Return what was kept so far: by measure ``values`` by model, ``says`` and ``unit``."""
+        path = self.directory / EVIDENCE
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def require(self, bounds: Mapping[str, str], *, without: Collection[str] = ()) -> None:
+        """Hold measures against what mathematics demands of them: beyond it there is a defect.
+
+        Args:
+            bounds: By measure, conditions such as "<= 1e-9", separated by ", ".
+            without: Models that are left out, such as trained ones: how a training ends is an
+                outcome, and it may end in weights that make rounding itself large.
+
+        Raises:
+            AssertionError: naming each measure that breaks its bound, its values and the bound.
+            ValueError: if a measure was not kept.
+        """
+        drawn = {
+            name: kept | {"values": {m: v for m, v in kept["values"].items() if m not in without}}
+            for name, kept in self.evidence().items()
+        }
+        broken = [one for one in hold_against(bounds, drawn) if one.departs]
+        told = "; ".join(f"{one.measure} is {one.found}, not {one.expected}" for one in broken)
+        assert not broken, told
+
+    def expect(
+        self,
+        expected: Mapping[str, str],
+        *,
+        optional: Collection[str] = (),
+        uses: Collection[str] = (),
+    ) -> Expectations:
+        """Write ``expectations.json``: what the committed run found, and where this one departs.
+
+        It fails for no value that was measured.
+
+        Args:
+            expected: By measure, conditions such as "> 0.3", separated by ", ".
+            optional: Measures that other data or parameters may be without.
+            uses: Notebooks whose results were looked at, so that their parameters count too.
+
+        Raises:
+            ValueError: if a measure was not kept and isn't optional.
+        """
+        changed = {"": self.changed} | {f"{name}.": self._changed_in(name) for name in uses}
+        differs = [
+            f"{prefix}{name} is {value!r}, not {own!r}"
+            for prefix, values in changed.items()
+            for name, (value, own) in values.items()
+        ]
+        held = hold_against(expected, self.evidence(), optional=optional)
+        expectations = Expectations(held, tuple(differs))
+        expectations.write(self.directory)
+        return expectations
+
+    def _changed_in(self, name: str) -> dict[str, tuple[Any, Any]]:
+        """Return what params.yaml changes of another notebook."""
+        settings = getattr(load_parameters(self.root), name)
+        return changed_parameters(find_notebook(name, self.root), settings.model_dump())
+
+    def keep_table(self, name: str, table: pd.DataFrame) -> None:
+        """Save ``table`` as ``plots/<name>.csv``, which ``dvc plots`` draws."""
+        folder = self.directory / "plots"
+        folder.mkdir(exist_ok=True)
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+
+    def log_varying(self, name: str, measured: xr.DataArray, figure: Figure) -> None:
+        """Log what differs from run to run, such as times, to MLflow alone: reports stay equal.
+
+        Args:
+            name: The run then has ``varying/<name>.csv`` and ``varying/<name>.png``, and the
+                medians as metrics ``<name>/<case>/<way>``.
+            measured: ``(case, way, round)``, with ``long_name`` and ``units``.
+            figure: Of the same.
+        """
+        column = f"{measured.attrs['long_name']} ({measured.attrs['units']})"
+        mlflow.log_text(measured.to_series().rename(column).to_csv(), f"varying/{name}.csv")
+        mlflow.log_figure(figure, f"varying/{name}.png")
+        medians = measured.median("round").to_series()
+        values = {f"{name}/{case}/{way}": value for (case, way), value in medians.items()}
+        mlflow.log_metrics(values)
+
+    def finish(self) -> None:
+        """Hand the folder to MLflow and end the run.
+
+        Raises:
+            ConfigError: in the pipeline's run, if other code has run than the repository holds.
+        """
+        if os.environ.get(OUTPUT_VARIABLE):
+            check_loaded_code(self.root)
+        mlflow.log_artifacts(str(self.directory))
+        # The pipeline's run has not finished before its report is written: the runner ends it.
+        mlflow.end_run("RUNNING" if os.environ.get(OUTPUT_VARIABLE) else "FINISHED")

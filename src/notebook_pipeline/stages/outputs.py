@@ -1,0 +1,37 @@
+"""Reads what stages have made, and writes pages in place of what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+
+from notebook_pipeline.errors import OutputsError
+from notebook_pipeline.stages.states import notebook_stages
+
+
+def find_output(name: str, file: str, root: Path) -> Path:
+    """Return a file that the stage of a notebook has made.
+
+    Raises:
+        OutputsError: if it isn't there.
+    """
+    path = root / "reports" / name / file
+    if not path.is_file():
+        raise OutputsError(f"{path} is missing; `dvc repro {notebook_stages(root)[name]}` makes it")
+    return path
+
+
+def read_report(name: str, root: Path) -> nbformat.NotebookNode:
+    """Read the report of a notebook, executed; OutputsError if it isn't there."""
+    return nbformat.read(find_output(name, "report.ipynb", root), as_version=4)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in place of what is there, whole or not at all.
+
+    What is there may be DVC's link into its cache: written to, it would change the cache.
+    """
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

@@ -1,0 +1,78 @@
+"""A temporary clone of the repository, uncommitted changes included, to run the pipeline in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.system.environment import source_path
+
+OWN = ("DVC_", "GIT_", "MLFLOW_")
+"""Beginnings of variables that would lead a command in the clone back to another repository."""
+
+
+@contextmanager
+def temporary_clone(root: Path, data: Iterable[str] = ()) -> Iterator[Path]:
+    """Clone ``root`` as it is now, without outputs, cache and runs; the clone goes in the end.
+
+    Args:
+        root: The project, a git repository or a folder in a larger one.
+        data: Files and folders in it that git doesn't keep, such as what `dvc add` keeps.
+
+    Yields:
+        The project in the clone.
+
+    Raises:
+        ConfigError: if ``root`` is in no git repository, or that has no commit.
+    """
+    with tempfile.TemporaryDirectory(prefix="notebook-pipeline-") as folder:
+        top, below, *_ = _git(
+            "-C", str(root), "rev-parse", "--show-toplevel", "--show-prefix"
+        ).split("\n")
+        clone, project = Path(folder) / "clone", Path(folder) / "clone" / below
+        _git("clone", "--quiet", "--no-checkout", top, str(clone))
+        _git("-C", str(clone), "reset", "--quiet")
+        known = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
+        for name in filter(None, _git("-C", str(root), *known).split("\0")):
+            if (root / name).is_file():
+                (project / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(root / name, project / name, follow_symlinks=False)
+        for name in data:
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            if (root / name).is_dir():
+                shutil.copytree(root / name, project / name, dirs_exist_ok=True)
+            else:
+                shutil.copy2(root / name, project / name)
+        yield project
+
+
+def environment_of(clone: Path) -> dict[str, str]:
+    """Return an environment in which the clone's own code runs and keeps its runs to itself."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(OWN)}
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": source_path(os.environ, clone),
+        "DVC_NO_ANALYTICS": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # a file's name may be no text
+        )
+    except subprocess.CalledProcessError as error:
+        raise ConfigError(f"git {' '.join(arguments)}: {error.stderr.strip()}") from None
+    return done.stdout

@@ -1,0 +1,48 @@
+"""What a stage of dvc.yaml need not declare although its processes read it."""
+
+import ast
+from pathlib import Path
+
+from tests.clone import ROOT
+
+CANONICAL = "src/notebook_pipeline/reports/canonical.py"
+"""The one module of the engine that decides what of a notebook's run is kept."""
+
+FINDS = ("errors", "parameters", "project", "repository", "stages", "system")
+"""Parts of the engine by which pages start, find what they show, and say why they can't."""
+
+STARTERS = ("src/experiments/cli.py", "src/experiments/project.py")
+"""They start the work, and know the schemas of all sections of params.yaml, in `settings.py`."""
+
+
+def only_words(file):
+    """Whether a module holds a docstring and nothing else."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    return len(tree.body) <= 1 and (not tree.body or ast.get_docstring(tree) is not None)
+
+
+def starts_the_work(file):
+    """Whether a file of `src` starts, records or finds the work of any stage and decides none.
+
+    The settings of an experiment count for its own stage, whose folder is declared: all others
+    read them to check params.yaml.
+    """
+    path = Path(file)
+    return (
+        file in STARTERS
+        or path.match("src/experiments/*/settings.py")
+        or (path.name == "__init__.py" and only_words(file))
+    )
+
+
+def of_the_engine(file, *, page):
+    """Whether a file is the engine's and decides nothing of what a stage keeps.
+
+    Args:
+        file: Relative to the repository.
+        page: Whether the stage makes a page, on which more of the engine has a say.
+    """
+    inside = Path(file).parts[2:]
+    if not file.startswith("src/notebook_pipeline/") or file == CANONICAL:
+        return False
+    return not page or Path(inside[0]).stem in (*FINDS, "__init__", "__main__", "cli")

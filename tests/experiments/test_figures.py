@@ -1,0 +1,75 @@
+"""Figures of evidence, of what moves what, and of a claim's rule."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments.claims.figure import plot_rule
+from experiments.how_states_flow.figures import plot_arrows
+from experiments.shared.figures import FLOOR, plot_evidence
+from tests.drawn import TITLE, no_figure_stays_open, title_of, xy  # noqa: F401
+
+
+@pytest.fixture
+def evidence():
+    """Two measures on trained weights and two random ones."""
+    about = {"long_name": "Difference of one from the other", "units": "1"}
+    return xr.Dataset(
+        {"gap": ("model", [0.0, 1e-16, 2e-16], about), "move": ("model", [0.5, 0.1, 2.0], about)},
+        coords={"model": ["trained", "seed 0", "seed 1"]},
+    )
+
+
+def test_evidence_is_plotted_for_every_model_and_zero_is_shown(evidence):
+    figure = plot_evidence(evidence, title=TITLE)
+    [axis] = figure.axes
+    assert [line.get_label() for line in axis.lines][:3] == ["trained", "seed 0", "seed 1"]
+    for line, column in zip(axis.lines, range(3), strict=True):
+        expected = [max(float(evidence[name][column]), FLOOR) for name in evidence]
+        np.testing.assert_array_equal(xy(line)[0], expected)
+    assert axis.get_xscale() == "log"
+    assert axis.get_xticklabels()[0].get_text() == "0"
+    assert [t.get_text() for t in axis.get_yticklabels()] == [
+        "Difference of one from the other"
+    ] * 2
+    assert "2 random ones" in axis.get_xlabel()
+    assert title_of(figure) == TITLE
+
+
+def test_an_arrow_is_drawn_only_where_every_model_moved():
+    moves = xr.DataArray(
+        [[[0.5, 0.0], [np.nan, 0.2]], [[0.3, 1e-16], [np.nan, 0.0]]],
+        dims=("model", "source", "target"),
+        coords={"source": ["x(t)", "h1(t)"], "target": ["layer 1", "layer 2"]},
+    )
+    figure = plot_arrows(xr.Dataset({"move": moves}), title=TITLE)
+    arrows = [t for t in figure.axes[0].texts if getattr(t, "arrow_patch", None)]
+    drawn = [arrow.arrow_patch.get_linestyle() == "-" for arrow in arrows]
+    assert drawn == [True, False, False]  # x(t) to layer 1; x(t) and, in one model only, h1(t)
+    labels = [text.get_text() for text in figure.axes[0].texts]
+    assert labels.count("0") == 2
+    assert "0.5" in labels
+    assert title_of(figure) == TITLE
+
+
+def test_values_stand_against_the_limits_of_the_rule():
+    about = {"says": "What moved", "when": "a mask", "fails": "<= 1e-9"}
+    tests = [
+        {**about, "holds": "> 1e-3", "values": {"trained": 0.0, "seed 0": 0.5}},
+        {**about, "holds": ">= 0.9", "fails": None, "values": {"seed 0": 0.8, "seed 1": -2.0}},
+    ]
+    figure = plot_rule(tests, title=TITLE)
+    small, large = figure.axes
+    assert small.get_xscale() == "log"
+    np.testing.assert_array_equal(xy(small.lines[0])[0], [FLOOR, 0.5])
+    assert small.get_yticklabels()[0].get_text() == "a mask\nWhat moved"
+    holds, fails = (patch.get_extents().transformed(small.transData.inverted()) for patch in
+                    small.patches)  # fmt: skip
+    assert holds.x0 == pytest.approx(1e-3)
+    assert fails.x1 == pytest.approx(1e-9)
+    assert large.get_xscale() == "linear"
+    np.testing.assert_array_equal(xy(large.lines[0])[0], [0.8, -2.0])
+    holds, fails = (patch.get_extents().transformed(large.transData.inverted()) for patch in
+                    large.patches)  # fmt: skip
+    assert (holds.x0, fails.x1) == pytest.approx((0.9, 0.9))  # without it, the opposite fails
+    assert title_of(figure) == TITLE

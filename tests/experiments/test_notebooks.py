@@ -1,0 +1,100 @@
+"""What every notebook source must be: thin, stripped, and in step with params.yaml."""
+
+import ast
+
+import nbformat
+import pytest
+import yaml
+
+from notebook_pipeline.parameters.cell import notebook_defaults
+from notebook_pipeline.run.contract import check_parameters
+from notebook_pipeline.stages.states import notebook_stages
+from tests.clone import ROOT, as_committed
+
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def notebook(request):
+    return request.param.stem, nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_is_one_for_each_stage_that_runs_one():
+    names = [path.stem for path in PATHS]
+    assert sorted(name[3:] for name in names) == sorted(notebook_stages(ROOT))
+    assert len({name[:2] for name in names}) == len(names)
+
+
+@pytest.mark.skipif(not as_committed("params.yaml"), reason="a value is being tried")
+def test_defaults_equal_params_yaml(notebook):
+    name, content = notebook
+    assert notebook_defaults(content, name) == PARAMS[name[3:]]
+
+
+def test_sources_are_stripped(notebook):
+    for cell in code_cells(notebook[1]):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+def test_cells_are_few_short_and_define_nothing(notebook):
+    cells = code_cells(notebook[1])
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert len(cells) <= 22
+    for cell in cells:
+        tree = ast.parse(cell.source)
+        assert not [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+        if cell is not tagged[0]:
+            assert len(cell.source.splitlines()) <= 15
+
+
+def test_every_parameter_is_taken_and_read(notebook):
+    name, content = notebook
+    check_parameters(content, PARAMS[name[3:]], name)
+
+
+def test_it_opens_with_a_question_and_ends_with_limits(notebook):
+    first, last = notebook[1].cells[0].source, notebook[1].cells[-1].source
+    assert first.startswith("# ")
+    assert "**Question.**" in first
+    assert "minutes on 2 cores with the parameters it comes with" in first
+    assert last.startswith("## Limits")
+
+
+def test_the_answer_is_worded_by_a_cell_and_nowhere_else(notebook):
+    [answer] = [c for c in notebook[1].cells if "answer" in c.metadata.get("tags", [])]
+    assert answer.source.splitlines()[-1].startswith("Markdown(")
+    words = [c.source for c in notebook[1].cells if c.cell_type == "markdown"]
+    assert [text for text in words if "**Answer.**" in text] == []
+
+
+def test_what_is_measured_is_expected_and_never_asserted(notebook):
+    """An assert stands on residuals and shapes alone; `run.require` on stacks that are drawn."""
+    cells = code_cells(notebook[1])
+    expects = cells[-1].source
+    assert "run.expect(" in expects
+    assert expects.splitlines()[-1] == "expectations_table(held)"
+    asserts = [
+        node
+        for cell in cells
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Assert)
+    ]
+    assert all(node.msg for node in asserts)
+    names = {
+        name.id for node in asserts for name in ast.walk(node.test) if isinstance(name, ast.Name)
+    }
+    assert names <= {"worst", "bound", "shape", "width", "layer", "carried"}
+
+
+def test_no_sentence_names_the_data_it_comes_with(notebook):
+    """Labels come from the data: a run may be on another."""
+    words = [c.source for c in notebook[1].cells if c.cell_type == "markdown"]
+    for name in ("order book", "order flow", "bitcoin", "speaker", "utterance", "vowel"):
+        assert [text for text in words if name in text.lower()] == [], name

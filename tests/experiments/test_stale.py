@@ -1,0 +1,98 @@
+"""What a change makes DVC run again: the results that it decides, and the pages that show them."""
+
+import networkx as nx
+import pytest
+
+from notebook_pipeline.stages.states import notebook_stages, open_repo
+from tests.clone import make_clone
+
+PAGES = {"pages", "claims", "index"}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A clone whose stages DVC takes for up to date, although none has run: outputs are made up."""
+    path = make_clone(tmp_path_factory.mktemp("stale") / "lstm-states").path
+    with open_repo(path) as repo:
+        for out in (out for stage in repo.index.stages for out in stage.outs):
+            file = path / out.def_path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(out.def_path, encoding="utf-8")
+        repo.commit(force=True)
+    assert stale(path) == set()
+    return path
+
+
+def stale(root):
+    """The stages that a change has made stale by itself."""
+    with open_repo(root) as repo:
+        return set(repo.status())
+
+
+def after(root, stages):
+    """The stages that need what some stages make, at once or by way of others."""
+    with open_repo(root) as repo:
+        graph = repo.index.graph
+        names = {stage: stage.addressing for stage in graph}
+        chosen = [stage for stage, name in names.items() if name in stages]
+        return {names[later] for stage in chosen for later in nx.ancestors(graph, stage)}
+
+
+@pytest.fixture
+def change(root):
+    """Add to a file of the clone, and put it back afterwards."""
+    kept = {}
+
+    def add(name):
+        path = root / name
+        kept[path] = path.read_bytes()
+        path.write_bytes(kept[path] + b"\n")
+
+    yield add
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("file", "rerun"),
+    [
+        ("src/notebook_pipeline/reports/templates/report/index.html.j2", PAGES),
+        ("src/notebook_pipeline/reports/page.py", PAGES),
+        ("src/experiments/index/index.html.j2", {"index"}),
+        ("src/experiments/claims/claims.html.j2", {"claims"}),
+        ("src/notebook_pipeline/run/runner.py", set()),
+        ("src/notebook_pipeline/cli.py", set()),
+        ("src/notebook_pipeline/system/lock.py", set()),
+        ("src/notebook_pipeline/mlflow_runs/store.py", set()),
+        ("src/experiments/cli.py", set()),
+        ("src/experiments/project.py", set()),
+        ("src/pyproject.toml", set()),
+        ("pyproject.toml", set()),
+    ],
+)
+def test_the_engine_makes_no_notebook_run_again(root, change, file, rerun):
+    change(file)
+    assert stale(root) == rerun
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own use
+@pytest.mark.parametrize("file", ["figures.py", "settings.py", "words.py"])
+def test_an_experiments_file_makes_that_experiment_run_again_and_the_pages(root, change, file):
+    change(f"src/experiments/depth/{file}")
+    assert stale(root) == {"trial@depth"}
+    assert after(root, {"trial@depth"}) == PAGES
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "src/lstm_states/traces/record.py",
+        "src/experiments/shared/evidence.py",
+        "src/experiments/data/schema.py",
+        "src/notebook_pipeline/reports/canonical.py",
+        "requirements.lock",
+    ],
+)
+def test_what_decides_all_results_makes_all_run_again(root, change, file):
+    change(file)
+    assert stale(root) >= set(notebook_stages(root).values())

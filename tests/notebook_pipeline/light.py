@@ -1,0 +1,52 @@
+"""Stages that take a moment, of which tests write the pipeline that they need."""
+
+import subprocess
+
+import psutil
+
+from tests.toy_clone import Toy, wait_for
+
+ALONE = {"meta": {"alone": True}}
+"""Of a stage that measures time."""
+
+
+def stage(command, name, *needs):
+    return {"cmd": command, "deps": [f"{need}.txt" for need in needs], "outs": [f"{name}.txt"]}
+
+
+def write(name, *needs, beside=""):
+    """A stage that keeps when it began and ended, and hands on what it was given.
+
+    It doesn't end before the stage ``beside`` has begun.
+    """
+    given = " ".join(["/dev/null", *(f"{need}.txt" for need in needs)])
+    wait = f"until [ -e {beside or name}.began ]; do sleep 0.05; done"
+    # Moved to its name once the time is in it: what waits for the file may end at once.
+    began = f"date +%s.%N > {name}.time; mv {name}.time {name}.began"
+    timed = f"{began}; {wait}; date +%s.%N > {name}.ended"
+    return stage(f"{timed}; (cat {given}; echo {name}) > {name}.txt", name, *needs)
+
+
+SLOW = stage("touch began; until [ -e go ]; do sleep 0.1; done; touch slow.txt", "slow")
+"""A stage that ends once it may."""
+
+
+def lines(printed, stage):
+    return [line for line in printed.splitlines() if line.startswith(f"{stage}:")]
+
+
+def start(clone, *, until, jobs=2):
+    """The command `repro` as a process, once the files have appeared in the clone."""
+    process = clone.start_call("repro", "--jobs", str(jobs), stdout=subprocess.PIPE)
+    wait_for(lambda: all((clone.path / name).exists() for name in until))
+    return process
+
+
+def left_of(family):
+    return [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def let_all_run_beside(toy: Toy) -> None:
+    path = toy.path / "dvc.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("alone: true", "alone: false"), encoding="utf-8")

@@ -1,0 +1,129 @@
+"""What ends stages that run side by side, and what keeps them apart from others."""
+
+import re
+import signal
+
+import psutil
+import pytest
+
+from tests.notebook_pipeline.light import SLOW, left_of, let_all_run_beside, lines, stage, start
+from tests.toy_clone import wait_for
+
+pytestmark = pytest.mark.slow
+
+WAITS = "python -c 'import time; time.sleep(600)'"
+
+KERNEL = """
+import subprocess, sys
+kernel = subprocess.Popen(
+    [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+)
+open("two.began", "w")
+try:
+    kernel.wait()
+finally:
+    kernel.kill()
+"""
+"""A command that has a process in a session of its own, which it ends, as papermill does."""
+
+
+DEAF = """
+import pathlib, signal, time
+signal.signal(signal.SIGINT, lambda *_: pathlib.Path("heard").touch())
+pathlib.Path("began").touch()
+while True:
+    time.sleep(600)
+"""
+"""A command that hears an interruption and takes no notice of it."""
+
+
+HANGUP = pytest.param(
+    signal.SIGHUP,
+    marks=pytest.mark.skipif(
+        signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="nohup has it ignored"
+    ),
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, HANGUP])
+def test_a_signal_stops_all_and_leaves_no_process(repository, number):
+    clone = repository(
+        one=stage(f"touch one.began; {WAITS}", "one"), two=stage("python kernel.py", "two")
+    )
+    (clone.path / "kernel.py").write_text(KERNEL, encoding="utf-8")
+    process = start(clone, until=["one.began", "two.began"])
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 4
+    process.send_signal(number)
+    printed = process.communicate(timeout=200)[0]
+    assert process.returncode == 130
+    assert "one: stopped after" in printed
+    assert printed.endswith("python -m notebook_pipeline: interrupted\n")
+    assert left_of(family) == []
+
+
+def test_a_second_signal_kills_what_takes_no_notice_of_the_first(repository):
+    clone = repository(deaf=stage("exec python deaf.py", "deaf"))
+    (clone.path / "deaf.py").write_text(DEAF, encoding="utf-8")
+    process = start(clone, until=["began"])
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    wait_for((clone.path / "heard").exists)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=200)
+    assert process.returncode == 130
+    assert left_of(family) == []
+
+
+def test_after_a_kill_the_next_one_is_not_blocked(repository):
+    clone = repository(slow=SLOW)
+    process = start(clone, until=["began"])
+    stages = psutil.Process(process.pid).children()
+    process.kill()
+    process.communicate()
+    ended, running = psutil.wait_procs(stages, timeout=200)
+    assert (len(ended), running) == (1, [])
+    (clone.path / "go").touch()
+    assert lines(clone.call("repro"), "slow")[1].startswith("slow: done after")
+
+
+def test_two_at_once_in_one_clone(repository):
+    clone = repository(slow=SLOW)
+    process = start(clone, until=["began"])
+    printed = clone.call("repro", ok=False)
+    assert printed == (
+        f"python -m notebook_pipeline: another run of repro is under way in {clone.path}, "
+        f"process {process.pid}: wait for its end, or use a clone of your own\n"
+    )
+    by_hand = clone.run("dvc", "repro", ok=False)
+    assert "is busy, it is being blocked by" in by_hand
+    (clone.path / "go").touch()
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    assert clone.call("repro") == "everything is up to date\n"
+
+
+def test_beside_a_dvc_repro_by_hand(repository):
+    clone = repository(slow=SLOW)
+    by_hand = clone.start("dvc", "repro")
+    wait_for((clone.path / "began").exists)
+    printed = clone.call("repro", ok=False)
+    (clone.path / "go").touch()
+    assert by_hand.wait(300) == 0
+    assert re.search(rf"slow\.txt' is busy.*\n  \(PID {by_hand.pid}\): .*dvc repro", printed), (
+        printed
+    )
+    assert "up to date" in clone.call("repro")
+
+
+def test_ctrl_c_stops_kernels_too(own_toy):
+    let_all_run_beside(own_toy)
+    began = [own_toy.insert_wait(name)[0] for name in ("walk", "timing")]
+    process = start(own_toy, until=began)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len([one for one in family if "ipykernel_launcher" in one.cmdline()]) == 2
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=200)[0]
+    assert process.returncode == 130, printed
+    assert left_of(family) == []

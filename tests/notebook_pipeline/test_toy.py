@@ -1,0 +1,92 @@
+"""The engine runs a project that has neither Keras nor this repository's other packages."""
+
+import subprocess
+import sys
+
+import pytest
+
+from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.parameters.file import load_parameters
+from notebook_pipeline.project import Project, project_of
+from tests.clone import ROOT
+
+ALL_MODULES = """
+import importlib, pkgutil, sys, notebook_pipeline
+for found in pkgutil.walk_packages(notebook_pipeline.__path__, "notebook_pipeline."):
+    if not found.name.endswith(("__main__", "one_stage")):
+        importlib.import_module(found.name)
+roots = {name.partition(".")[0] for name in sys.modules}
+print(*sorted(roots & {"experiments", "keras", "lstm_states", "seaborn", "sklearn", "tensorflow"}))
+"""
+
+
+def test_all_stages_have_run_and_are_recorded(toy):
+    assert toy.call("repro") == "everything is up to date\n"
+    assert "0 problems" in toy.call("status")
+    assert "up to date" in toy.run("dvc", "status")
+
+
+NOTHING_TO_DO = """
+import sys
+from notebook_pipeline.cli import main
+status = main(["repro"])
+print(status, *sorted({"mlflow", "nbconvert", "pandas", "papermill"} & sys.modules.keys()))
+"""
+
+
+def test_a_repro_that_finds_nothing_to_do_loads_nothing_that_takes_seconds(toy):
+    assert toy.run("python", "-c", NOTHING_TO_DO) == "everything is up to date\n0\n"
+
+
+def test_no_module_of_the_engine_imports_what_models_are_made_with(toy):
+    done = subprocess.run(
+        [sys.executable, "-c", ALL_MODULES], env={"PYTHONPATH": str(ROOT / "src")},
+        check=True, capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    assert done.stdout == "\n"
+    absent = toy.run("python", "-c", "import keras", ok=False)
+    assert "No module named 'keras'" in absent  # the toy's processes couldn't import it
+
+
+def write_project(folder, table, parameters="walk: {steps: 3, name: a}\n"):
+    (folder / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    text = f"[tool.notebook_pipeline]\n{table}\n"
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    (folder / "params.yaml").write_text(parameters, encoding="utf-8")
+    return folder
+
+
+def test_a_table_alone_tells_of_a_project(tmp_path):
+    folder = write_project(tmp_path, 'command = "make"\npackages = ["numpy"]')
+    assert project_of(folder) == Project(name=tmp_path.name, command="make", packages=["numpy"])
+
+
+def test_without_a_schema_each_parameter_has_the_type_that_it_has_there(tmp_path):
+    parameters = load_parameters(write_project(tmp_path, ""))
+    assert parameters.model_dump() == {"walk": {"steps": 3, "name": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (
+            'comand = "x"',
+            r"tool.notebook_pipeline.comand is unknown; it may hold name, c",
+        ),
+        ('project = "toy"', "names the project 'toy', which can't be imported"),
+        (
+            'project = "no.such:PROJECT"',
+            "names the project 'no.such:PROJECT'.*module named 'no'",
+        ),
+        ('project = "tests.clone:NONE"', "has no attribute 'NONE'; write package.module:NAME"),
+    ],
+)
+def test_a_table_that_is_wrong_is_told(tmp_path, table, told):
+    (tmp_path / "src").mkdir()
+    with pytest.raises(ConfigError, match=told):
+        project_of(write_project(tmp_path, table))
+
+
+def test_a_project_without_the_code_that_it_names_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="src is missing: the code that runs must be"):
+        project_of(write_project(tmp_path, 'project = "tests.clone:ROOT"'))

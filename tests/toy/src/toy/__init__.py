@@ -1,0 +1,1 @@
+"""A project with nothing in it but NumPy."""

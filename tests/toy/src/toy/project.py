@@ -1,0 +1,102 @@
+"""What the engine is told of the toy: two pages, and what must hold of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from notebook_pipeline.cli import page_command
+from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.parameters.strict import Count, Seed, Strict
+from notebook_pipeline.project import Page, Project
+from notebook_pipeline.reports.missing import Missing
+
+
+class Walk(Strict):
+    """Of the notebook `walk`."""
+
+    steps: Count
+    seed: Seed
+
+
+class Double(Strict):
+    """Of the notebook `double`."""
+
+    factor: float
+
+
+class Timing(Strict):
+    """Of the notebook `timing`."""
+
+    rounds: Count
+
+
+class Parameters(Strict):
+    """All of params.yaml."""
+
+    walk: Walk
+    double: Double
+    timing: Timing
+
+
+def _check(name: str, settings: Any, root: Path) -> None:
+    if name == "walk" and settings.steps > 100:
+        raise ConfigError(f"walk.steps is {settings.steps}; there are 100 numbers")
+
+
+def _lines(root: Path, missing: Sequence[Missing]) -> list[str]:
+    """What each notebook answered, and what is missing."""
+    from notebook_pipeline.reports.readable import answer
+    from notebook_pipeline.stages.outputs import read_report
+    from notebook_pipeline.stages.states import notebook_stages
+
+    without = {one.stage for one in missing}
+    lines = [
+        f"<li>{name}: {answer(read_report(name, root))}</li>"
+        for name, stage in notebook_stages(root).items()
+        if stage not in without
+    ]
+    for one in missing:
+        links = ", ".join(f'<a href="{path}">{text}</a>' for text, path in one.links.items())
+        lines.append(f'<li class="missing">{one.stage} {one.why}: {links}</li>')
+    return lines
+
+
+def _write_answers(root: Path, missing: Sequence[Missing]) -> Path:
+    return _write(root / "reports/answers.html", _lines(root, missing))
+
+
+def _write_index(root: Path, missing: Sequence[Missing]) -> Path:
+    others = [f'<a href="{path.name}">answers</a>' for path in [root / "reports/answers.html"]
+              if path.is_file()]  # fmt: skip
+    return _write(root / "reports/index.html", [*others, *_lines(root, missing)])
+
+
+def _write(page: Path, lines: Sequence[str]) -> Path:
+    from notebook_pipeline.stages.outputs import replace_text
+
+    replace_text(page, "\n".join(lines))
+    return page
+
+
+def _commands() -> Sequence[click.Command]:
+    return page_command("answers", "Tell all answers."), page_command("index", "Write the index.")
+
+
+PROJECT = Project(
+    name="toy",
+    schema=Parameters,
+    sections_from="each is a class in src/toy/project.py",
+    commands=_commands,
+    environment={"TOY_MOOD": "good"},
+    deciding=("TOY_",),
+    packages=("numpy", "matplotlib"),
+    preflight=_check,
+    pages={
+        "answers": Page("answers.html", _write_answers),
+        "index": Page("index.html", _write_index),
+    },
+)
