@@ -80,7 +80,7 @@ def test_the_answer_that_opens_the_report_is_that_of_its_metrics(name):
 @OWN_RUN
 def test_the_pipeline_bears_out_what_is_expected_of_it_but_for_costs():
     """Of costs alone the machine may think otherwise."""
-    found = expectations_of_all(ROOT)
+    found = expectations_of_all(ROOT, notebook_stages(ROOT))
     assert set(found) == set(notebook_stages(ROOT))
     assert departures_in_words({n: kept for n, kept in found.items() if n != "cost"}) == []
 

@@ -123,15 +123,16 @@ def pages() -> None:
 def repro(jobs: int | None) -> None:
     """Run all stages that have changed, side by side."""
     from notebook_pipeline.departures import departures_in_words, expectations_of_all
-    from notebook_pipeline.repro.parallel import default_jobs, reproduce
+    from notebook_pipeline.repro.parallel import reproduce
     from notebook_pipeline.stages.provenance import is_recorded
 
     root = checked_root()
-    if not reproduce(root, jobs or default_jobs()):
+    plan = reproduce(root, jobs)
+    if not plan.changed:
         print("everything is up to date")
-    if not is_recorded(root):
+    if not is_recorded(root, plan.notebooks):
         _record(root)
-    for line in departures_in_words(expectations_of_all(root)):
+    for line in departures_in_words(expectations_of_all(root, plan.notebooks)):
         print(line)
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_pipeline.expectations import Expectations, read_expectations
-from notebook_pipeline.stages.states import notebook_stages
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 
-def expectations_of_all(root: Path) -> dict[str, Expectations]:
+def expectations_of_all(root: Path, names: Iterable[str]) -> dict[str, Expectations]:
     """Return by notebook what its last run was held against; those that have not run are left out.
 
     Args:
         root: The repository.
+        names: Of the notebooks.
     """
-    found = {name: read_expectations(root / "reports" / name) for name in notebook_stages(root)}
+    found = {name: read_expectations(root / "reports" / name) for name in names}
     return {name: expectations for name, expectations in found.items() if expectations}
 
 

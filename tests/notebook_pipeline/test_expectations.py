@@ -18,7 +18,6 @@ from notebook_pipeline.expectations import (
     hold_against,
     read_expectations,
 )
-from tests.toy_clone import make_stages
 
 NAN = float("nan")
 KEPT = {
@@ -105,8 +104,7 @@ def test_all_departures_of_a_repository_in_words(tmp_path):
         folder = tmp_path / "reports" / name
         folder.mkdir(parents=True)
         kept.write(folder)
-    make_stages(tmp_path, ["stacked", "memory", "not_run", "masking"])
-    found = expectations_of_all(tmp_path)
+    found = expectations_of_all(tmp_path, ["stacked", "memory", "not_run", "masking"])
     assert list(found) == ["stacked", "memory", "masking"]
     assert departures_in_words(found) == [
         "2 of 3 measures depart from what the committed runs found:",

@@ -50,7 +50,7 @@ def write_index(root: Path, missing: Sequence[Missing] = ()) -> Path:
     """
     without = {one.stage for one in missing}
     shown = [name for name, stage in notebook_stages(root).items() if stage not in without]
-    found = {name: kept for name, kept in expectations_of_all(root).items() if name in shown}
+    found = expectations_of_all(root, shown)
     departs = {name: note_on(kept) for name, kept in found.items()}
     scored = [name for name in shown if name in CONFIGURATIONS]
     rows = [replace(_row(name, root), departs=departs.get(name, "")) for name in scored]

@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-import joblib
 import psutil
 from dvc.repo.reproduce import plan_repro
 from rich.console import Console
@@ -45,21 +44,23 @@ def default_jobs() -> int:
 
     A container's limits count, and so does LOKY_MAX_CPU_COUNT.
     """
+    import joblib  # here: it imports NumPy, which a `repro` that finds nothing to do can spare
+
     memory = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # there is no such file, or it says "max"
         memory = min(memory, int(CONTAINER_MEMORY.read_text(encoding="utf-8")))
     return max(1, min(joblib.cpu_count() // CORES_A_STAGE, memory // MEMORY_A_STAGE))
 
 
-def reproduce(root: Path, jobs: int) -> bool:
-    """Bring all stages up to date, at most ``jobs`` of them at a time.
+def reproduce(root: Path, jobs: int | None) -> Plan:
+    """Bring all stages up to date, at most ``jobs`` of them at a time, or as many as fit.
 
     A stage starts once all that it depends on is up to date. Where one fails, those that need it
     are left out, all others run, and the pages are made of what there is. Interrupted, or asked to
     terminate, it interrupts those under way and waits for them.
 
     Returns:
-        Whether there was anything to do.
+        What DVC said of the stages before; if none had changed, nothing was done.
 
     Raises:
         ReproError: if a stage failed, with the end of its log and what was left out; or if DVC
@@ -69,7 +70,8 @@ def reproduce(root: Path, jobs: int) -> bool:
     with one_at_a_time("repro", root):
         plan = _look(root)
         if not plan.changed:
-            return False
+            return plan
+        jobs = jobs or default_jobs()
         if jobs > 1:
             # Imported here: it takes seconds that nothing to do doesn't need.
             from notebook_pipeline import mlflow_runs
@@ -83,7 +85,7 @@ def reproduce(root: Path, jobs: int) -> bool:
             pipeline.run(jobs, stop)
         if pipeline.failed:
             raise _failure(pipeline, root)
-    return True
+        return plan
 
 
 def _failure(pipeline: _Pipeline, root: Path) -> ReproError:
@@ -101,7 +103,7 @@ def _failure(pipeline: _Pipeline, root: Path) -> ReproError:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """What DVC says of the stages.
 
     Attributes:
@@ -109,7 +111,7 @@ class _Plan:
         changed: Those that have changed.
         measuring: Those that measure time, as ``meta: {alone: true}`` in dvc.yaml tells: nothing
             runs beside them.
-        notebooks: The notebook that a stage runs, if it runs one.
+        notebooks: The stages that run notebooks, by the notebook's name.
     """
 
     needs: Mapping[str, set[str]]
@@ -118,17 +120,17 @@ class _Plan:
     notebooks: Mapping[str, str]
 
 
-def _look(root: Path) -> _Plan:
+def _look(root: Path) -> Plan:
     with open_repo(root) as repo:
         graph = repo.index.graph
-        return _Plan(
+        return Plan(
             needs={
                 stage.addressing: {other.addressing for other in graph.successors(stage)}
                 for stage in plan_repro(graph)
             },
             changed=frozenset(repo.status()),
             measuring=frozenset(s.addressing for s in graph if (s.meta or {}).get("alone")),
-            notebooks={stage: name for name, stage in notebooks_of(repo).items()},
+            notebooks=notebooks_of(repo),
         )
 
 
@@ -154,10 +156,10 @@ def _stop_signals() -> Iterator[Event]:
 class _Pipeline:
     """The stages: which wait, which run, each as a `dvc repro` of its own, and which have ended."""
 
-    def __init__(self, root: Path, plan: _Plan, lines: StageLines) -> None:
+    def __init__(self, root: Path, plan: Plan, lines: StageLines) -> None:
         self._root = root
         self._measuring = plan.measuring
-        self._notebooks = plan.notebooks
+        self._notebooks = {stage: name for name, stage in plan.notebooks.items()}
         self._needs = plan.needs
         self._changed = set(plan.changed)  # by themselves, or perhaps by what they depend on
         self._lines = lines

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.stages.states import notebook_stages
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 def find_output(name: str, file: str, root: Path) -> Path:
@@ -22,8 +24,10 @@ def find_output(name: str, file: str, root: Path) -> Path:
     return path
 
 
-def read_report(name: str, root: Path) -> nbformat.NotebookNode:
+def read_report(name: str, root: Path) -> NotebookNode:
     """Read the report of a notebook, executed; OutputsError if it isn't there."""
+    import nbformat  # here: a `repro` that finds nothing to do reads no notebook
+
     return nbformat.read(find_output(name, "report.ipynb", root), as_version=4)
 
 

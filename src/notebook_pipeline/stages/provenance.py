@@ -8,15 +8,17 @@ class of machine differ; they stand in ``run.json``, which is no output of DVC, 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import nbformat
+from typing import TYPE_CHECKING, Any
 
 from notebook_pipeline.stages.outputs import replace_text
-from notebook_pipeline.stages.states import StageInputs, locked_inputs, notebook_stages
+from notebook_pipeline.stages.states import StageInputs, locked_inputs
 from notebook_pipeline.stages.store_address import file_of, home_of, store_uri
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 MADE_FROM = "made_from"
 """Key of a report's metadata."""
@@ -72,16 +74,20 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def is_recorded(root: Path) -> bool:
+def is_recorded(root: Path, stages: Mapping[str, str]) -> bool:
     """Whether each report lies beside the record of a run of its state, in our own store.
 
     Costs next to nothing: MLflow is not asked.
+
+    Args:
+        root: The repository.
+        stages: Those that run notebooks, by the notebook's name.
     """
     uri = store_uri(root)
     file, home = file_of(uri), home_of(root)
     if file != home / "mlflow.db" or not file.is_file() or not (home / "mlartifacts").is_dir():
         return False
-    states, stages = locked_inputs(root), notebook_stages(root)
+    states = locked_inputs(root)
     known = {
         stage: record["key"]
         for name, stage in stages.items()
@@ -92,7 +98,7 @@ def is_recorded(root: Path) -> bool:
     )
 
 
-def cell_seconds(executed: nbformat.NotebookNode) -> dict[str, float]:
+def cell_seconds(executed: NotebookNode) -> dict[str, float]:
     """Return how long the cells of a notebook that papermill executed took, imports apart."""
     seconds = {"cells": 0.0, "imports": 0.0}
     for cell in executed.cells:
