@@ -63,7 +63,7 @@ def test_it_opens_with_a_question_and_ends_with_limits(notebook):
     first, last = notebook[1].cells[0].source, notebook[1].cells[-1].source
     assert first.startswith("# ")
     assert "**Question.**" in first
-    assert "minutes on 2 cores with the parameters it comes with" in first
+    assert "minutes on 2 cores with its default parameters" in first
     assert last.startswith("## Limits")
 
 
