@@ -32,7 +32,7 @@ def check_probe(address: str, node: CellTrace) -> None:
     Raises:
         TraceError: naming the layer and the difference.
     """
-    error, excess = float(node.error), float(node.excess)
+    error, excess = node.error, node.excess
     if excess == np.inf:
         raise TraceError(
             f"layer {address!r}: the recorded states differ from the layer's own: NaN or infinity "

@@ -34,8 +34,10 @@ class CellTrace(NamedTuple):
     """
     one_mask: tf.Tensor | None = None
     """Whether all layers asked for have the same mask."""
-    error: Any = None
-    """Of the probe, if there was one, as the next two: see
-    :class:`lstm_states.traces.probe.Probe`."""
-    excess: Any = None
-    nan: Any = None
+    probe: Any = None
+    """What the layer itself gave, if it was asked, a :class:`lstm_states.traces.probe.Probe`."""
+    error: float = 0.0
+    """The largest difference of two numbers between the probe's states."""
+    excess: float = 0.0
+    """The largest one in relation to what rounding explains, infinite where one of the two isn't
+    finite and the other is."""

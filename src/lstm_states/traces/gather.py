@@ -116,7 +116,7 @@ class Gathered:
             table = self.nodes.setdefault(address, Table(f"layer {address!r}", size))
             before[address] = table.filled
             self.one_mask = bool(node.one_mask)
-            self.errors[address] = max(float(node.error), self.errors.get(address, 0.0))
+            self.errors[address] = max(node.error, self.errors.get(address, 0.0))
             self._state_ranks |= {np.ndim(state) for state in node.initial.values()}
             names = ("time", "unit")
             self.indices[address] = {name: np.asarray(getattr(node, name)) for name in names}

@@ -108,7 +108,9 @@ def intercepted(
             raise UnsupportedLayerError(f"layer {traced.address!r}: {error}") from None
         # Of the class, not of the instance: there, this very function hides it.
         keras_loop = MethodType(type(traced.layer).inner_loop, traced.layer)
-        probes = probe_run(traced, keras_loop, sequences, start, mask, done) if probe else {}
+        # Of single steps a loop would take longer to make than all else of the probe.
+        with _replaced(traced.layer, "unroll", True):
+            probes = probe_run(traced, keras_loop, sequences, start, mask, done) if probe else {}
         ends = {"initial": start, "final": done.final}
         real, rows = _real(sequences, mask), tell_rows(sequences)
         call = Call(ends, mask, real, done.parts, done.added, rows, probes)
@@ -170,8 +172,10 @@ def _replaced(layer: keras.Layer, name: str, value: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        del attributes[name]
-        attributes.update(earlier)
+        if earlier:
+            attributes.update(earlier)
+        else:
+            del attributes[name]
 
 
 def _one_mask(mask: Any) -> tf.Tensor | None:

@@ -37,7 +37,7 @@ class Notes:
         """Note where the cells first give NaN; ``nodes`` say what they did with ``x``."""
         size = len(keras.tree.flatten(x)[0])
         for address, node in nodes.items():
-            steps = np.asarray(node.nan)
+            steps = np.asarray(node.probe.nan)
             rows = np.flatnonzero(steps >= 0)
             if rows.size and address not in self.nan:
                 sample = self._sample(rows[0]) if len(steps) == size else f"row {rows[0]}"

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lstm_states.kernels.cells import divide_states, kind_of
 from lstm_states.kernels.layer import LayerRun
 from lstm_states.kernels.scan import CellRun, spread
 from lstm_states.proof.equations import TOLERANCES
+from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.traced_layers import TracedLayer
 
 PROBED_STEPS = 256
 """Most steps of a batch's first and of its last sample that the layer itself takes again."""
 
 
-@dataclass(frozen=True)
-class Probe:
-    """How the states of one cell compare with the layer's own.
+class Probe(NamedTuple):
+    """What a cell did with some samples and steps, and what the layer itself does there.
 
-    ``error`` is the largest difference of two numbers; ``excess`` the largest one in relation to
-    what rounding explains, infinite where one of the two isn't finite and the other is. ``nan
-    (batch,)`` is the step of the input with the first NaN among a sample's states, -1 if none is.
+    A tuple with names, since that is what a ``tf.function`` returns as it is. :func:`judged`
+    compares them.
     """
 
-    error: tf.Tensor
-    excess: tf.Tensor
+    given: list[tf.Tensor]
+    """What the layer was given, and the states of all its cells before the step, ``(pair, ...)``.
+    """
+    recorded: list[tf.Tensor]
+    """By state, as it was recorded, ``(pair, unit)``."""
+    own: list[tf.Tensor]
+    """By state, the layer's own ``(2 pair, unit)``: of all pairs, then of all once more, from
+    numbers that are altered by the tolerance."""
+    real: tf.Tensor
+    """Bool ``(pair,)``, true where the step isn't masked."""
     nan: tf.Tensor
+    """The step of the input with the first NaN among a sample's states ``(batch,)``, or -1."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +114,54 @@ def probe_run(
     pairs = _pairs(tf.shape(sequences), nans)
     given = pairs.take(in_order(sequences))
     given = tf.cast(given, cells[0].compute_dtype)
-    own = _two_ways(original, given, start, pairs.states(runs, first, before=True), cells)
+    before = pairs.states(runs, first, before=True)
+    own = _two_ways(original, given, start, before, cells)
     recorded = divide_states(cells, pairs.states(runs, first))
     real = tf.ones_like(pairs.rows, bool) if mask is None else pairs.take(in_order(mask))
     last = tf.shape(sequences)[1] - 1
     probes = {}
-    for place, (address, cell) in enumerate(traced.cells.items()):
-        nan = nans[place]
+    for address, nan, states, own_states in zip(traced.cells, nans, recorded, own, strict=True):
         nan = tf.where(nan < 0, nan, last - nan) if backwards else nan
-        probes[address] = Probe(*_compare(cell, recorded[place], own[place], real), nan)
+        probes[address] = Probe([given, *before], states, own_states, real, nan)
     return probes
+
+
+@np.errstate(invalid="ignore", over="ignore")  # states may be NaN or explode
+def judged(node: CellTrace) -> CellTrace:
+    """Return ``node`` with how far its recorded states are from the layer's own, if it was probed.
+
+    In NumPy: the operations of a graph would take longer to make than to run.
+    """
+    probe = node.probe
+    if probe is None:
+        return node
+    tolerance = TOLERANCES[probe.own[0].dtype.name]
+    recorded = [np.asarray(state, np.float64) for state in probe.recorded]
+    # Beyond this a product may overflow; the order of the terms then decides between NaN and inf.
+    safe = np.sqrt(float(probe.own[0].dtype.max))
+    flat = [np.asarray(v, np.float64).reshape(len(v), -1) for v in probe.given]
+    overflows = ~(np.abs(np.concatenate(flat, 1)).max(1, initial=0) < safe)
+    peak = np.max([_largest(state) for state in recorded], 0)
+    error = excess = 0.0
+    for state, own in zip(recorded, probe.own, strict=True):
+        plain, altered = np.split(np.asarray(own, np.float64), 2)
+        limit = tolerance * (1 + peak) + _largest(altered - plain)
+        apart = np.abs(plain - state)
+        brink = np.isfinite(plain) != np.isfinite(altered)  # rounding decides there
+        settled = (plain == state) | (np.isnan(plain) & np.isnan(state)) | brink
+        settled |= ~np.isfinite(apart) & spread(overflows, apart)
+        settled[~np.asarray(probe.real)] = True
+        number = np.isfinite(apart)
+        error = np.max(apart, where=number & ~settled, initial=error)
+        beyond = np.where(number, apart / limit, np.inf)
+        excess = np.max(beyond, where=~settled, initial=excess)
+    return node._replace(error=float(error), excess=float(excess))
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Return the largest finite number of each row, ``(row, 1, ...)``."""
+    inner, finite = tuple(range(1, values.ndim)), np.isfinite(values)
+    return np.max(np.abs(values), inner, where=finite, initial=0, keepdims=True)
 
 
 def _joined(parts: list[CellRun], states: tuple[str, ...]) -> CellRun:
@@ -125,21 +173,23 @@ def _joined(parts: list[CellRun], states: tuple[str, ...]) -> CellRun:
 
 def _first_nan(run: CellRun, first: dict[str, tf.Tensor]) -> tf.Tensor:
     """Return for each sample the first step, as they are taken, with NaN in a state, or -1."""
-    found = []
-    for name, state in first.items():
-        inner = range(1 - len(state.shape), 0)
-        flags = [tf.reduce_any(tf.math.is_nan(v), inner) for v in (run.values[name], state)]
-        found.append(CellRun({name: flags[0]}, run.slots).steps(name, flags[1]))
-    nan = tf.reduce_any(tf.stack(found), 0)
+    inner = tuple(range(1 - len(next(iter(first.values())).shape), 0))
+    ran, at_start = (
+        tf.reduce_any(reduce(tf.logical_or, map(tf.math.is_nan, states)), inner)
+        for states in ([run.values[name] for name in first], first.values())
+    )
+    nan = CellRun({"nan": ran}, run.slots).steps("nan", at_start)
     return tf.where(tf.reduce_any(nan, 0), tf.argmax(nan, 0, tf.int32), -1)
 
 
 def _pairs(shape: tf.Tensor, nans: list[tf.Tensor]) -> _Pairs:
-    rows, steps = shape[0], shape[1]
+    rows, steps = tf.unstack(shape)[:2]
     spread = tf.minimum(PROBED_STEPS, steps)
     evenly = tf.range(spread) * (steps - 1) // tf.maximum(spread - 1, 1)
-    ends = tf.repeat([0, rows - 1], spread)[: 2 * spread * tf.minimum(rows, 1)]
-    twice = tf.tile(evenly, [2])[: tf.shape(ends)[0]]  # a model may leave a batch empty
+    first = tf.zeros_like(evenly)
+    # A model may leave a batch empty.
+    ends = tf.concat([first, first + rows - 1], 0)[: 2 * spread * rows]
+    twice = tf.concat([evenly, evenly], 0)[: 2 * spread * rows]
     every = [tf.range(rows)] * len(nans)
     starts = [tf.maximum(nan, 0) for nan in nans]
     return _Pairs(tf.concat([ends, *every], 0), tf.concat([twice, *starts], 0))
@@ -151,8 +201,8 @@ def _two_ways(
     start: Any,
     before: list[tf.Tensor],
     cells: list[keras.Layer],
-) -> list[list[tuple[tf.Tensor, tf.Tensor]]]:
-    """Return by cell and state what the layer makes of the pairs as they are, and altered."""
+) -> list[list[tf.Tensor]]:
+    """Return by cell and state what the layer makes of the pairs, then of them altered."""
     doubled = [tf.concat([v, _altered(v, seed)], 0) for seed, v in enumerate([given, *before])]
     _, _, after = original(
         sequences=doubled[0][:, tf.newaxis],
@@ -160,41 +210,10 @@ def _two_ways(
         mask=None,
         training=False,
     )
-    return [[tuple(tf.split(state, 2)) for state in own] for own in divide_states(cells, after)]
+    return divide_states(cells, after)
 
 
 def _altered(values: tf.Tensor, seed: int) -> tf.Tensor:
     up = tf.random.stateless_uniform(tf.shape(values), (seed, 0)) < 0.5
     by = TOLERANCES[values.dtype.name]
     return values * tf.cast(tf.where(up, 1 + by, 1 - by), values.dtype)
-
-
-def _compare(
-    cell: keras.Layer,
-    recorded: list[tf.Tensor],
-    own: list[tuple[tf.Tensor, tf.Tensor]],
-    real: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the ``error`` and the ``excess`` of one cell over all its states."""
-    exact = [tf.cast(state, tf.float64) for state in recorded]
-    ways = [tuple(tf.cast(state, tf.float64) for state in pair) for pair in own]
-    peak = tf.reduce_max([_largest(state) for state in exact], 0)
-    errors, excesses = [], []
-    for state, (plain, altered) in zip(exact, ways, strict=True):
-        limit = TOLERANCES[cell.compute_dtype] * (1 + peak) + _largest(altered - plain)
-        apart = tf.abs(plain - state)
-        brink = tf.math.is_finite(plain) != tf.math.is_finite(altered)  # rounding decides there
-        both_nan = tf.math.is_nan(plain) & tf.math.is_nan(state)
-        settled = (plain == state) | both_nan | brink | ~spread(real, state)
-        number = tf.math.is_finite(apart)
-        nothing = tf.zeros_like(apart)
-        errors.append(tf.reduce_max(tf.where(settled | ~number, nothing, apart)))
-        excess = tf.where(number, apart / limit, float("inf"))
-        excesses.append(tf.reduce_max(tf.where(settled, nothing, excess)))
-    return tf.reduce_max(errors), tf.reduce_max(excesses)
-
-
-def _largest(values: tf.Tensor) -> tf.Tensor:
-    """Return the largest finite number of each row, ``(row, 1, ...)``."""
-    finite = tf.where(tf.math.is_finite(values), tf.abs(values), tf.zeros_like(values))
-    return tf.reduce_max(finite, range(1, len(finite.shape)), keepdims=True)

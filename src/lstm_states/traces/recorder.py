@@ -22,6 +22,7 @@ from lstm_states.traces.compiled import run_compiled
 from lstm_states.traces.derivative import differentiate
 from lstm_states.traces.intercept import Call, intercepted
 from lstm_states.traces.moving import Moving
+from lstm_states.traces.probe import judged
 from lstm_states.traces.rows import keeps_rows
 from lstm_states.traces.select import Selection, describe_selection, take
 from lstm_states.traces.traced_layers import (
@@ -106,7 +107,7 @@ class Recorder:
                 live or {},
             )
         self.missed.update(line.decode().split("\n") for line in np.asarray(missed))
-        return named, nodes, live
+        return named, {address: judged(node) for address, node in nodes.items()}, live
 
 
 @contextmanager
@@ -250,7 +251,7 @@ def _nodes(
             }
             node = _node(traced, call, place, own, quantities, selection)
             if call.probes:
-                node = node._replace(**vars(call.probes[address]))
+                node = node._replace(probe=call.probes[address])
             nodes[address if len(calls) == 1 else f"{address}/call_{number}"] = node
     return nodes
 

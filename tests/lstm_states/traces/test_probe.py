@@ -64,8 +64,10 @@ def test_states_that_explode_are_recorded_and_the_first_nan_is_named(tmp_path):
     place = f"sample {rows[0]}, step {first[rows[0]]}"
     with pytest.warns(UserWarning, match=f"'low' from {place}. x and the weights hold none"):
         traces = record_traces(model, x, batch_size=2, store=tmp_path / "states.zarr")
-    np.testing.assert_array_equal(np.isnan(traces["low/hidden"]), np.isnan(expected))
-    np.testing.assert_allclose(traces["outputs"], expected, rtol=1e-3)
+    # Which units are NaN and which infinite hangs on the order in which a product is added up.
+    nan = np.isnan(expected).any(2)
+    np.testing.assert_array_equal(np.isnan(traces["low/hidden"]).any("unit"), nan)
+    np.testing.assert_allclose(traces["outputs"].values[~nan], expected[~nan], rtol=1e-3)
     assert open_traces(tmp_path / "states.zarr").attrs["first_nan"] == [f"low: {place}"]
     assert float(check_traces(traces)["carried"].max()) == 0
     with pytest.warns(UserWarning, match=f"from sample {rows[1]}, step {first[rows[1]]}"):
