@@ -84,8 +84,9 @@ class Project:
     Attributes:
         name: Of the experiment in MLflow.
         command: What people type to call the engine, as messages name it.
-        schema: Of params.yaml, a section for each notebook; without one every parameter must have
-            the type that it has there.
+        schema: Returns that of params.yaml, a section for each notebook; without one every
+            parameter must have the type that it has there. It is asked for once the environment of
+            stages is entered: what it imports is not imported twice.
         commands: Returns commands of the project's own, beside the engine's.
         sections_from: Where sections of params.yaml come from, in words, for whoever writes one
             that isn't known.
@@ -104,7 +105,7 @@ class Project:
 
     name: str
     command: str = "python -m notebook_pipeline"
-    schema: type[BaseModel] | None = None
+    schema: Callable[[], type[BaseModel]] | None = None
     sections_from: str = ""
     commands: Callable[[], Sequence[click.Command]] = tuple
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ CANONICAL = "src/notebook_pipeline/reports/canonical.py"
 FINDS = ("errors", "parameters", "project", "repository", "stages", "system")
 """Parts of the engine by which pages start, find what they show, and say why they can't."""
 
-STARTERS = ("src/experiments/cli.py", "src/experiments/project.py")
+STARTERS = tuple(f"src/experiments/{name}.py" for name in ("cli", "parameters", "project"))
 """They start the work, and know the schemas of all sections of params.yaml, in `settings.py`."""
 
 

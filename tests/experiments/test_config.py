@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from experiments.data.table import Table
 from experiments.forecasting.settings import SECTIONS as CONFIGURATIONS
 from experiments.forecasting.settings import Masked, Windowed
-from experiments.project import PROJECT, Parameters
+from experiments.parameters import Parameters
+from experiments.project import PROJECT
 from notebook_pipeline import load_parameters, read_parameters
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.file import read_file

@@ -3,7 +3,7 @@
 import grimp
 import pytest
 
-from experiments.project import SETTINGS
+from experiments.parameters import SETTINGS
 
 GRAPH = grimp.build_graph("experiments")
 BELOW = {"forecasting", "shared", "data"}

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import project
+from experiments import parameters
 from experiments.project import PROJECT
 from experiments.shared.settings import Trial
 from notebook_pipeline.errors import ConfigError
@@ -32,6 +32,6 @@ def test_verdicts_must_be_the_same_on_another_class_of_machine(here, anew, agree
 @pytest.mark.parametrize(("name", "whose"), [("stacked", "forecasting"), ("datasets", "data sets")])
 def test_a_section_has_one_home(monkeypatch, name, whose):
     mine = SimpleNamespace(__name__="experiments.zebra.settings", SECTIONS={name: Trial})
-    monkeypatch.setattr(project, "SETTINGS", (*project.SETTINGS, mine))
+    monkeypatch.setattr(parameters, "SETTINGS", (*parameters.SETTINGS, mine))
     with pytest.raises(ConfigError, match=f"zebra.settings: SECTIONS has '{name}'.*{whose}"):
-        project._sections()
+        parameters._sections()

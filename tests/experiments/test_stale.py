@@ -65,6 +65,7 @@ def change(root):
         ("src/notebook_pipeline/system/lock.py", set()),
         ("src/notebook_pipeline/mlflow_runs/store.py", set()),
         ("src/experiments/cli.py", set()),
+        ("src/experiments/parameters.py", set()),
         ("src/experiments/project.py", set()),
         ("src/pyproject.toml", set()),
         ("pyproject.toml", set()),

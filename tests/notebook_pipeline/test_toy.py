@@ -1,11 +1,13 @@
 """The engine runs a project that has neither Keras nor this repository's other packages."""
 
+import importlib
 import subprocess
 import sys
 
 import pytest
 
 from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.parameters import file
 from notebook_pipeline.parameters.file import load_parameters
 from notebook_pipeline.project import Project, project_of
 from tests.clone import ROOT
@@ -36,6 +38,10 @@ class Counted(states.Repo):
         opened.append(given)
         super().__init__(*given)
 states.Repo = Counted
+from notebook_pipeline.project import project_of
+from pathlib import Path
+project_of(Path.cwd())
+print("pydantic" in sys.modules)
 status = main(["repro"])
 slow = {"joblib", "mlflow", "nbconvert", "nbformat", "numpy", "pandas", "papermill"}
 print(status, len(opened), *sorted(slow & sys.modules.keys()))
@@ -43,7 +49,7 @@ print(status, len(opened), *sorted(slow & sys.modules.keys()))
 
 
 def test_a_repro_that_finds_nothing_to_do_reads_the_stages_once_and_loads_nothing_slow(toy):
-    assert toy.run("python", "-c", NOTHING_TO_DO) == "everything is up to date\n0 1\n"
+    assert toy.run("python", "-c", NOTHING_TO_DO) == "False\neverything is up to date\n0 1\n"
 
 
 def test_no_module_of_the_engine_imports_what_models_are_made_with(toy):
@@ -54,6 +60,13 @@ def test_no_module_of_the_engine_imports_what_models_are_made_with(toy):
     assert done.stdout == "\n"
     absent = toy.run("python", "-c", "import keras", ok=False)
     assert "No module named 'keras'" in absent  # the toy's processes couldn't import it
+
+
+def test_a_schema_that_cannot_be_imported_is_told(tmp_path, monkeypatch):
+    project = Project("x", schema=lambda: importlib.import_module("no_such_schema"))
+    monkeypatch.setattr(file, "project_of", lambda root: project)
+    with pytest.raises(ConfigError, match=r"schema of params\.yaml can't be imported: No module n"):
+        load_parameters(tmp_path)
 
 
 def write_project(folder, table, parameters="walk: {steps: 3, name: a}\n"):

@@ -31,8 +31,7 @@ def load_parameters(root: Path | None = None) -> Any:
         ConfigError: as :func:`read_file`.
     """
     root = root or project_root()
-    path, project = root / FILE, project_of(root)
-    return read_file(path, project.schema or _schema_by_types(path), project.sections_from)
+    return read_file(root / FILE, _schema(root), project_of(root).sections_from)
 
 
 def read_file(path: Path, schema: type[BaseModel], sections_from: str = "") -> Any:
@@ -60,8 +59,7 @@ def read_parameters(name: str, namespace: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: naming every parameter that is missing or out of range.
     """
-    root = project_root()
-    schema = project_of(root).schema or _schema_by_types(root / FILE)
+    schema = _schema(project_root())
     if name not in schema.model_fields:
         hint = near_or_all(name, schema.model_fields)
         raise ConfigError(f"{FILE} has no section for the notebook {name!r}; {hint}")
@@ -70,8 +68,14 @@ def read_parameters(name: str, namespace: Mapping[str, Any]) -> Any:
     return _validated(section, values, f"notebook {name}")
 
 
-def _schema_by_types(path: Path) -> type[BaseModel]:
-    """Return the schema of a project without one: what each value is now, it must be."""
+def _schema(root: Path) -> type[BaseModel]:
+    """Return the schema of a project; without one each value must be of the type that it is now."""
+    if schema := project_of(root).schema:
+        try:
+            return schema()
+        except ImportError as error:
+            raise ConfigError(f"the schema of {FILE} can't be imported: {error}") from error
+    path = root / FILE
     sections: dict[str, Any] = {
         name: (create_model(name, __base__=Strict, **_types(section, f"{path.name}: {name}")), ...)
         for name, section in _named(_read(path), path.name).items()

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from experiments.claims.page import write_claims
 from experiments.claims.rules import load_ledger
 from experiments.forecasting.settings import SECTIONS as CONFIGURATIONS
-from experiments.project import SECTIONS
+from experiments.parameters import SECTIONS
 from notebook_pipeline import cli
 from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.reports.missing import Missing

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from notebook_pipeline.cli import page_command
 from notebook_pipeline.errors import ConfigError
-from notebook_pipeline.parameters.strict import Count, Seed, Strict
 from notebook_pipeline.project import Page, Project
 from notebook_pipeline.reports.missing import Missing
 
-
-class Walk(Strict):
-    """Of the notebook `walk`."""
-
-    steps: Count
-    seed: Seed
+if TYPE_CHECKING:
+    from toy.parameters import Parameters
 
 
-class Double(Strict):
-    """Of the notebook `double`."""
+def _schema() -> type[Parameters]:
+    from toy.parameters import Parameters
 
-    factor: float
-
-
-class Timing(Strict):
-    """Of the notebook `timing`."""
-
-    rounds: Count
-
-
-class Parameters(Strict):
-    """All of params.yaml."""
-
-    walk: Walk
-    double: Double
-    timing: Timing
+    return Parameters
 
 
 def _check(name: str, settings: Any, root: Path) -> None:
@@ -88,7 +69,7 @@ def _commands() -> Sequence[click.Command]:
 
 PROJECT = Project(
     name="toy",
-    schema=Parameters,
+    schema=_schema,
     sections_from="each is a class in src/toy/project.py",
     commands=_commands,
     environment={"TOY_MOOD": "good"},
