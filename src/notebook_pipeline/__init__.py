@@ -6,6 +6,7 @@ A notebook needs three names of it: ``read_parameters``, ``start_results`` and, 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from notebook_pipeline.parameters.file import load_parameters, read_parameters
     from notebook_pipeline.repository import project_root
     from notebook_pipeline.results import Results, start_results
+
+# With it jsonschema, which nbformat needs, would check addresses that no notebook holds: it compiles
+# a grammar for that, which is 40 % of the start of a stage.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 _HOMES = {
     "Results": "results",

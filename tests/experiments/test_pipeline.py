@@ -52,6 +52,7 @@ def test_it_decides_claims_from_what_the_trial_measured(clone):
     assert not [o for c in notebook["cells"] for o in c.get("outputs", ()) if "name" in o]
 
 
+@pytest.mark.nightly
 def test_each_configuration_gives_the_same_metrics_without_the_kernel(clone, tmp_path):
     shutil.copytree(clone.path, tmp_path / "stock", symlinks=True)
     stock = Clone(tmp_path / "stock")

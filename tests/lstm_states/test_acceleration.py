@@ -183,11 +183,12 @@ MODELS = {
         L.Dense(1),
     ],
     "stateful": lambda: [LSTM(6, stateful=True, return_sequences=True), LSTM(4), L.Dense(1)],
+    "single": lambda: [LSTM(4), L.Dense(1)],
 }
 
 
 def fitted(name, fast, data, **options):
-    """Train one model; return it with its history and predictions."""
+    """Train one model; return its history and how it does in the end."""
     stateful = name == "stateful"
     keras.utils.set_random_seed(0)  # the layers draw their seeds when they are made
     model = make_stack(*MODELS[name](), batch=30 if stateful else None)
@@ -196,14 +197,10 @@ def fitted(name, fast, data, **options):
     if fast:
         assert FAST in accelerate(model).values()
     x, y = data
-    options = {"batch_size": 30 if stateful else 32, "epochs": 3, "verbose": 0} | options
-    options["shuffle"] = not stateful
-    validation = None if stateful else (x[:40], y[:40])
-    history = model.fit(x, y, validation_data=validation, **options).history
-    batch = options["batch_size"]
-    evaluated = model.evaluate(x, y, batch_size=batch, verbose=0)
-    predicted = model.predict(x, batch_size=batch, verbose=0)
-    return model, history, evaluated, predicted
+    batch = 30 if stateful else 32
+    options = {"batch_size": batch, "epochs": 3, "verbose": 0} | options
+    history = model.fit(x, y, shuffle=not stateful, **options).history
+    return history, model.evaluate(x, y, batch_size=batch, verbose=0)
 
 
 COMPILED = ("steps_per_execution", "run_eagerly", "jit_compile")
@@ -214,19 +211,19 @@ COMPILED = ("steps_per_execution", "run_eagerly", "jit_compile")
     [(name, {}) for name in MODELS]
     + [
         ("masked", {"steps_per_execution": 3}),
-        ("stack", {"run_eagerly": True, "epochs": 1}),
-        ("stack", {"jit_compile": True}),  # on Keras's path: the op isn't XLA's
+        ("single", {"run_eagerly": True, "epochs": 1}),
+        ("single", {"jit_compile": True}),  # on Keras's path: the op isn't XLA's
     ],
 )
 def test_training_takes_the_same_course(rng, name, options):
-    data = training_data(rng)
-    _, stock, *stock_numbers = fitted(name, False, data, **options)
-    _, fast, *fast_numbers = fitted(name, True, data, **options)
+    # The last batch of the single layer is smaller; each size of a batch is compiled on its own.
+    data = training_data(rng, {"single": 110, "stateful": 120}.get(name, 128))
+    stock, stock_numbers = fitted(name, False, data, **options)
+    fast, fast_numbers = fitted(name, True, data, **options)
     assert stock.keys() == fast.keys()
     for key, values in stock.items():
         np.testing.assert_allclose(fast[key], values, rtol=2e-4, err_msg=key)
-    for ours, expected in zip(fast_numbers, stock_numbers, strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(fast_numbers, stock_numbers, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize(
