@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,9 +121,13 @@ def save_states(model: keras.Model, path: str | Path) -> None:
     Raises:
         ValueError: if no layer of ``model`` is stateful, or one has no states yet.
     """
-    path = Path(path)
     # In double precision every type comes back as it was; NumPy can't store bfloat16.
     arrays = {name: np.asarray(s.value, np.float64) for name, s in _live_states(model).items()}
+    write_arrays(Path(path), arrays)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name to ``path``, in the place of an older file once all are written."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with unfinished.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

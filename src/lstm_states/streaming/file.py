@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 
 from lstm_states.kernels.cells import kind_of, units_of
+from lstm_states.stateful import write_arrays
 
 FORMAT = "lstm-states session 1"
 
@@ -95,10 +95,7 @@ def write_session(path: Path, saved: Saved) -> None:
     for number, (states, started) in enumerate(zip(saved.states, saved.started, strict=True)):
         arrays[f"started_{number}"] = started
         arrays |= {f"state_{number}_{place}": state for place, state in enumerate(states)}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    unfinished.replace(path)
+    write_arrays(path, arrays)
 
 
 def read_session(path: Path) -> Saved:
