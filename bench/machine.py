@@ -7,25 +7,28 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.processes import ROOT
+from notebook_pipeline.system.machine import machine_class
 
 PACKAGES = ("tensorflow", "keras", "numpy", "xarray", "zarr")
 
 
 def describe_machine() -> dict[str, Any]:
     """Return the processor, memory, system and versions; nothing that names the machine."""
+    machine = machine_class(PACKAGES)
     return {
-        "processor": _field("/proc/cpuinfo", "model name") or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "vector_units": _vector_units(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "processor": machine["processor"],
+        "cores": machine["cores"],
+        "vector_units": " ".join(machine["features"]),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": f"{machine['system']}, kernel {platform.release()}",
+        "python": machine["python"],
+        "versions": machine["packages"],
         "load_at_start": round(os.getloadavg()[0], 2),
     }
 
@@ -75,15 +78,3 @@ def _git(*words: str) -> str:
         ["git", *words], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
     return done.stdout.strip()
-
-
-def _vector_units() -> str:
-    flags = (_field("/proc/cpuinfo", "flags") or "").split()
-    known = ("avx512f", "avx2", "avx", "sse4_2")
-    return next((name for name in known if name in flags), "")
-
-
-def _field(path: str, name: str) -> str:
-    file = Path(path)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")

@@ -1,6 +1,7 @@
 """The benchmark times what it says, and nothing that is wrong."""
 
 import json
+import platform
 import re
 from dataclasses import replace
 from functools import partial
@@ -103,9 +104,13 @@ class TestRun:
 
     def test_the_run_and_the_machine_are_described(self, result):
         assert re.fullmatch(r"[0-9a-f]{40}", result["commit"])
-        assert result["machine"]["cores"] >= 1
-        assert result["machine"]["processor"]
-        assert set(result["machine"]["versions"]) >= {"tensorflow", "keras"}
+        machine = result["machine"]
+        assert machine["cores"] >= 1
+        assert platform.machine() in machine["processor"]
+        assert machine["vector_units"]
+        assert machine["memory_gb"] > 1
+        assert machine["system"].startswith(platform.system())
+        assert set(machine["versions"]) >= {"tensorflow", "keras"}
         assert 0 <= result["cases"][0]["others"] <= 1
 
     def test_memory_above_what_is_returned(self, result):
