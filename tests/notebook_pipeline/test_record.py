@@ -115,9 +115,6 @@ def test_status_names_what_no_longer_matches(pulled):
 
 
 def test_status_finds_what_belongs_to_nothing(pulled):
-    client = pulled.client()
-    run = client.create_run(client.experiment_id, tags={"stage": "gone"})
-    client.set_terminated(run.info.run_id, "FINISHED")
     shutil.copytree(pulled.path / FOLDER, pulled.path / "reports/gone")
     lock = pulled.path / "dvc.lock"
     content = yaml.safe_load(lock.read_text(encoding="utf-8"))
@@ -126,10 +123,23 @@ def test_status_finds_what_belongs_to_nothing(pulled):
     told = pulled.call("status", ok=False)
     pulled.run("git", "checkout", "--", "dvc.lock")
     shutil.rmtree(pulled.path / "reports/gone")
-    client.delete_run(run.info.run_id)
     assert "dvc.lock: gone is no stage" in told
-    assert f"MLflow: run {run.info.run_id} is of gone, which is no stage" in told
     assert "reports/gone: no stage makes it" in told
+    assert "\n2 problems" in told
+
+
+def test_runs_of_a_stage_that_was_removed_are_told_once_and_are_no_problem(pulled):
+    client = pulled.client()
+    runs = []
+    for state in ("FINISHED", "FAILED"):
+        runs.append(client.create_run(client.experiment_id, tags={"stage": "gone"}).info.run_id)
+        client.set_terminated(runs[-1], state)
+    told = pulled.call("status")
+    for run in runs:
+        client.delete_run(run)
+    assert "2 of gone, which is no longer a stage" in told
+    assert told.count("gone") == 1
+    assert "\n0 problems" in told
 
 
 def test_a_record_that_is_torn_or_of_another_run_is_told_and_mended(toy):

@@ -57,8 +57,9 @@ class Status:
 
     Attributes:
         stages: What is to be said of each stage.
-        orphans: What is left of stages that are no more, in dvc.lock, MLflow and reports.
-        counts: How many runs MLflow has, by kind: of the states in dvc.lock, by people, failed.
+        orphans: What is left of stages that are no more, in dvc.lock and reports.
+        counts: How many runs MLflow has, by kind: of the states in dvc.lock, by people, failed, of
+            stages that are no more, which is no problem.
     """
 
     stages: tuple[StageStatus, ...]
@@ -81,8 +82,8 @@ def check_pipeline(root: Path) -> Status:
     keys = {state.key for state in locked.values()}
     return Status(
         tuple(_stage_statuses(root, states, locked, client)),
-        tuple(sorted(_orphans(root, states, locked, runs))),
-        Counter(_kind(run, keys) for run in runs),
+        tuple(sorted(_orphans(root, states, locked))),
+        Counter(_kind(run, keys, states) for run in runs),
     )
 
 
@@ -110,16 +111,10 @@ def _stage_statuses(
             yield StageStatus(stage, run, tuple(problems))
 
 
-def _orphans(
-    root: Path, states: Collection[str], locked: Iterable[str], runs: Iterable[Run]
-) -> Iterator[str]:
+def _orphans(root: Path, states: Collection[str], locked: Iterable[str]) -> Iterator[str]:
     for name in locked:
         if name not in states:
             yield f"dvc.lock: {name} is no stage"
-    for run in runs:
-        stage = run.data.tags.get("stage")
-        if stage and stage not in states:
-            yield f"MLflow: run {run.info.run_id} is of {stage}, which is no stage"
     with open_repo(root) as repo:
         made = [Path(out.def_path).parts for stage in stages_of(repo) for out in stage.outs]
     known = NO_REPORTS | {parts[1] for parts in made if parts[0] == "reports"}
@@ -148,7 +143,10 @@ def origin_of(file: Path, root: Path) -> dict[str, Any]:
     raise ConfigError(f"{file}: no report here holds a file of the same bytes")
 
 
-def _kind(run: Run, keys: set[str]) -> str:
+def _kind(run: Run, keys: set[str], stages: Collection[str]) -> str:
+    stage = run.data.tags.get("stage")
+    if stage and stage not in stages:
+        return f"of {stage}, which is no longer a stage"
     if run.data.tags.get("interactive") == "true":
         return "by people"
     if run.info.status != "FINISHED":
