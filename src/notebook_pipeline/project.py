@@ -85,8 +85,8 @@ class Project:
         name: Of the experiment in MLflow.
         command: What people type to call the engine, as messages name it.
         schema: Returns that of params.yaml, a section for each notebook; without one every
-            parameter must have the type that it has there. It is asked for once the environment of
-            stages is entered: what it imports is not imported twice.
+            parameter must have the type that it has in the notebook. It is asked for once the
+            environment of stages is entered: what it imports is not imported twice.
         commands: Returns commands of the project's own, beside the engine's.
         sections_from: Where sections of params.yaml come from, in words, for whoever writes one
             that isn't known.

@@ -1,9 +1,11 @@
+from contextlib import nullcontext
+
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.cell import notebook_defaults
-from notebook_pipeline.run.contract import check_parameters
+from notebook_pipeline.run.contract import check_parameters, check_types
 
 READS = "settings = read(globals())\nfit(settings.epochs, settings.units)"
 
@@ -52,6 +54,26 @@ def test_a_name_that_only_one_side_knows_is_refused(parameters, message):
 def test_a_parameter_that_is_never_read_is_refused(cell):
     with pytest.raises(ConfigError, match=r"'units' is never read in 01_stacked.*settings\.units"):
         check(["epochs", "units"], cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "fits"),
+    [
+        ("rate = 0.1", 1, True),
+        ("rate = 0.1", "0.2", False),
+        ("rate = 0.1", None, True),
+        ("rate = None", "0.2", True),
+        ("rate = 1", 0.2, False),
+        ("rate = 1", True, False),
+        ("rate = True", 1, False),
+        ("rate = [1]", [2.0], True),
+        ("rate = [1]", 1, False),
+    ],
+)
+def test_without_a_schema_the_notebook_tells_the_types(cell, value, fits):
+    told = "'rate' is .* in params.yaml, but .* in the parameters cell of 01_a.ipynb: both must be"
+    with nullcontext() if fits else pytest.raises(ConfigError, match=told):
+        check_types(notebook(parameters=cell), {"rate": value}, "01_a.ipynb")
 
 
 def test_words_are_no_code():

@@ -6,7 +6,7 @@ import sys
 
 import nbformat
 import pytest
-from nbformat.v4 import new_notebook
+from nbformat.v4 import new_code_cell, new_notebook
 
 from notebook_pipeline.cli import main
 from notebook_pipeline.errors import ConfigError
@@ -83,6 +83,16 @@ def test_a_package_that_is_not_installed():
 def test_a_notebook_that_is_none(root):
     (root / "notebooks/01_walk.ipynb").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"01_walk\.ipynb is no notebook: it isn't JSON"):
+        run_notebook("walk", root)
+
+
+def test_a_parameter_of_another_type_than_the_notebooks_own(root):
+    cells = [
+        new_code_cell("steps = '3'", metadata={"tags": ["parameters"]}),
+        new_code_cell("print(steps)"),
+    ]
+    nbformat.write(new_notebook(cells=cells), root / "notebooks/01_walk.ipynb")
+    with pytest.raises(ConfigError, match=r"'steps' is 3 in params\.yaml, but '3' in the p"):
         run_notebook("walk", root)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from nbconvert.preprocessors import TagRemovePreprocessor
 from PIL import Image
 
 from notebook_pipeline.parameters.cell import read_assignments
@@ -67,11 +68,8 @@ def readable_notebook(notebook: NotebookNode) -> NotebookNode:
     """
     readable = copy.deepcopy(notebook)
     has_defaults = any(has_tag(cell, "parameters") for cell in readable.cells)
-    readable.cells = [
-        cell
-        for cell in readable.cells
-        if not has_tag(cell, "hide") and not (has_defaults and has_tag(cell, "injected-parameters"))
-    ]
+    hidden = {"hide", "injected-parameters"} if has_defaults else {"hide"}
+    TagRemovePreprocessor(remove_cell_tags=hidden).preprocess(readable, {})
     readable.cells[1:] = sorted(readable.cells[1:], key=lambda cell: not has_tag(cell, "answer"))
     _describe_figures(readable)
     for cell in readable.cells:

@@ -47,6 +47,23 @@ def check_parameters(
         )
 
 
+def check_types(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any], name: str) -> None:
+    """Refuse parameters of other types than the notebook's own, where no schema tells the types.
+
+    A whole number may stand for a fraction; None fits everywhere.
+
+    Raises:
+        ConfigError: naming the parameter and both values.
+    """
+    for key, own in notebook_defaults(notebook, name).items():
+        types = type(parameters[key]), type(own)
+        if types[0] != types[1] and types != (int, float) and type(None) not in types:
+            raise ConfigError(
+                f"parameter {key!r} is {parameters[key]!r} in params.yaml, but {own!r} in the "
+                f"parameters cell of {name}: both must be of one type"
+            )
+
+
 def _names_read(notebook: nbformat.NotebookNode, name: str) -> set[str] | None:
     """Return what is read as ``settings.<name>``, or as a name that no cell gives another value.
 

@@ -24,7 +24,7 @@ from notebook_pipeline.reports.page import write_report
 from notebook_pipeline.repository import check_loaded_code, find_notebook
 from notebook_pipeline.results import BACKUP_VARIABLE, OUTPUT_VARIABLE, empty_folder
 from notebook_pipeline.run.attempt import Attempt, begin_attempt
-from notebook_pipeline.run.contract import check_parameters
+from notebook_pipeline.run.contract import check_parameters, check_types
 from notebook_pipeline.run.preflight import KERNEL, OwnKernelManager, check_cache, check_kernel
 from notebook_pipeline.stages.provenance import MADE_FROM, cell_seconds, provenance, write_run
 from notebook_pipeline.stages.states import StageInputs, changes, current_inputs, notebook_stages
@@ -95,8 +95,11 @@ def _check_all(name: str, root: Path) -> tuple[Path, str, dict[str, Any]]:
             raise ConfigError(f"{where} has no notebook {name!r}; {near_or_all(name, known)}")
     source, settings = find_notebook(name, root), getattr(params, name)
     parameters = settings.model_dump()
-    check_parameters(_notebook(source), parameters, source.name)
-    project_of(root).preflight(name, settings, root)
+    notebook, project = _notebook(source), project_of(root)
+    check_parameters(notebook, parameters, source.name)
+    if project.schema is None:
+        check_types(notebook, parameters, source.name)
+    project.preflight(name, settings, root)
     check_kernel()
     check_cache(root)
     return source, stages[name], parameters
