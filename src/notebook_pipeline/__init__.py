@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from notebook_pipeline.repository import project_root
     from notebook_pipeline.results import Results, start_results
 
-# With it jsonschema, which nbformat needs, would check addresses that no notebook holds: it compiles
-# a grammar for that, which is 40 % of the start of a stage.
+# nbformat imports jsonschema, which imports this to check addresses that no notebook holds. It
+# compiles a grammar, which is 40 % of the start of a stage.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 _HOMES = {
