@@ -138,7 +138,7 @@ def _run_pipeline(orders: Path) -> Any:
     from ob_analytics.depth import DepthMetricsEngine, price_level_volume
 
     class BestQuotes(DepthMetricsEngine):
-        """Leave out the volumes around the best quotes: they take longest, and nobody reads them."""
+        """Leave out the volumes around the best quotes, which take long and are not read."""
 
         def _write_side_metrics(self, side: int, out: np.ndarray) -> None:
             start, end = len(out) // 2 * side, len(out) // 2 * side + 2
