@@ -39,10 +39,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-env: $(READY) ## make .venv with every version from requirements.lock
+env: $(READY) ## create .venv with every version from requirements.lock
 
 $(LOCKED): requirements.lock $(if $(WHOLE),,FORCE)
-	@command -v git >/dev/null || { echo "git is missing: DVC and the run records need it. Install git, then call make again." >&2; exit 1; }
+	@command -v git >/dev/null || { echo "git is missing: DVC and the run records need it. Install git, then run make again." >&2; exit 1; }
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 on the PATH. Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python %d.%d found; 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12" % v)'
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
@@ -70,22 +70,22 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again into requirem
 		--fork-strategy fewest -o requirements.lock
 	$(BIN)/python -m tests.environment > environment.yml
 
-repro: $(READY) ## run the main job: all stages that have changed, then reports/index.html (JOBS=n: n at a time)
+repro: $(READY) ## run all stages that have changed, then write reports/index.html (JOBS=n: n at a time)
 	@$(RUN) lstm-states repro $(if $(JOBS),--jobs '$(JOBS)')
 	@echo "Reports: reports/index.html   Runs: make ui   Notebooks: make notebooks"
 
 test: lint ## run the checks and all tests
 	$(RUN) python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
-check: lint ## run the checks, and the quick tests beside what has changed: before each commit
+check: lint ## run the checks and the quick tests of what has changed; use it before each commit
 	@tests="$$($(BIN)/python -m tests.changed)"; test -z "$$tests" || \
 		$(RUN) $(BIN)/python -m pytest --quiet -m 'not slow' --numprocesses auto --maxprocesses 2 $$tests || test $$? = 5
 
-nightly: $(READY) ## trace thousands of random models and compare, kill the pipeline at 30 moments: hours
+nightly: $(READY) ## test thousands of random models, and kill the pipeline at 30 moments; takes hours
 	$(RUN) python -m pytest -m nightly
 	$(RUN) python -m pytest tests/lstm_states/traces/test_properties.py --hypothesis-profile=nightly
 
-lint: $(READY) ## style, types, layers, names of measures, and notebooks free of outputs
+lint: $(READY) ## check style, types, imports, names of measures, and that notebooks have no outputs
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
@@ -96,36 +96,36 @@ lint: $(READY) ## style, types, layers, names of measures, and notebooks free of
 notebooks: $(READY) ## open the notebooks in JupyterLab, on this machine only (ARGS=--allow-root: as root)
 	$(RUN) jupyter lab --ip 127.0.0.1 --notebook-dir . $(ARGS) notebooks
 
-ui: $(READY) ## compare the runs in the MLflow UI, on this machine only (PORT=5001: there)
+ui: $(READY) ## compare the runs in the MLflow UI, on this machine only (PORT=5001: another port)
 	@case "$$MLFLOW_TRACKING_URI" in \
 	http*) echo "The runs are on the server $$MLFLOW_TRACKING_URI" ;; \
-	*) case "$(CURDIR)" in *%*) echo "MLflow's server can't run below a folder with a % in its name, as $(CURDIR) has: rename it, then call make ui again" >&2; exit 1 ;; esac; \
+	*) case "$(CURDIR)" in *%*) echo "MLflow's server can't run below a folder with a % in its name, as $(CURDIR) has: rename it, then run make ui again" >&2; exit 1 ;; esac; \
 		(: </dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null \
 		&& { echo "Port $(PORT) is taken, by another \`make ui\` or another program; choose one: make ui PORT=$$(($(PORT) + 1))" >&2; exit 1; }; \
 		$(RUN) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --port $(PORT) --workers 1 --backend-store-uri "$$($(BIN)/python -c "$(STORE)")" --host 127.0.0.1 ;; \
 	esac
 
-verify: $(READY) ## run everything again from nothing in a temporary clone and compare (NAME=stacked: that and what it needs)
+verify: $(READY) ## run everything from scratch in a temporary clone and compare (NAME=stacked: only that and its inputs)
 	$(RUN) lstm-states verify $(NAME)
 
-bench: $(READY) ## time record_traces and accelerate beside the other ways: bench/results.html (QUICK=1: tiny shapes, build/bench)
+bench: $(READY) ## compare record_traces and accelerate with alternatives: bench/results.html (QUICK=1: tiny shapes, build/bench)
 	$(RUN) python -m bench $(if $(QUICK),--quick)
 	$(if $(QUICK),,$(RUN) python -m bench.overhead)
 
-bench-env: $(READY) ## install what the benchmark compares with, if it can be had: PyTorch, keract, see-rnn
+bench-env: $(READY) ## install the alternatives for the benchmark, if available: PyTorch, keract, see-rnn
 	@for name in torch inspectors; do \
 		rm -rf bench/.env/$$name; \
 		$(PIP) --no-deps --require-hashes \
 			--target bench/.env/$$name -r bench/$$name.lock \
-		|| { rm -rf bench/.env/$$name; echo "bench/$$name.lock can't be installed here: the benchmark goes without, and says so" >&2; }; \
+		|| { rm -rf bench/.env/$$name; echo "bench/$$name.lock can't be installed here: the benchmark runs without it and says so" >&2; }; \
 	done
 
 # The CPU build of PyTorch: pip, and PIP_FIND_LINKS for uv, must know a place that has it. What keract and
 # see-rnn stand on is the project's own.
-bench-lock: $(READY) ## resolve what the benchmark compares with again into bench/*.lock
+bench-lock: $(READY) ## resolve the dependencies of the benchmark again into bench/*.lock
 	$(PIP) --quiet uv
 	$(LOCK) bench/torch.in -o bench/torch.lock $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
 	$(LOCK) bench/inspectors.in -o bench/inspectors.lock --no-deps
 
-clean: ## remove .venv, bench/.env and what checks leave behind; data, reports and runs stay
+clean: ## remove .venv, bench/.env and caches; data, reports and runs stay
 	rm -rf .venv build bench/.env .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

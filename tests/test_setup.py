@@ -230,6 +230,6 @@ def test_a_path_that_mlflow_s_server_does_not_take_is_told(house, tmp_path):
     done = make(other, "ui")
     assert done.returncode != 0
     assert done.stdout.splitlines()[-2].endswith(
-        f"as {other} has: rename it, then call make ui again"
+        f"as {other} has: rename it, then run make ui again"
     )
     assert "--backend-store-uri" not in done.stdout

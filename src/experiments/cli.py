@@ -33,20 +33,20 @@ def prepare(dataset: str) -> None:
 @click.argument("name")
 @click.option(
     "--data", "datasets", multiple=True, metavar="NAME",
-    help="A data set of params.yaml that it reads; may be repeated.",
+    help="A data set of params.yaml that it reads; can be repeated.",
 )  # fmt: skip
 @click.option(
     "--dep", "dependencies", multiple=True, metavar="PATH",
-    help="Another file or folder that it reads; may be repeated.",
+    help="Another input file or folder; can be repeated.",
 )  # fmt: skip
 def new(name: str, datasets: Sequence[str], dependencies: Sequence[str]) -> None:
-    """Make a notebook and a folder for an experiment of your own, which runs as it is."""
+    """Create your own experiment: a notebook and a folder, ready to run."""
     from experiments.new import make_experiment
 
     root = project_root()
     for path in make_experiment(name, root, datasets=datasets, dependencies=dependencies):
         print(f"wrote {path.relative_to(root)}")
-    print(f"`dvc repro {name}` runs it alone, `make repro` with the pages")
+    print(f"run it alone with `dvc repro {name}`, or with all pages by `make repro`")
 
 
 COMMANDS = (

@@ -1,4 +1,4 @@
-"""The work of `lstm-states new`: an experiment of one's own, which runs as it is made."""
+"""The command `lstm-states new`: create an experiment that is ready to run."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ PAGES = {
 def make_experiment(
     name: str, root: Path, *, datasets: Sequence[str] = (), dependencies: Sequence[str] = ()
 ) -> list[Path]:
-    """Write an experiment that runs as it is, and make dvc.yaml and params.yaml know it.
+    """Write an experiment that is ready to run, and add it to dvc.yaml and params.yaml.
 
     Args:
-        name: Of the notebook, its folder, its section of params.yaml and its stage.
+        name: Name of the notebook, its folder, its section of params.yaml and its stage.
         root: The repository.
-        datasets: Those that it reads, keys of ``datasets`` in params.yaml.
+        datasets: Data sets that it reads, keys of ``datasets`` in params.yaml.
         dependencies: Other files and folders that it reads, relative to the repository.
 
     Returns:
-        The files that are new or changed.
+        The new and the changed files.
 
     Raises:
-        ConfigError: if the name can't be used or is taken, or what it depends on isn't there;
-            nothing is written then.
+        ConfigError: if the name is invalid or exists, or a dependency is missing; nothing is
+            written then.
     """
     for problem in _problems(name, root):
         raise ConfigError(f"{name!r} can't be the name of an experiment: {problem}")
@@ -85,24 +85,24 @@ def make_experiment(
 def _problems(name: str, root: Path) -> Iterator[str]:
     """Yield why a name can't be an experiment's."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > LONGEST:
-        yield f"small letters, digits and _ alone, a letter first, {LONGEST} at most"
+        yield f"use lower-case letters, digits and _, starting with a letter, at most {LONGEST}"
         return
     if keyword.iskeyword(name) or keyword.iskeyword(_class_name(name)):
-        yield "Python keeps the word for itself"
+        yield "it is a Python keyword"
     if _class_name(name) in re.findall(r"import (\w+)", _template("example.py")):
         yield f"settings.py imports another {_class_name(name)}"
     if name in ("datasets", "null") or hasattr(BaseModel, name):
-        yield "it means something else in params.yaml"
+        yield "params.yaml reserves it"
     places = (f"src/{name}", f"src/experiments/{name}", f"src/experiments/{name}.py",
               f"notebooks/[0-9][0-9]_{name}.ipynb", f"reports/{name}")  # fmt: skip
     for taken in (path for place in places for path in root.glob(place)):
-        yield f"{taken.relative_to(root)} is there already"
+        yield f"{taken.relative_to(root)} exists already"
     if name in ("failed", "interactive", "logs"):
-        yield f"reports/{name} is the pipeline's own"
+        yield f"reports/{name} belongs to the pipeline"
     with open_repo(root) as repo:
         stages = {stage.addressing.partition("@")[0] for stage in repo.index.stages}
     if name in stages:
-        yield "dvc.yaml has a stage of that name"
+        yield "dvc.yaml has a stage with that name"
 
 
 def _check_paths(paths: Sequence[str], root: Path) -> None:
@@ -114,7 +114,7 @@ def _check_paths(paths: Sequence[str], root: Path) -> None:
     for path in paths:
         inside = (root / path).resolve().is_relative_to(root.resolve())
         if not inside or Path(path).is_absolute():
-            raise ConfigError(f"{path} is no path within the repository, such as data/mine.csv")
+            raise ConfigError(f"{path} is not a path within the repository, such as data/mine.csv")
         if not (root / path).exists() and path.rstrip("/") not in made:
             raise ConfigError(f"{path} isn't there, and no stage of dvc.yaml makes it")
         for page in after:  # DVC would refuse all of dvc.yaml
@@ -127,7 +127,7 @@ def _next_number(root: Path) -> int:
     taken = [int(path.name[:2]) for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")]
     number = max(taken, default=-1) + 1
     if number > 99:
-        raise ConfigError("notebooks/99_*.ipynb is there already: two digits have no next number")
+        raise ConfigError("notebooks/99_*.ipynb exists already, and numbers have two digits")
     return number
 
 

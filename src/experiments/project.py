@@ -1,4 +1,4 @@
-"""What the notebook pipeline is told of this repository."""
+"""The engine's configuration for this repository."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How hidden states are handled in a stacked LSTM: every state and gate, recorded exactly.
+"""Record every state and gate of the recurrent layers of a Keras model, exactly.
 
-The public names are loaded on first use, because TensorFlow takes seconds to import.
+The public names are loaded on first use, because importing TensorFlow takes seconds.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def __getattr__(name: str) -> Any:
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend != "tensorflow":
         raise ImportError(
-            f"lstm_states stands on TensorFlow, and KERAS_BACKEND is {backend!r}: set it to "
+            f"lstm_states requires TensorFlow, but KERAS_BACKEND is {backend!r}: set it to "
             "tensorflow before Python starts"
         )
     os.environ["KERAS_BACKEND"] = backend
@@ -128,7 +128,7 @@ def __getattr__(name: str) -> Any:
 
 @contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Keep TensorFlow's greetings out of notebooks; its own setting stops only what comes later."""
+    """Hide TensorFlow's start messages; its own setting stops only later ones."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

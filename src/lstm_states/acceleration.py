@@ -19,29 +19,30 @@ FAST = "fused kernel"
 
 
 def accelerate(model: keras.Model) -> dict[str, str]:
-    """Have every ``keras.layers.LSTM`` of ``model`` run on the fused kernel where that is exact.
+    """Run every ``keras.layers.LSTM`` of ``model`` on the fused kernel where that is exact.
 
-    ``fit``, ``evaluate``, ``predict`` and custom loops become faster; results are the same to
-    rounding, gradients of any order included. The model stays what it was: same classes, weights
-    and config. It is saved, loaded and cloned as before, and what is loaded or cloned runs as stock
-    Keras. A ``fit`` that runs, in a callback or another thread, takes the new path with its next
-    batch. Layers added later are found by another call; a ``tf.function`` that has already traced
-    the model keeps what it traced.
+    ``fit``, ``evaluate``, ``predict`` and custom loops become faster. Outputs, and gradients of any
+    order, stay the same up to rounding. The model keeps its classes, weights and config. It can be
+    saved, loaded and cloned as before; loaded models and clones run as stock Keras. If ``fit`` is
+    running, in a callback or another thread, it uses the new path from its next batch on. Call the
+    function again after adding layers. A ``tf.function`` that has already traced the model keeps
+    what it traced.
 
-    TensorFlow by default also cuts the small products of each step among its threads, which costs
-    more than it gives here. Give it one thread within an operation before anything else runs:
+    By default, TensorFlow also splits the small products of each step among its threads, which
+    costs more than it saves here. Set a single intra-op thread before anything else runs:
     ``tf.config.threading.set_intra_op_parallelism_threads(1)``.
 
     Args:
-        model: Any model; layers are found inside ``Bidirectional`` and nested models too.
+        model: Any model; layers inside ``Bidirectional`` and nested models are included.
 
     Returns:
-        By address of each recurrent layer, :data:`FAST`, or why it stays on Keras's own path.
-        The layer decides again each time Keras traces it, and also takes Keras's path where it is
-        given numbers that are not float32, or starts or a mask whose shapes don't fit.
+        For the address of each recurrent layer, :data:`FAST`, or the reason why it stays on Keras's
+        own path. The choice is repeated each time Keras traces the layer. A layer also uses Keras's
+        path for inputs that are not float32, and for initial states or masks whose shapes do not
+        fit.
 
     Raises:
-        TypeError: if ``model`` is no Keras model.
+        TypeError: if ``model`` is not a Keras model.
     """
     report: dict[str, str] = {}
     for address, layer in _layers(model):
@@ -55,10 +56,10 @@ def accelerate(model: keras.Model) -> dict[str, str]:
 
 
 def decelerate(model: keras.Model) -> None:
-    """Put all layers of ``model`` back on Keras's own path.
+    """Return all layers of ``model`` to Keras's own path.
 
     Raises:
-        TypeError: if ``model`` is no Keras model.
+        TypeError: if ``model`` is not a Keras model.
     """
     for _, layer in _layers(model):
         if _is_fast(layer):
@@ -93,11 +94,11 @@ def _why_not(layer: keras.layers.RNN) -> str | None:
     if "inner_loop" in vars(layer) and not _is_fast(layer):
         return "its inner_loop has been replaced"
     if own := own_methods(layer, keras.layers.LSTM):
-        return f"it has a {', '.join(own)} of its own"
+        return f"it overrides {', '.join(own)}"
     if not isinstance(cell, keras.layers.LSTMCell):
         return f"its cell is a {type(cell).__name__}, not a keras.layers.LSTMCell"
     if own := own_methods(cell, keras.layers.LSTMCell):
-        return f"its cell has a {', '.join(own)} of its own"
+        return f"its cell overrides {', '.join(own)}"
     if cell.compute_dtype != "float32":
         return f"it computes in {cell.compute_dtype}, not in float32"
     if not suits_block(cell):
@@ -111,7 +112,7 @@ def _why_not(layer: keras.layers.RNN) -> str | None:
     if layer.use_cudnn is True:
         return "it has use_cudnn=True"
     if tf.config.list_logical_devices("GPU"):
-        return "there is a GPU, where Keras uses cuDNN"
+        return "the machine has a GPU, where Keras uses cuDNN"
     return None
 
 

@@ -1,10 +1,9 @@
-"""Watch states and gates while a model is trained, or reset the states of stateful layers.
+"""Watch states and gates during training, or reset the states of stateful layers.
 
-A training that is watched stays the same, bit by bit: what is recorded goes through
-:func:`lstm_states.record_traces`, which changes nothing of the model, no weight, no live state and
-no seed of a random generator. Stateful layers start from the live states that they have at that
-moment. Nor does watching end a training: what can't be recorded is warned of. :class:`ResetStates`
-alone changes a training.
+Watching does not change a training by a single bit: :func:`lstm_states.record_traces` changes no
+weight, no live state and no random seed of the model. Stateful layers start from their live states
+at that moment. Watching does not end a training either: if something cannot be recorded, the
+callback warns. Only :class:`ResetStates` changes a training.
 """
 
 from __future__ import annotations
@@ -33,7 +32,9 @@ class _EveryEpochs(keras.callbacks.Callback):
     def __init__(self, x: Any, every: int, options: Mapping[str, Any]) -> None:
         super().__init__()
         if hasattr(x, "__next__"):
-            raise ValueError("x is an iterator, which can be read once; give arrays or a Dataset")
+            raise ValueError(
+                "x is an iterator, which can be read only once; pass arrays or a Dataset"
+            )
         if every < 1:
             raise ValueError(f"every is {every}; it must be at least 1 epoch")
         self._x, self._every, self._options = x, every, options
@@ -71,8 +72,8 @@ class _EveryEpochs(keras.callbacks.Callback):
                 raise  # nothing has been trained yet
             if not self._warned:
                 warnings.warn(
-                    f"{type(self).__name__} keeps nothing of epoch {epoch}, nor of later ones that "
-                    f"fail too: {type(error).__name__}: {error}",
+                    f"{type(self).__name__} records nothing for epoch {epoch}, nor for later "
+                    f"epochs that fail: {type(error).__name__}: {error}",
                     stacklevel=2,
                 )
             self._warned = True
@@ -85,33 +86,33 @@ class _EveryEpochs(keras.callbacks.Callback):
 
 
 class RecordTraces(_EveryEpochs):
-    """A callback that records the states and gates for chosen samples every so many epochs.
+    """Record the states and gates of chosen samples every few epochs.
 
-    Epochs are counted from 1; epoch 0 is the model before its training, so that an argument that
-    doesn't fit is found before any time is spent. Whatever else can't be recorded or written (the
-    disk is full) is missing in ``traces``, and the training goes on. States that are NaN are kept,
-    and warned of.
+    Epochs are counted from 1. Epoch 0 is the untrained model, so that a wrong argument raises an
+    error before the training starts. If something else prevents a recording (such as a full disk),
+    the epoch is missing in ``traces`` and the training continues. NaN states are kept, with a
+    warning.
 
     Args:
-        x: Samples, as :func:`lstm_states.record_traces` takes them.
-        every: Record after every so many epochs.
-        directory: Where to write ``epoch_0005.zarr`` and so on; None keeps the traces in memory.
-        mask: Passed to ``record_traces``, as the following.
-        layers: Addresses, shell patterns or layers of the model, one or several; None is all.
+        x: Samples, as for :func:`lstm_states.record_traces`.
+        every: Number of epochs between two recordings.
+        directory: Folder for ``epoch_0005.zarr`` and so on; None keeps the traces in memory.
+        mask: Passed to ``record_traces``, like the following arguments.
+        layers: Addresses, shell patterns or layers of the model, one or several; None selects all.
         quantities: Names of quantities.
         isel: Indices along ``sample``, ``time`` or ``unit``.
         outputs: Whether to keep the model's outputs.
 
     Attributes:
-        traces: By epoch the trees that ``record_traces`` returned, with a directory those that
-            :func:`lstm_states.open_traces` opens, whose values are read when they are used.
+        traces: For each epoch, the tree from ``record_traces``. With a directory, the tree from
+            :func:`lstm_states.open_traces`, whose values are read on use.
 
     Warns:
-        UserWarning: once in a training, with the reason, if an epoch can't be recorded.
+        UserWarning: once per training, with the reason, if an epoch cannot be recorded.
 
     Raises:
-        FileExistsError: before the first epoch, if a file to be written is there already.
-        ValueError: before the first epoch, if an argument doesn't fit the model.
+        FileExistsError: before the first epoch, if a file to be written exists already.
+        ValueError: before the first epoch, if an argument does not fit the model.
 
     Example:
         >>> recorded = RecordTraces(x[:8], every=5, quantities=["forget_gate"])
@@ -159,29 +160,31 @@ class RecordTraces(_EveryEpochs):
 
 
 class LogStateStatistics(_EveryEpochs):
-    """A callback that logs how the layers behave every so many epochs, to MLflow or elsewhere.
+    """Log statistics of states and gates every few epochs, to MLflow or another tracker.
 
-    For each layer and gate ``lstm/forget_gate_saturated_left`` and ``..._right``, the shares of
-    its values below 0.1 and above 0.9, and ``lstm/hidden_norm`` and ``lstm/cell_norm``, mean L2
-    norms over the units, all at real steps (see :func:`lstm_states.summary.measure_saturation` and
-    :func:`lstm_states.summary.measure_norms`). The step of a metric is the epoch, counted from 1;
-    0 is the model before its training. What is NaN is left out: there was nothing to measure.
+    For each layer and gate, it logs ``lstm/forget_gate_saturated_left`` and ``..._right``, the
+    shares of values below 0.1 and above 0.9. ``lstm/hidden_norm`` and ``lstm/cell_norm`` are mean
+    L2 norms over the units. All statistics use real steps only (see
+    :func:`lstm_states.summary.measure_saturation` and :func:`lstm_states.summary.measure_norms`).
+    The step of a metric is the epoch, counted from 1; 0 is the untrained model. NaN values are
+    omitted, because nothing was measured.
 
     Args:
-        x: Samples, as :func:`lstm_states.record_traces` takes them; a hundred say enough.
-        every: Log after every so many epochs.
-        mask: Passed to ``record_traces``, as the following.
-        layers: Addresses, shell patterns or layers of the model, one or several; None is all.
-        log: Called as ``log(metrics, step=epoch)`` with numbers by name, such as the method of
-            another tracker. None logs to the MLflow run that is active as the training starts.
+        x: Samples, as for :func:`lstm_states.record_traces`; about a hundred are enough.
+        every: Number of epochs between two logs.
+        mask: Passed to ``record_traces``, like the following argument.
+        layers: Addresses, shell patterns or layers of the model, one or several; None selects all.
+        log: Called as ``log(metrics, step=epoch)`` with a dict of numbers by name, for example a
+            method of another tracker. None logs to the MLflow run that is active when the training
+            starts.
 
     Warns:
-        UserWarning: once in a training, with the reason, if an epoch can't be logged.
+        UserWarning: once per training, with the reason, if an epoch cannot be logged.
 
     Raises:
-        RuntimeError: before the training starts, without ``log``, if no MLflow run is active:
-            MLflow itself would start a stray one.
-        ValueError: before the first epoch, if an argument doesn't fit the model.
+        RuntimeError: before the training starts, if ``log`` is None and no MLflow run is active;
+            MLflow itself would start a stray run.
+        ValueError: before the first epoch, if an argument does not fit the model.
 
     Example:
         >>> with mlflow.start_run():
@@ -201,7 +204,7 @@ class LogStateStatistics(_EveryEpochs):
         self._given_log = self._log = log
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Find where to log to."""
+        """Find the logger."""
         super().on_train_begin(logs)
         self._log = self._given_log or _log_to_active_run()
 
@@ -218,12 +221,12 @@ class LogStateStatistics(_EveryEpochs):
 
 
 class ResetStates(keras.callbacks.Callback):
-    """A callback that has stateful layers start from zeros where people expect it.
+    """Start stateful layers from zeros at each epoch, ``evaluate`` and ``predict``.
 
-    Keras itself never resets: an epoch goes on from the end of the one before, and validation data
-    go on from the training data. With this callback, which changes the training on purpose, each
-    epoch starts from zeros, and so does each ``evaluate`` and ``predict`` that is given it. After
-    the latter two, validation in ``fit`` too, the states are what they were before.
+    Keras never resets states: an epoch continues from the end of the previous one, and validation
+    data continue from the training data. This callback changes the training on purpose: each epoch
+    starts from zeros, and so does each ``evaluate`` and ``predict`` that uses the callback. After
+    ``evaluate``, ``predict`` and the validation in ``fit``, it restores the states.
 
     Raises:
         ValueError: before the first step, if no layer of the model is stateful.
@@ -237,13 +240,13 @@ class ResetStates(keras.callbacks.Callback):
         reset_states(self.model)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Keep the states and start from zeros."""
+        """Save the states and start from zeros."""
         self._kept = ExitStack()
         self._kept.enter_context(kept_states(self.model))
         reset_states(self.model)
 
     def on_test_end(self, logs: Any = None) -> None:
-        """Put the states back."""
+        """Restore the states."""
         self._kept.close()
 
     on_predict_begin = on_test_begin

@@ -1,4 +1,4 @@
-"""Find the recurrent layers in a model, however deep they are nested, and tell Keras's own code."""
+"""Find the recurrent layers of a model at any depth, and recognise Keras's own code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_model(model: Any) -> None:
     elif isinstance(model, str) or hasattr(model, "__fspath__"):
         right = "load it first: keras.models.load_model(path)"
     else:
-        right = "one of tf_keras or PyTorch can be built again with keras and given its weights"
+        right = "rebuild a tf_keras or PyTorch model with keras and copy its weights"
     raise TypeError(
         f"model is {given} of type {kind.__module__}.{kind.__qualname__}; it must be a keras.Model "
         f"of the installed Keras {keras.__version__}: {right}"

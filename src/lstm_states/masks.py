@@ -1,4 +1,4 @@
-"""Masks of padded batches, checked before a GPU is given them."""
+"""Check the masks of padded batches before training on a GPU."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 
 def check_cudnn_mask(mask: Any) -> None:
-    """Refuse a mask that cuDNN can't take, before training starts.
+    """Refuse a mask that cuDNN does not accept, before training starts.
 
-    Keras hands an LSTM to cuDNN by itself where there is a GPU, and stops in the middle of a batch
-    if a sequence is padded anywhere but behind, or has no real step. On a CPU any mask is fine.
+    On a GPU, Keras runs an LSTM with cuDNN by default. It stops in the middle of a batch if a
+    sequence has padding anywhere but at its end, or no real step. On a CPU, any mask works.
 
     Args:
         mask: ``(sample, time)``, true where a step is real.
 
     Raises:
-        ValueError: naming the first row that cuDNN doesn't take and what would be right, or if the
-            mask has another number of dimensions.
+        ValueError: if cuDNN does not accept the mask, naming the first such row and the correct
+            form, or if the mask does not have two dimensions.
 
     Example:
         >>> check_cudnn_mask([[True, True, False], [True, False, False]])
@@ -31,12 +31,12 @@ def check_cudnn_mask(mask: Any) -> None:
     for row in np.flatnonzero(empty | late.any(axis=1)):
         if empty[row]:
             raise ValueError(
-                f"row {row} of the mask has no real step, which cuDNN doesn't take; leave the "
-                "sequence out, or use LSTM(..., use_cudnn=False)"
+                f"row {row} of the mask has no real step, which cuDNN does not accept; omit the "
+                "sequence, or use LSTM(..., use_cudnn=False)"
             )
         step = int(late[row].argmax()) + 1
         raise ValueError(
-            f"row {row} of the mask is real at step {step} and masked right before it; cuDNN takes "
-            'padding behind alone, as pad_sequences(..., padding="post") makes it. Where steps are '
-            "masked in between, use LSTM(..., use_cudnn=False)"
+            f"row {row} of the mask is real at step {step} and masked right before it; cuDNN "
+            'accepts only padding at the end, as from pad_sequences(..., padding="post"). If steps '
+            "in between are masked, use LSTM(..., use_cudnn=False)"
         )

@@ -1,4 +1,4 @@
-"""The live states of stateful layers: reset, kept, saved, and batches in which they go on."""
+"""Live states of stateful layers: reset, keep, save and load them, and arrange batches for them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def _live_states(model: keras.Model) -> dict[str, keras.Variable]:
         states = keras.tree.flatten(layer.states)  # those of stacked cells are nested
         named = {f"{address}/{place}": state for place, state in enumerate(states)}
         if live.keys() & named.keys():
-            raise ValueError(
-                f"two layers have the address {address!r}; give them names that differ"
-            )
+            raise ValueError(f"two layers have the address {address!r}; give them different names")
         live |= named
     if not live:
         raise ValueError(f"model {model.name!r} has no stateful layer, so nothing is carried")
@@ -43,9 +41,9 @@ def _live_states(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def reset_states(model: keras.Model) -> None:
-    """Set the live states of all stateful layers to zero, nested ones and stacked cells too.
+    """Set the live states of all stateful layers to zero, also of nested layers and stacked cells.
 
-    Keras 3 has this for single layers alone, and there it fails on stacked cells.
+    Keras 3 can reset only single layers, and fails for stacked cells.
 
     Raises:
         ValueError: if no layer of ``model`` is stateful, or one has no states yet.
@@ -56,10 +54,10 @@ def reset_states(model: keras.Model) -> None:
 
 @contextmanager
 def kept_states(model: keras.Model) -> Iterator[None]:
-    """Leave the live states as they are, whatever is run inside.
+    """Restore the live states at the end of the ``with`` block.
 
-    ``evaluate``, ``predict``, a call, or a model that shares the layers would move them. What runs
-    inside starts from them; call :func:`reset_states` first thing there to start from zeros.
+    ``evaluate``, ``predict``, a call, or a model that shares the layers would change them. The code
+    inside starts from the current states; call :func:`reset_states` inside to start from zeros.
 
     Raises:
         ValueError: if no layer of ``model`` is stateful, or one has no states yet.
@@ -77,22 +75,25 @@ def kept_states(model: keras.Model) -> Iterator[None]:
 
 
 def make_stateful_batches(series: Any, *, slots: int, steps: int) -> np.ndarray:
-    """Lay one long series out so that each row of a batch goes on where it ended before.
+    """Arrange one long series so that each row of a batch continues the same row of the last batch.
 
-    The series is cut into ``slots`` parts of equal length, and each part into pieces. Give ``fit``
-    and ``predict`` what comes back with ``batch_size=slots``, and ``fit`` with ``shuffle=False``.
-    All batches are full: Keras may spread a short last one over all slots without a word.
+    The series is cut into ``slots`` parts of equal length, and each part into pieces. Pass the
+    result to ``fit`` and ``predict`` with ``batch_size=slots``, and to ``fit`` with
+    ``shuffle=False``. All batches are full, because Keras may silently spread a short last batch
+    over all slots.
 
     Args:
-        series: ``(time, ...)``, inputs or targets, in the order of time.
-        slots: Rows of a batch, which the model's ``batch_shape`` begins with.
-        steps: Time steps of a piece.
+        series: ``(time, ...)``, inputs or targets in temporal order.
+        slots: Rows of a batch, the first number of the model's ``batch_shape``.
+        steps: Timesteps of a piece.
 
     Returns:
-        ``(batch * slot, steps, ...)``: first the first pieces of all parts, then the second ones.
+        ``(batch * slot, steps, ...)``: the first pieces of all parts, then the second
+        pieces, and so on.
 
     Raises:
-        ValueError: if a size is no whole number of at least 1, or the series can't be cut evenly.
+        ValueError: if a size is not a whole number of at least 1, or the series cannot be cut
+            evenly.
 
     Example:
         >>> make_stateful_batches(np.arange(8), slots=2, steps=2).tolist()
@@ -105,8 +106,8 @@ def make_stateful_batches(series: Any, *, slots: int, steps: int) -> np.ndarray:
     length = len(series) if series.ndim else 0
     if not length or length % (slots * steps):
         raise ValueError(
-            f"the series has {length} time steps; {slots} slots of {steps} steps take a multiple "
-            f"of {slots * steps}: leave out {length % (slots * steps)} or choose other sizes"
+            f"the series has {length} time steps; {slots} slots of {steps} steps need a multiple "
+            f"of {slots * steps}: drop {length % (slots * steps)} or choose other sizes"
         )
     pieces = series.reshape(slots, -1, steps, *series.shape[1:])
     return pieces.swapaxes(0, 1).reshape(-1, steps, *series.shape[1:])
@@ -115,8 +116,8 @@ def make_stateful_batches(series: Any, *, slots: int, steps: int) -> np.ndarray:
 def save_states(model: keras.Model, path: str | Path) -> None:
     """Write the live states of all stateful layers to ``path``, a NumPy archive without pickles.
 
-    A ``.keras`` file doesn't hold them. An older file at ``path`` is replaced once the new one is
-    complete.
+    A ``.keras`` file does not contain them. An existing file at ``path`` is replaced once the new
+    one is complete.
 
     Raises:
         ValueError: if no layer of ``model`` is stateful, or one has no states yet.
@@ -135,19 +136,19 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load_states(model: keras.Model, path: str | Path) -> None:
-    """Have the stateful layers go on from what :func:`save_states` wrote.
+    """Load the live states that :func:`save_states` wrote into the stateful layers of ``model``.
 
     Raises:
         FileNotFoundError: if there is no file at ``path``.
-        ValueError: if it isn't one of states, or if the layers of ``model`` have other addresses or
-            their states other shapes.
+        ValueError: if the file does not contain states, or if the layers of ``model`` have other
+            addresses or states of other shapes.
     """
     live = _live_states(model)
     try:
         with np.load(path, allow_pickle=False) as file:
             saved = dict(file)
     except (ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} isn't a file of states that can be read: {error}") from error
+        raise ValueError(f"{path} isn't a readable file of states: {error}") from error
     there, here = ({name: tuple(s.shape) for name, s in part.items()} for part in (saved, live))
     if there != here:
         raise ValueError(f"{path} holds {there}, but model {model.name!r} has {here}")

@@ -1,4 +1,4 @@
-"""What traces come to in numbers: saturation of gates, sizes and half-lives of states."""
+"""Summarise traces: saturation of gates, sizes and half-lives of states."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ SATURATED = (0.1, 0.9)
 
 
 def measure_states(traces: xr.DataTree) -> xr.Dataset:
-    """Sum up what the states and gates of each layer did at real steps.
+    """Summarise the states and gates of each layer over the real steps.
 
     Args:
-        traces: What ``record_traces`` returned.
+        traces: A tree from ``record_traces``.
 
     Returns:
-        Along ``layer``: ``hidden_size`` and ``cell_size``, root mean squares; ``hidden_saturated``,
-        the share of |h| above 0.9; for each sigmoid gate ``<gate>_closed`` and ``<gate>_open``, the
-        shares below 0.1 and above 0.9; ``half_life`` in steps, after which the median unit's cell
-        state has halved under its mean forget gate, ``-ln 2 / mean ln f``; and ``change``, the root
-        mean square of h(t) - h(t-1) over that of h.
+        Dataset along ``layer``: ``hidden_size`` and ``cell_size``, root mean squares;
+        ``hidden_saturated``, the share of |h| above 0.9; for each sigmoid gate ``<gate>_closed``
+        and ``<gate>_open``, the shares below 0.1 and above 0.9; ``half_life``, the number of steps
+        after which the cell state of the median unit has halved under its mean forget gate,
+        ``-ln 2 / mean ln f``; ``change``, the root mean square of h(t) - h(t-1) over that of h.
     """
     layers = layers_of(traces)
     rows = [_layer_summary(node) for node in layers.values()]
@@ -54,18 +54,19 @@ def _layer_summary(node: xr.Dataset) -> dict[str, float]:
 
 
 def measure_saturation(traces: xr.DataTree) -> xr.Dataset:
-    """Measure how often the gates of each layer are as good as closed or open, at real steps.
+    """Measure how often the gates of each layer are nearly closed or open, over the real steps.
 
-    Karpathy, Johnson and Fei-Fei (2015), "Visualizing and Understanding Recurrent Networks": a gate
-    is left-saturated below 0.1 and right-saturated above 0.9.
+    Following Karpathy, Johnson and Fei-Fei (2015), "Visualizing and Understanding Recurrent
+    Networks", a gate is left-saturated below 0.1 and right-saturated above 0.9.
 
     Args:
-        traces: What ``record_traces`` returned, of any kind of cell.
+        traces: A tree from ``record_traces``, with any kind of cell.
 
     Returns:
-        Along ``layer`` the shares ``<gate>_saturated_left`` and ``<gate>_saturated_right``, for an
-        LSTM of its three sigmoid gates, for a GRU of ``update_gate`` and ``reset_gate``; NaN where
-        a layer has or the traces hold no such gate, and where no step is real.
+        Dataset along ``layer`` of the shares ``<gate>_saturated_left`` and
+        ``<gate>_saturated_right``: for an LSTM of its three sigmoid gates, for a GRU of
+        ``update_gate`` and ``reset_gate``. A share is NaN if the layer or the traces have no such
+        gate, or if no step is real.
 
     Example:
         >>> measure_saturation(traces)["forget_gate_saturated_right"].sel(layer="lstm")
@@ -74,14 +75,15 @@ def measure_saturation(traces: xr.DataTree) -> xr.Dataset:
 
 
 def measure_norms(traces: xr.DataTree) -> xr.Dataset:
-    """Measure how large the states of each layer are at real steps.
+    """Measure the size of the states of each layer over the real steps.
 
     Args:
-        traces: What ``record_traces`` returned, of any kind of cell.
+        traces: A tree from ``record_traces``, with any kind of cell.
 
     Returns:
-        Along ``layer`` ``hidden_norm`` and ``cell_norm``, the mean over samples and real steps (and
-        places of a ConvLSTM) of the L2 norm over the units; NaN as in :func:`measure_saturation`.
+        Dataset along ``layer`` of ``hidden_norm`` and ``cell_norm``: the L2 norm over the units,
+        averaged over samples and real steps (and spatial positions of a ConvLSTM); NaN as in
+        :func:`measure_saturation`.
     """
     return _by_layer(traces, _norms)
 

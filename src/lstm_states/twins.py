@@ -1,4 +1,4 @@
-"""Copies of a model that keep its weights: stateless, stateful, or of a free number of steps."""
+"""Copy a model with its weights: stateless, stateful, or with a free number of steps."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from lstm_states.layers import check_model
 
 
 def stateless_twin(model: keras.Model) -> keras.Model:
-    """Copy a model to one that carries nothing from batch to batch and takes any batch size.
+    """Copy a model to a stateless one that accepts any batch size.
 
     Args:
-        model: Sequential or Functional; layers inside ``Bidirectional`` and nested models too.
+        model: Sequential or Functional; layers inside ``Bidirectional`` and nested models are
+            copied, too.
 
     Returns:
-        A model of the same weights, compiled if ``model`` is, with an optimizer and metrics that
-        start at first. Losses, functions and classes of one's own needn't be registered with Keras.
+        A model with the same weights. It is compiled if ``model`` is, with a new optimizer and new
+        metrics. Custom losses, functions and classes need not be registered with Keras.
 
     Warns:
-        UserWarning: if what ``model`` was compiled with can't be copied, saying why; the twin is
-            not compiled then.
+        UserWarning: with the reason, if the compile arguments of ``model`` cannot be copied; the
+            twin is then not compiled.
 
     Raises:
-        TypeError: if ``model`` is no model of the installed Keras.
-        ValueError: if Keras can't copy ``model``, saying why and what to do.
+        TypeError: if ``model`` is not a model of the installed Keras.
+        ValueError: if Keras cannot copy ``model``; the message gives the reason and the solution.
     """
     return _twin(model, None)
 
@@ -38,7 +39,7 @@ def stateless_twin(model: keras.Model) -> keras.Model:
 def stateful_twin(model: keras.Model, *, batch_size: int) -> keras.Model:
     """Copy a model to one whose recurrent layers carry their states, in ``batch_size`` slots.
 
-    Trained on whole batches, it can then run on live data with one slot. All states are zero.
+    A model trained on whole batches can then run on live data with one slot. All states are zero.
     Arguments, result and errors are those of :func:`stateless_twin`.
     """
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
@@ -47,10 +48,10 @@ def stateful_twin(model: keras.Model, *, batch_size: int) -> keras.Model:
 
 
 def streaming_twin(model: keras.Model) -> keras.Model:
-    """Copy a model built for a fixed number of steps to a stateless one that takes any number.
+    """Copy a model with a fixed number of steps to a stateless one that accepts any number.
 
-    That is what a :class:`lstm_states.StreamingSession` needs. Arguments, result and errors are
-    those of :func:`stateless_twin`; a layer that needs the number of steps is named in the error.
+    A :class:`lstm_states.StreamingSession` needs such a model. Arguments, result and errors are
+    those of :func:`stateless_twin`; the error names a layer that needs the number of steps.
 
     Example:
         >>> session = StreamingSession(streaming_twin(model))
@@ -80,8 +81,8 @@ def _twin(
         twin.set_weights(model.get_weights())
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
-            f"model {model.name!r} can't be copied ({error}); build it once more with the other "
-            "input and give it the weights: twin.set_weights(model.get_weights())"
+            f"model {model.name!r} can't be copied ({error}); build another one with the new "
+            "input and copy the weights: twin.set_weights(model.get_weights())"
         ) from error
     if model.compiled:
         _compile_alike(twin, model)

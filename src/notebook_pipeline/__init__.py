@@ -1,7 +1,7 @@
-"""Notebooks as stages of a DVC pipeline: run with parameters, recorded in MLflow, read as reports.
+"""Run notebooks as stages of a DVC pipeline, with runs in MLflow and readable reports.
 
-A notebook needs three names of it: ``read_parameters``, ``start_results`` and, to end with,
-``expectations_table``. README.md beside this file has a start of five minutes.
+A notebook needs three functions: ``read_parameters``, ``start_results`` and, at its end,
+``expectations_table``. README.md in this folder shows a start in five minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m notebook_pipeline`: the command of the project in whose folder it is called."""
+"""`python -m notebook_pipeline`: the command of the project in the current folder."""
 
 import sys
 

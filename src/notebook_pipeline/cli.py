@@ -1,6 +1,6 @@
-"""The command of a project: what the stages of dvc.yaml call, and what people call beside DVC.
+"""The command line of a project, for the stages of dvc.yaml and for users.
 
-``python -m notebook_pipeline`` in a project's folder; a project may give it a shorter name.
+Call ``python -m notebook_pipeline`` in a project's folder; a project may define a shorter name.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None, find: Callable[[], Path] = proj
     """Run one command and return its exit status: 1 with a few lines on stderr if it failed.
 
     Args:
-        arguments: Of the command; those of this process if left out.
-        find: Finds the repository.
+        arguments: Arguments of the command; by default those of this process.
+        find: Returns the repository.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a locale's encoding may lack what is told
@@ -72,18 +72,18 @@ class NotebookName(click.ParamType):
     name = "name"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name, or say which one is meant."""
+        """Return the name, or fail with the nearest name."""
         from notebook_pipeline.parameters.names import near_or_all
         from notebook_pipeline.stages.states import notebook_stages
 
         known = notebook_stages(project_root())
         if value not in known:
-            self.fail(f"{value!r} is no notebook; {near_or_all(value, known)}", param, ctx)
+            self.fail(f"{value!r} is not a notebook; {near_or_all(value, known)}", param, ctx)
         return value
 
 
 def checked_root() -> Path:
-    """Return the repository, its params.yaml checked: DVC would say less of what is wrong there."""
+    """Return the repository after checking params.yaml: our messages say more than DVC's."""
     from notebook_pipeline.parameters.file import load_parameters
 
     root = project_root()
@@ -104,7 +104,7 @@ def run(name: str) -> None:
 
 @click.command()
 def pages() -> None:
-    """Render the reports of all notebooks. Stages call it, as after a change of the style."""
+    """Render the reports of all notebooks, for example after a change of the style."""
     from notebook_pipeline.reports.page import write_report
     from notebook_pipeline.stages.states import notebook_stages
 
@@ -118,10 +118,10 @@ def pages() -> None:
 @click.command()
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N",
-    help="Stages at a time; what the machine allows if left out.",
+    help="Stages to run at a time. Default: as many as the machine allows.",
 )  # fmt: skip
 def repro(jobs: int | None) -> None:
-    """Run all stages that have changed, side by side."""
+    """Run all stages that have changed, in parallel."""
     from notebook_pipeline.departures import departures_in_words, expectations_of_all
     from notebook_pipeline.repro.parallel import reproduce
     from notebook_pipeline.stages.provenance import is_recorded
@@ -138,7 +138,7 @@ def repro(jobs: int | None) -> None:
 
 @click.command()
 def backfill() -> None:
-    """Make the runs that MLflow lacks, from the outputs."""
+    """Create missing MLflow runs from the outputs."""
     _record(checked_root())
 
 
@@ -157,7 +157,7 @@ def status() -> int:
     found = check_pipeline(checked_root())
     problems = [f"{stage.stage}: {told}" for stage in found.stages for told in stage.problems]
     for stage in found.stages:
-        what = "see below" if stage.problems else stage.run or "as dvc.lock tells"
+        what = "see below" if stage.problems else stage.run or "matches dvc.lock"
         print(f"{stage.stage:34} {what}")
     counts = ", ".join(f"{count} {kind}" for kind, count in found.counts.items())
     print(f"runs in MLflow: {counts or 'none'}")
@@ -171,7 +171,7 @@ def status() -> int:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def origin(file: Path) -> None:
-    """Say which run made a figure or another output."""
+    """Show which run made a figure or another output."""
     import yaml
 
     from notebook_pipeline.mlflow_runs.status import origin_of
@@ -184,7 +184,7 @@ def origin(file: Path) -> None:
 @click.argument("name", type=NotebookName())
 @click.argument("jupyter", nargs=-1, type=click.UNPROCESSED)
 def debug(name: str, jupyter: Sequence[str]) -> None:
-    """Open a failed run's notebook at its failing cell. Further options go to JupyterLab."""
+    """Open the notebook of a failed run at the failed cell. Pass further options to JupyterLab."""
     from notebook_pipeline.run.debugging import debug_command
 
     command = debug_command(name, project_root())
@@ -194,7 +194,7 @@ def debug(name: str, jupyter: Sequence[str]) -> None:
 @click.command()
 @click.argument("names", nargs=-1, type=NotebookName(), metavar="[NAME]...")
 def verify(names: Sequence[str]) -> int:
-    """Run from nothing in a clone and compare every byte. No NAME: the whole pipeline."""
+    """Run from scratch in a clone and compare every byte. Default: the whole pipeline."""
     from notebook_pipeline.verification.verify import verify as run_again
 
     result = run_again(checked_root(), names)
@@ -211,11 +211,11 @@ COMMANDS = (run, pages, repro, backfill, status, origin, debug, verify)
 def page_command(stage: str, about: str) -> click.Command:
     """Return the command by which a stage of a project makes one of the project's pages.
 
-    Called by hand it makes the page of what there is, with status 1 if some is not.
+    For a user, it makes the page from the existing results, with status 1 if some are missing.
 
     Args:
-        stage: Its name in dvc.yaml, and that of the command.
-        about: What it does.
+        stage: Name of the stage in dvc.yaml and of the command.
+        about: Help text of the command.
     """
 
     @click.command(stage, help=about)
@@ -231,7 +231,7 @@ def page_command(stage: str, about: str) -> click.Command:
         print(f"wrote {page}", flush=True)
         for one in missing:
             print(
-                f"{project_of(root).command}: {page} is made without {one.stage}, which {one.why}",
+                f"{project_of(root).command}: {page} was made without {one.stage}, which {one.why}",
                 file=sys.stderr,
             )
         return 1 if missing else 0

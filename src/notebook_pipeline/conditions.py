@@ -1,4 +1,4 @@
-"""Measured numbers in few digits, and conditions on them, such as "> 1e-3"."""
+"""Format measured numbers in a few digits, and check conditions on them, such as "> 1e-3"."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CONDITION = re.compile(r"(<=|>=|<|>) (-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 def check_condition(text: str) -> str:
-    """Return ``text`` if it is a condition.
+    """Return ``text`` if it is a valid condition.
 
     Raises:
-        ValueError: if it is none, with what is one.
+        ValueError: if it is not, with a valid example.
     """
     if not _CONDITION.fullmatch(text):
         raise ValueError(f"{text!r} is no condition; write one such as '<= 1e-5' or '> 0.5'")
@@ -35,7 +35,7 @@ Condition = Annotated[str, AfterValidator(check_condition)]
 
 
 def satisfies(value: float, condition: str) -> bool:
-    """Whether ``value`` satisfies ``condition``; NaN satisfies none."""
+    """Return whether ``value`` satisfies ``condition``; NaN satisfies none."""
     sign, limit = condition.split()
     return _COMPARISONS[sign](value, float(limit))
 
@@ -43,8 +43,7 @@ def satisfies(value: float, condition: str) -> bool:
 def excess(value: float, condition: str) -> float:
     """Return how far ``value`` is beyond the limit of ``condition``, NaN for NaN.
 
-    It is 0 where the condition is satisfied, and where a value stands on a limit that it must not
-    reach.
+    The result is 0 if the condition holds, or if the value equals a limit that it must not reach.
     """
     if satisfies(value, condition):
         return 0.0
@@ -52,9 +51,9 @@ def excess(value: float, condition: str) -> float:
 
 
 def span(values: Collection[float]) -> str:
-    """Write the least and the greatest of some values, or the one that all of them are.
+    """Format the range of some values, or the value that they share.
 
-    NaN is no value: it is said in how many cases there is none.
+    NaN does not count as a value; the text says in how many cases there is none.
     """
     numbers = [value for value in values if not math.isnan(value)]
     missing = len(values) - len(numbers)
@@ -66,7 +65,7 @@ def span(values: Collection[float]) -> str:
 
 
 def short(value: float) -> str:
-    """Write a number with two digits, and what is far from 1 as a power of ten."""
+    """Format a number with two digits, or as a power of ten if it is far from 1."""
     if value == 0 or 0.01 <= abs(value) < 100:
         return f"{value:.2g}"
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")

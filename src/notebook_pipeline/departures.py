@@ -1,4 +1,4 @@
-"""Where the runs of all notebooks depart from what the committed ones found."""
+"""List where the runs of all notebooks depart from the committed ones."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def expectations_of_all(root: Path, names: Iterable[str]) -> dict[str, Expectations]:
-    """Return by notebook what its last run was held against; those that have not run are left out.
+    """Return the expectations of the last run by notebook; notebooks that have not run are omitted.
 
     Args:
         root: The repository.
-        names: Of the notebooks.
+        names: Names of the notebooks.
     """
     found = {name: read_expectations(root / "reports" / name) for name in names}
     return {name: expectations for name, expectations in found.items() if expectations}
 
 
 def departures_in_words(found: dict[str, Expectations]) -> list[str]:
-    """Say in how many measures runs depart, and then a line for each; nothing if none does."""
+    """Say how many measures depart, then list each in a line; empty if none departs."""
     lines = [f"  {name}: {one.told}" for name, kept in found.items() for one in kept.departures]
     lines += [
         f"  {name} ran with other parameters than its notebook's: {'; '.join(kept.differs)}"
@@ -33,12 +33,12 @@ def departures_in_words(found: dict[str, Expectations]) -> list[str]:
     ]
     count = sum(len(kept.departures) for kept in found.values())
     of = sum(len(kept.held) for kept in found.values())
-    told = f"{count} of {of} measures depart from what the committed runs found:"
+    told = f"{count} of {of} measures depart from the committed runs:"
     return [told, *lines] if count else []
 
 
 def expectations_table(expectations: Expectations) -> Styler:
-    """Tabulate what is expected and what was found, and say where the run has other parameters."""
+    """Show expected and measured values as a table, and parameters that differ."""
     import pandas as pd  # here: a `repro` that finds nothing to do draws no table
 
     rows = [
@@ -54,19 +54,19 @@ def expectations_table(expectations: Expectations) -> Styler:
 
 
 def note_on(expectations: Expectations) -> str:
-    """Say what a page must tell beside the answer; nothing of a run like the committed one."""
+    """Return the note for a page beside the answer; empty for a run like the committed one."""
     if not expectations.departures and not expectations.differs:
         return ""
     return describe_departures(expectations)
 
 
 def describe_departures(expectations: Expectations) -> str:
-    """Say in how many measures a run departs, and in which parameters it differs."""
+    """Say how many measures of a run depart, and which parameters differ."""
     departing = len(expectations.departures) or "none"
     found = f"This run departs from {departing} of {len(expectations.held)} expectations"
     if not expectations.differs:
         return f"{found}."
     return (
-        f"{found}; they are of the notebook's own parameters, and here "
+        f"{found}; these belong to the notebook's own parameters, but in this run "
         f"{'; '.join(expectations.differs)}."
     )

@@ -1,25 +1,25 @@
-"""Errors whose message is all that a user needs: what is wrong, and what would be right."""
+"""Errors whose message tells users what is wrong and how to correct it."""
 
 
 class UserError(Exception):
-    """What a command tells in its message alone, without a traceback; a project derives its own."""
+    """An error that commands show as a message, without a traceback. Projects derive their own."""
 
 
 class ConfigError(UserError, ValueError):
-    """A parameter is unknown, missing or out of range; names the key, the value and what fits."""
+    """A parameter is unknown, missing or out of range; names key, value and allowed values."""
 
 
 class OutputsError(UserError, ValueError):
-    """What stages make is missing, or isn't of the present state; names it and what makes it."""
+    """An output of a stage is missing or out of date; names the output and its stage."""
 
 
 class ReproError(UserError, RuntimeError):
-    """The pipeline can't go on; the message names the stage, or what is in the way."""
+    """The pipeline cannot continue; names the stage or the obstacle."""
 
 
 class StoreError(UserError, RuntimeError):
-    """The store of runs can't be used; the message names it, and says what to do."""
+    """The store of runs cannot be used; names the store and the solution."""
 
 
 class NotebookError(UserError, RuntimeError):
-    """A notebook stopped; the message names the cell, the error and where the rest is."""
+    """A notebook stopped; names the cell, the error and the place of the results so far."""

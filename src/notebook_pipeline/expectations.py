@@ -1,8 +1,8 @@
-"""What the committed run of a notebook found, held against what another run of it finds.
+"""Compare the findings of a run with those of the committed run of the notebook.
 
 An expectation never decides whether a run succeeds: on another machine, with other seeds or on
-other data an experiment may come out otherwise. Where it does, pages say which value and by how
-much.
+other data, an experiment may have another outcome. Pages then show which value departs, and by
+how much.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FILE = "expectations.json"
 
 @dataclass(frozen=True)
 class Expectation:
-    """One measure, what is expected of it, and what was found.
+    """One measure, its expected and its measured values.
 
     Attributes:
         measure: Its name in evidence.json.
-        says: What it is, in words.
-        expected: Conditions that every value is to satisfy, such as "> 0.3, < 10".
-        found: The values, in few digits.
-        departs: By how much they miss that and in how many cases; empty if they don't.
+        says: Its description.
+        expected: Conditions that every value should satisfy, such as "> 0.3, < 10".
+        found: The values, in a few digits.
+        departs: By how much the values miss the conditions, and in how many cases; empty if none.
     """
 
     measure: str
@@ -41,7 +41,7 @@ class Expectation:
 
     @property
     def told(self) -> str:
-        """All of it in words."""
+        """The whole expectation as a sentence."""
         found = f" {self.found}," if self.found else ""
         return f"{self.says}:{found} expected {self.expected} ({self.departs})"
 
@@ -51,8 +51,8 @@ class Expectations:
     """All expectations of a run.
 
     Attributes:
-        held: One for each measure.
-        differs: Parameters that are others than those which the expectations are of, in words.
+        held: One expectation per measure.
+        differs: Parameters that differ from those of the expectations, in words.
     """
 
     held: tuple[Expectation, ...]
@@ -60,7 +60,7 @@ class Expectations:
 
     @property
     def departures(self) -> tuple[Expectation, ...]:
-        """Those that the run departs from."""
+        """The expectations from which the run departs."""
         return tuple(one for one in self.held if one.departs)
 
     def write(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class Expectations:
 
 
 def read_expectations(folder: Path) -> Expectations | None:
-    """Read what :meth:`Expectations.write` has left in ``folder``, None if it hasn't."""
+    """Read the file of :meth:`Expectations.write` in ``folder``; None if there is none."""
     path = folder / FILE
     if not path.is_file():
         return None
@@ -82,15 +82,15 @@ def read_expectations(folder: Path) -> Expectations | None:
 def hold_against(
     expected: Mapping[str, str], evidence: Mapping[str, Any], *, optional: Collection[str] = ()
 ) -> tuple[Expectation, ...]:
-    """Hold every value of each measure against what is expected of it.
+    """Compare every value of each measure with its expectation.
 
     Args:
         expected: By measure, conditions as in claims.yaml, separated by ", ".
-        evidence: What :meth:`Results.evidence` returns: by measure ``values`` and ``says``.
-        optional: Measures that other data or parameters may be without.
+        evidence: As from :meth:`Results.evidence`: by measure ``values`` and ``says``.
+        optional: Measures that may be missing with other data or parameters.
 
     Raises:
-        ValueError: if a measure was not kept and isn't optional, or if a condition is none.
+        ValueError: if a measure was not kept and is not optional, or if a condition is invalid.
     """
     held = []
     for measure, text in expected.items():

@@ -1,14 +1,14 @@
-"""What the engine is told of a project: all that differs from one repository to the next.
+"""The configuration of a project: everything that differs from one repository to another.
 
 A project is a git repository with a ``dvc.yaml``. The table ``[tool.notebook_pipeline]`` of its
-pyproject.toml marks it, and names where its :class:`Project` lies below ``src``::
+pyproject.toml marks it, and names its :class:`Project`, in a module below ``src``::
 
     [tool.notebook_pipeline]
     project = "experiments.project:PROJECT"
 
-A project that has nothing but words and variables to tell writes these there instead, such as
-``command`` and ``packages``. Notebooks are not listed: each stage of dvc.yaml that calls
-``... run NAME`` is that notebook's.
+A project that needs only strings and variables can set these in the table instead, such as
+``command`` and ``packages``. Notebooks are not listed: a stage of dvc.yaml that calls
+``... run NAME`` belongs to the notebook NAME.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ TABLE = "notebook_pipeline"
 PLAIN = {
     "name": "text",
     "command": "text",
-    "environment": "texts by name",
-    "deciding": "a list of texts",
-    "harmless": "a list of texts",
-    "packages": "a list of texts",
+    "environment": "a table of strings",
+    "deciding": "a list of strings",
+    "harmless": "a list of strings",
+    "packages": "a list of strings",
 }
 """What the table tells by itself where it names no :class:`Project`."""
 
 
 @dataclass(frozen=True)
 class Champion:
-    """Which logged model of a notebook's runs is preferred in MLflow's registry.
+    """The rule that chooses the preferred model of a notebook in MLflow's registry.
 
     Attributes:
-        metric: The one with the least of it.
+        metric: The model with the lowest value of this metric wins.
         same: Parameters that must be equal for two models to be comparable.
     """
 
@@ -58,11 +58,11 @@ class Champion:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of a project, made by a stage of its own from what notebooks have left.
+    """A page of a project, made from the results of notebooks by its own stage.
 
     Attributes:
         file: Its name in ``reports``.
-        write: Called with the repository and the results that are missing; returns the page.
+        write: Called with the repository and the missing results; returns the page.
     """
 
     file: str
@@ -79,28 +79,28 @@ def _plain_title(name: str, settings: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Project:
-    """What the engine is told of a project.
+    """The configuration of a project.
 
     Attributes:
-        name: Of the experiment in MLflow.
-        command: What people type to call the engine, as messages name it.
-        schema: Returns that of params.yaml, a section for each notebook; without one every
-            parameter must have the type that it has in the notebook. It is asked for once the
-            environment of stages is entered: what it imports is not imported twice.
-        commands: Returns commands of the project's own, beside the engine's.
-        sections_from: Where sections of params.yaml come from, in words, for whoever writes one
-            that isn't known.
-        environment: Variables that every process of a stage is given, above the engine's own.
-        deciding: Beginnings of the names of variables that choose what is computed; none stays.
-        harmless: Variables that stay although a beginning in ``deciding`` fits them.
-        packages: Installed packages whose versions decide what is computed, drawn and stored.
-        title: What a run is called in MLflow, given a notebook's name and parameters.
-        preflight: Refuses, before a kernel starts, what can't succeed; called with a notebook's
-            name, its parameters and the repository.
+        name: Name of the experiment in MLflow.
+        command: The command that users type; messages show it.
+        schema: Returns the schema of params.yaml, with a section for each notebook. Without one,
+            every parameter must keep the type that it has in the notebook. It is called after the
+            environment of stages is entered, so that nothing is imported twice.
+        commands: Returns the project's own commands, in addition to the engine's.
+        sections_from: Says where the sections of params.yaml come from; messages about unknown
+            sections show it.
+        environment: Variables for every process of a stage, in addition to the engine's own.
+        deciding: Prefixes of variables that can change a result; stages do not see these.
+        harmless: Variables that stages see although they match a prefix in ``deciding``.
+        packages: Installed packages whose versions can change a result, a figure or a file.
+        title: Returns the title of a run in MLflow from a notebook's name and parameters.
+        preflight: Refuses a run that cannot succeed before a kernel starts; called with the name
+            of the notebook, its parameters and the repository.
         champion: Which logged models to prefer; None registers none.
-        pages: By stage, in the order to make them.
-        compared: By the name of a JSON file, what of it must agree on another class of machine:
-            numbers and words by name. Metrics and evidence are known already.
+        pages: The pages by stage, in the order in which they are made.
+        compared: By the name of a JSON file, the numbers and words in it, by name, that must agree
+            on another class of machine. Metrics and evidence are always compared.
     """
 
     name: str
@@ -120,21 +120,21 @@ class Project:
 
 
 def is_project(folder: Path) -> bool:
-    """Whether a folder is the root of a project."""
+    """Return whether a folder is the root of a project."""
     return (folder / "dvc.yaml").is_file() and _table(folder) is not None
 
 
 @lru_cache
 def project_of(root: Path) -> Project:
-    """Return what the repository ``root`` tells of itself.
+    """Return the configuration of the repository ``root``.
 
     Raises:
-        ConfigError: if ``root`` is no project, the table has a key that isn't known, or what it
-            names can't be imported.
+        ConfigError: if ``root`` is not a project, or its table has an unknown key or a name that
+            cannot be imported.
     """
     table = _table(root)
     if table is None:
-        raise ConfigError(f"{root} is no project: its pyproject.toml has no [tool.{TABLE}]")
+        raise ConfigError(f"{root} is not a project: its pyproject.toml has no [tool.{TABLE}]")
     if "project" not in table:
         return _plain_project(root, table)
     source = root / "src"
@@ -146,10 +146,10 @@ def project_of(root: Path) -> Project:
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"pyproject.toml names the project {table['project']!r}, which can't be imported: "
-            f"{error}; write package.module:NAME of what lies in {source}"
+            f"{error}; write package.module:NAME of an object in {source}"
         ) from error
     if not isinstance(found, Project):
-        raise ConfigError(f"pyproject.toml names {table['project']!r}, which is no Project")
+        raise ConfigError(f"pyproject.toml names {table['project']!r}, which is not a Project")
     return found
 
 
@@ -158,7 +158,7 @@ def _plain_project(root: Path, table: Mapping[str, Any]) -> Project:
     for key in table:
         if key not in PLAIN:
             raise ConfigError(
-                f"pyproject.toml: tool.{TABLE}.{key} is unknown; it may hold {', '.join(PLAIN)}, "
+                f"pyproject.toml: tool.{TABLE}.{key} is unknown; allowed are {', '.join(PLAIN)}, "
                 "or project alone"
             )
         if PLAIN[key] != _kind(table[key]):
@@ -174,9 +174,9 @@ def _kind(value: Any) -> str:
         case str():
             return "text"
         case list() if all(isinstance(one, str) for one in value):
-            return "a list of texts"
+            return "a list of strings"
         case dict() if all(isinstance(one, str) for one in value.values()):
-            return "texts by name"
+            return "a table of strings"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Which repository a process works for, and whether the code that it runs is that repository's."""
+"""Find the repository of a process, and check that its code belongs to that repository."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def check_own_code(root: Path) -> None:
     for name, path in _imported_elsewhere(root):
         raise ConfigError(
             f"this is {root}, but Python has imported {name} from {path}: set "
-            f"PYTHONPATH={root / 'src'} before it starts, or use an environment that `make env` "
-            "has made here"
+            f"PYTHONPATH={root / 'src'} before it starts, or use the environment that `make env` "
+            "creates here"
         )
 
 
@@ -83,8 +83,8 @@ def check_loaded_code(root: Path) -> None:
         # A time to come is that of another clock.
         if _BEGAN < path.stat().st_mtime < time.time():
             raise ConfigError(
-                f"{path.relative_to(root.resolve())} was written while code imported from it ran. "
-                f"What {name} computed belongs to no state and is not kept; run it again"
+                f"{path.relative_to(root.resolve())} changed while its code was running. "
+                f"The results of {name} belong to no state and are not kept; run it again"
             )
 
 

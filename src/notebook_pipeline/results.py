@@ -1,4 +1,4 @@
-"""Where a notebook hands its results: to the active run, and to a folder that outlives it."""
+"""The results of a notebook: logged to the active run, and saved to a permanent folder."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ BACKUP_VARIABLE = "NOTEBOOK_PIPELINE_BACKUP"
 
 
 def start_results(name: str, settings: Any) -> Results:
-    """Attach to the run that the pipeline made for this notebook, or make an interactive one.
+    """Attach to the pipeline's run of this notebook, or create an interactive one.
 
     Args:
-        name: The notebook's.
-        settings: What :func:`read_parameters` returned.
+        name: Name of the notebook.
+        settings: The object from :func:`read_parameters`.
 
     Returns:
-        Where results go. The folder is empty but for dot files, which are DVC's: the one the
-        runner names, else ``reports/interactive/<name>``.
+        The :class:`Results` of the run. Their folder is empty except for dot files, which belong to
+        DVC. It is set by the runner, or ``reports/interactive/<name>``.
 
     Raises:
-        ConfigError: if the code that was imported is not the repository's.
-        StoreError: if the store of runs can't be used.
+        ConfigError: if Python has imported code of another repository.
+        StoreError: if the store of runs cannot be used.
     """
     root = project_root()
     check_own_code(root)
@@ -76,7 +76,7 @@ def start_results(name: str, settings: Any) -> Results:
 
 
 def empty_folder(folder: Path) -> None:
-    """Make ``folder``, or remove what is in it but for hidden files such as .gitignore."""
+    """Create ``folder``, or remove its content except for hidden files such as .gitignore."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("[!.]*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -84,12 +84,12 @@ def empty_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Results:
-    """Where a notebook hands its results: the active MLflow run, and a folder that outlives it.
+    """The results of a notebook: logged to the active MLflow run, and saved to a permanent folder.
 
     Attributes:
-        directory: Figures, tables, weights and traces go here.
+        directory: Folder for figures, tables, weights and traces.
         root: The repository.
-        changed: Parameters of this run that differ from the notebook's own: value, and the own one.
+        changed: Parameters of this run that differ from the notebook's own, with both values.
     """
 
     directory: Path
@@ -98,7 +98,7 @@ class Results:
 
     @property
     def backup(self) -> Path | None:
-        """Where training keeps what it has come to, for another attempt; interactively nowhere."""
+        """Folder in which a training saves its progress for the next attempt, if any."""
         folder = os.environ.get(BACKUP_VARIABLE)
         return Path(folder) if folder else None
 
@@ -108,17 +108,17 @@ class Results:
         mlflow.log_metrics(values, step=epoch)
 
     def log_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write ``metrics.json``, which ``dvc metrics`` shows, and log the same numbers.
+        """Write ``metrics.json`` for ``dvc metrics``, and log the same numbers to MLflow.
 
         Args:
-            metrics: Numbers by name, which may be nested; MLflow has them as ``test.r2``.
+            metrics: Numbers by name, which may be nested; in MLflow they appear as ``test.r2``.
         """
         text = json.dumps(metrics, indent=2) + "\n"
         (self.directory / "metrics.json").write_text(text, encoding="utf-8")
         mlflow.log_metrics(dict(flattened(metrics)))
 
     def keep_figure(self, name: str, figure: Figure) -> Figure:
-        """Save ``figure`` as ``figures/<name>.png`` and return it to be shown."""
+        """Save ``figure`` as ``figures/<name>.png`` and return it for display."""
         folder = self.directory / "figures"
         folder.mkdir(exist_ok=True)
         # Without Matplotlib's version in the file equal figures are equal bytes.
@@ -129,12 +129,12 @@ class Results:
     def keep_evidence(
         self, name: str, evidence: xr.Dataset, figure: Figure | None = None
     ) -> Figure | None:
-        """Add what was measured to ``evidence.json``, and keep ``figure`` beside it.
+        """Add measured values to ``evidence.json``, and save ``figure`` with them.
 
         Args:
-            name: Of the figure.
+            name: Name of the figure.
             evidence: Variables over ``model``, each with ``long_name`` and ``units``.
-            figure: It is returned, to be shown.
+            figure: The figure, which is returned for display.
         """
         shell = get_ipython()
         kept = self.evidence()
@@ -151,17 +151,17 @@ class Results:
         return self.keep_figure(name, figure) if figure else None
 
     def evidence(self) -> dict[str, Any]:
-        """Return what was kept so far: by measure ``values`` by model, ``says`` and ``unit``."""
+        """Return the evidence so far: by measure ``values`` by model, ``says`` and ``unit``."""
         path = self.directory / EVIDENCE
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def require(self, bounds: Mapping[str, str], *, without: Collection[str] = ()) -> None:
-        """Hold measures against what mathematics demands of them: beyond it there is a defect.
+        """Check measures against mathematical bounds; a value beyond its bound is a defect.
 
         Args:
             bounds: By measure, conditions such as "<= 1e-9", separated by ", ".
-            without: Models that are left out, such as trained ones: how a training ends is an
-                outcome, and it may end in weights that make rounding itself large.
+            without: Models to exclude, such as trained ones: the end of a training is an outcome,
+                and its weights may enlarge the rounding itself.
 
         Raises:
             AssertionError: naming each measure that breaks its bound, its values and the bound.
@@ -182,17 +182,17 @@ class Results:
         optional: Collection[str] = (),
         uses: Collection[str] = (),
     ) -> Expectations:
-        """Write ``expectations.json``: what the committed run found, and where this one departs.
+        """Write ``expectations.json``: the committed run's findings, and where this run departs.
 
-        It fails for no value that was measured.
+        No measured value makes it fail.
 
         Args:
             expected: By measure, conditions such as "> 0.3", separated by ", ".
-            optional: Measures that other data or parameters may be without.
-            uses: Notebooks whose results were looked at, so that their parameters count too.
+            optional: Measures that may be missing with other data or parameters.
+            uses: Notebooks whose results this one used; their parameters are compared as well.
 
         Raises:
-            ValueError: if a measure was not kept and isn't optional.
+            ValueError: if a measure was not kept and is not optional.
         """
         changed = {"": self.changed} | {f"{name}.": self._changed_in(name) for name in uses}
         differs = [
@@ -211,19 +211,19 @@ class Results:
         return changed_parameters(find_notebook(name, self.root), settings.model_dump())
 
     def keep_table(self, name: str, table: pd.DataFrame) -> None:
-        """Save ``table`` as ``plots/<name>.csv``, which ``dvc plots`` draws."""
+        """Save ``table`` as ``plots/<name>.csv`` for ``dvc plots``."""
         folder = self.directory / "plots"
         folder.mkdir(exist_ok=True)
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
 
     def log_varying(self, name: str, measured: xr.DataArray, figure: Figure) -> None:
-        """Log what differs from run to run, such as times, to MLflow alone: reports stay equal.
+        """Log values that vary from run to run, such as times, to MLflow only; reports stay equal.
 
         Args:
-            name: The run then has ``varying/<name>.csv`` and ``varying/<name>.png``, and the
+            name: The run receives ``varying/<name>.csv`` and ``varying/<name>.png``, and the
                 medians as metrics ``<name>/<case>/<way>``.
             measured: ``(case, way, round)``, with ``long_name`` and ``units``.
-            figure: Of the same.
+            figure: A figure of the same values.
         """
         column = f"{measured.attrs['long_name']} ({measured.attrs['units']})"
         mlflow.log_text(measured.to_series().rename(column).to_csv(), f"varying/{name}.csv")
@@ -233,10 +233,10 @@ class Results:
         mlflow.log_metrics(values)
 
     def finish(self) -> None:
-        """Hand the folder to MLflow and end the run.
+        """Log the folder to MLflow and end the run.
 
         Raises:
-            ConfigError: in the pipeline's run, if other code has run than the repository holds.
+            ConfigError: in the pipeline's run, if the code has changed since it was imported.
         """
         if os.environ.get(OUTPUT_VARIABLE):
             check_loaded_code(self.root)

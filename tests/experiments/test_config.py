@@ -75,7 +75,7 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("stacked.seeds", [2**32], r"stacked.seeds\.0 is 4294967296: .*less than 4294967296"),
         ("datasets.japanese_vowels.seed", -5, "japanese_vowels.seed is -5: .*equal to 0"),
         ("masking.gap", 20, "gap is 20; it must be below window, which is 20"),
-        ("cost.windows", [100, 100], r"windows is \[100, 100\]: each may stand there once"),
+        ("cost.windows", [100, 100], r"windows is \[100, 100\]: each value may appear only once"),
         ("stacked.epochs", "8", "stacked.epochs is '8': .*valid integer"),
         ("stacked.epochs", 8.0, "stacked.epochs is 8.0: .*valid integer"),
         ("stacked.center", 1, "stacked.center is 1: .*valid boolean"),
@@ -97,8 +97,8 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("stacked.resamples", 99, "stacked.resamples is 99: .*equal to 100"),
         ("stacked.seeds", [0, -1], "stacked.seeds.1 is -1: .*equal to 0"),
         # wrong together
-        ("stacked.seeds", [3, 1, 3], r"seeds is \[3, 1, 3\]: each may stand there once"),
-        ("carrying_state.steps", 101, "carrying_state.steps is 101; .* at most, which is 100"),
+        ("stacked.seeds", [3, 1, 3], r"seeds is \[3, 1, 3\]: each value may appear only once"),
+        ("carrying_state.steps", 101, "steps is 101; .* at most stacked.window, which is 100"),
         ("stacked.dataset", "orderbook", "dataset is 'orderbook'; did you mean 'order_book'"),
         ("stacked.dataset", "b", "dataset is 'b'; there are japanese_vowels, order_book"),
         ("datasets.order_book.train_fraction", 0.9, "must leave a part for the test"),
@@ -145,10 +145,10 @@ def test_limits_are_as_wide_as_can_be(load):
 
 @pytest.mark.parametrize("name", ["my.data", "mine@home", "a/b", "my data", "", "-x", "größe"])
 def test_a_data_sets_name_has_to_fit_stages_and_files(load, name):
-    with pytest.raises(ConfigError, match=r"letters, digits, _ and - alone") as error:
+    with pytest.raises(ConfigError, match=r"use only letters, digits, _ and -") as error:
         load(datasets={**VALUES["datasets"], name: TABLE})
     told = str(error.value)
-    assert told.startswith(f"params.yaml: datasets: {name!r} is no name for one: ")
+    assert told.startswith(f"params.yaml: datasets: {name!r} is not a valid name: ")
     assert "\n" not in told
 
 
@@ -156,10 +156,13 @@ def test_a_data_sets_name_has_to_fit_stages_and_files(load, name):
     ("tables", "message"),
     [
         ({"a": {"features": ["a", "y"]}}, "datasets.a: features holds 'y', the target"),
-        ({"a": {"features": ["a", "a"]}}, r"features is \['a', 'a'\]: each may stand there once"),
+        (
+            {"a": {"features": ["a", "a"]}},
+            r"features is \['a', 'a'\]: each value may appear only once",
+        ),
         (
             {"a": {"features": ["a", "next"]}, "b": {"target": "next", "horizon": 5}},
-            "datasets.a.features holds 'next', which datasets.b tells to look 5 rows ahead",
+            "datasets.a.features holds 'next', which by datasets.b looks 5 rows ahead",
         ),
     ],
 )

@@ -37,25 +37,25 @@ def untouched(clone):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("My-own", "small letters, digits and _ alone, a letter first"),
-        ("2nd", "small letters, digits and _ alone"),
-        ("a" * 41, "40 at most"),
-        ("", "small letters"),
-        ("../mine", "small letters"),
-        ("lambda", "Python keeps the word for itself"),
-        ("datasets", "it means something else in params.yaml"),
-        ("copy", "it means something else in params.yaml"),
-        ("null", "it means something else in params.yaml"),
-        ("true", "Python keeps the word for itself"),
+        ("My-own", "use lower-case letters, digits and _, starting with a letter"),
+        ("2nd", "use lower-case letters, digits and _"),
+        ("a" * 41, "at most 40"),
+        ("", "use lower-case letters"),
+        ("../mine", "use lower-case letters"),
+        ("lambda", "it is a Python keyword"),
+        ("datasets", "params.yaml reserves it"),
+        ("copy", "params.yaml reserves it"),
+        ("null", "params.yaml reserves it"),
+        ("true", "it is a Python keyword"),
         ("fraction", "settings.py imports another Fraction"),
-        ("depth", "src/experiments/depth is there already"),
-        ("shared", "src/experiments/shared is there already"),
-        ("cli", "src/experiments/cli.py is there already"),
-        ("lstm_states", "src/lstm_states is there already"),
-        ("stacked", "notebooks/01_stacked.ipynb is there already"),
-        ("pages", "dvc.yaml has a stage of that name"),
-        ("trial", "dvc.yaml has a stage of that name"),
-        ("interactive", "reports/interactive is the pipeline's own"),
+        ("depth", "src/experiments/depth exists already"),
+        ("shared", "src/experiments/shared exists already"),
+        ("cli", "src/experiments/cli.py exists already"),
+        ("lstm_states", "src/lstm_states exists already"),
+        ("stacked", "notebooks/01_stacked.ipynb exists already"),
+        ("pages", "dvc.yaml has a stage with that name"),
+        ("trial", "dvc.yaml has a stage with that name"),
+        ("interactive", "reports/interactive belongs to the pipeline"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(clone, root, name, message):
@@ -73,8 +73,8 @@ def test_a_name_that_cannot_be_used_is_refused(clone, root, name, message):
     [
         ({"datasets": ["orderbook"]}, "no data set 'orderbook' in params.yaml; did you mean 'ord"),
         ({"dependencies": ["mine.csv"]}, "mine.csv isn't there, and no stage of dvc.yaml makes it"),
-        ({"dependencies": ["../mine.csv"]}, "../mine.csv is no path within the repository"),
-        ({"dependencies": ["/etc/hosts"]}, "/etc/hosts is no path within the repository"),
+        ({"dependencies": ["../mine.csv"]}, "../mine.csv is not a path within the repository"),
+        ({"dependencies": ["/etc/hosts"]}, "/etc/hosts is not a path within the repository"),
         ({"dependencies": ["reports"]}, "reports can't be read: reports/"),
         ({"dependencies": ["reports/claims.json"]}, "is made after all experiments"),
     ],
@@ -107,7 +107,7 @@ def test_a_name_may_be_a_word_of_the_templates(clone, root):
 def test_a_second_call_is_refused(clone, root):
     make_experiment("mine", root)
     written = clone.run("git", "diff")
-    with pytest.raises(ConfigError, match="src/experiments/mine is there already"):
+    with pytest.raises(ConfigError, match="src/experiments/mine exists already"):
         make_experiment("mine", root)
     assert clone.run("git", "diff") == written
 

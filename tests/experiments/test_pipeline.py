@@ -98,7 +98,7 @@ def test_what_dvc_takes_for_unchanged_is_refused_by_our_commands(clone, command,
     ("section", "change", "message"),
     [
         ("stacked", {"target": "mid_moves"}, "stacked.target is 'mid_moves'; did you mean 'mid_"),
-        ("stacked", {"dataset": "japanese_vowels"}, "holds sequences; it takes a data set of seri"),
+        ("stacked", {"dataset": "japanese_vowels"}, "holds sequences; it needs a data set of seri"),
         (
             "variable_length",
             {"head_units": 3},

@@ -60,8 +60,13 @@ def test_every_metric_has_a_name():
     ("gain", "low", "high", "words"),
     [
         (0.05, 0.01, 0.09, "beats ridge: +0.050 (95 % CI +0.010 to +0.090)"),
-        (0.05, -0.01, 0.11, "is not clearly apart from ridge: +0.050 (95 % CI −0.010 to +0.110)"),
-        (-0.05, -0.1, 0.0, "is not clearly apart from ridge: −0.050 (95 % CI −0.100 to +0.000)"),
+        (
+            0.05,
+            -0.01,
+            0.11,
+            "does not differ clearly from ridge: +0.050 (95 % CI −0.010 to +0.110)",
+        ),
+        (-0.05, -0.1, 0.0, "does not differ clearly from ridge: −0.050 (95 % CI −0.100 to +0.000)"),
         (-0.05, -0.09, -0.01, "is beaten by ridge: −0.050 (95 % CI −0.090 to −0.010)"),
     ],
 )
@@ -71,7 +76,7 @@ def test_a_lead_counts_only_if_its_interval_leaves_out_zero(gain, low, high, wor
 
 def test_the_lead_is_that_on_the_strongest_baseline(results):
     assert describe_lead(results) == (
-        "The LSTM stack is not clearly apart from ridge: +0.050 (95 % CI −0.010 to +0.110)"
+        "The LSTM stack does not differ clearly from ridge: +0.050 (95 % CI −0.010 to +0.110)"
     )
 
 
@@ -79,7 +84,7 @@ def test_results_in_words(results):
     assert describe_results(results) == (
         "**R² on the test part: 0.500**, the median of 3 seeds (0.250 to 0.750; "
         "95 % CI of the median 0.400 to 0.600). "
-        "**The LSTM stack is not clearly apart from ridge: +0.050 (95 % CI −0.010 to +0.110).**"
+        "**The LSTM stack does not differ clearly from ridge: +0.050 (95 % CI −0.010 to +0.110).**"
     )
 
 
@@ -233,13 +238,13 @@ def test_the_answer_of_a_configuration_is_that_of_its_run(samples, results):
     assert said == (
         "**Answer.** On Own, target `angle`, the stack reaches R² 0.500 on the test part, the "
         "median of 3 seeds (0.250 to 0.750), against 0.450 for ridge and 0.100 for mean. The LSTM "
-        "stack is not clearly apart from ridge: +0.050 (95 % CI −0.010 to +0.110). What the states "
-        "did is certain to 3e-7, the largest residual of their equations."
+        "stack does not differ clearly from ridge: +0.050 (95 % CI −0.010 to +0.110). The recorded "
+        "states are accurate to 3e-7, the largest residual of their equations."
     )
     one = results.isel(seed=[0], predictor=[0, 1])
     said = answer_result(samples, one, residuals(hidden=0.5))
     assert "R² 0.500 on the test part, against 0.100 for mean. The LSTM stack beats mean" in said
-    assert "certain to 0.5" in said
+    assert "accurate to 0.5" in said
 
 
 def test_what_diverged_is_said_to_have_no_number(samples, results):
@@ -247,8 +252,8 @@ def test_what_diverged_is_said_to_have_no_number(samples, results):
     lost.attrs = results.attrs
     said = answer_result(samples, lost, residuals(cell=np.nan))
     assert "R² (no number) on the test part" in said
-    assert "can't be compared with mean: there is no number" in said
-    assert "certain to no number" in said
+    assert "can't be compared with mean: there is no score" in said
+    assert "accurate to no number" in said
 
 
 @pytest.mark.parametrize(
@@ -264,4 +269,7 @@ def test_the_answer_says_what_padding_did(samples, results, carried, words):
 def test_the_answer_by_step_says_how_many_it_takes(samples, results):
     kept = {"warm_up_steps": {"values": {"seed 0": 3.0, "seed 1": 7.0}}}
     said = answer_by_step(samples, results, residuals(), kept)
-    assert "Of the 12 steps of a window it takes 3 to 7 to come within 0.01" in said
+    assert (
+        "After 3 to 7 of the 12 steps of a window, seed by seed, the score stays within 0.01"
+        in said
+    )

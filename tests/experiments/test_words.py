@@ -31,17 +31,17 @@ def flowing(**measures):
 
 def test_only_h_rises_where_c_moves_nothing():
     said = flowing()
-    assert "carries `h` and `c`, its own; at each step `h` alone goes up" in said
-    assert "layer 2 moves by 0 to 1e-16; when `h` changes, by 0.25 to 0.5" in said
+    assert "carries `h` and `c`; at each step, `h` alone goes up" in said
+    assert "layer 2 moves by 0 to 1e-16; if `h` changes, by 0.25 to 0.5" in said
 
 
 @pytest.mark.parametrize(
     ("measures", "words"),
     [
-        ({"c_below_moves": [0.25, 0.5], "numbers_per_unit": [2, 2]}, "step `h` and `c` goes up"),
-        ({"h_below_moves": [0.0, 0.0]}, "step neither `h` nor `c` goes up"),
-        ({"c_below_moves": [0.0, 0.5]}, "step `h` and (in some models) `c` goes up"),
-        ({"h_alone_minus_whole": [0.0, 0.0]}, "carries `h` alone, its own"),
+        ({"c_below_moves": [0.25, 0.5], "numbers_per_unit": [2, 2]}, "step, `h` and `c` goes up"),
+        ({"h_below_moves": [0.0, 0.0]}, "step, neither `h` nor `c` goes up"),
+        ({"c_below_moves": [0.0, 0.5]}, "step, `h` and (in some models) `c` goes up"),
+        ({"h_alone_minus_whole": [0.0, 0.0]}, "carries `h` alone; at"),
         ({"c_below_moves": [NAN, 0.0]}, "moves by 0, no number in 1 of 2"),
     ],
 )
@@ -65,7 +65,7 @@ def test_what_is_learnt_is_listed_by_the_seeds_that_learn_it():
     }  # fmt: skip
     said = remembered([[0.75, 0.5], [50, 50]], errors)
     assert "by forget bias: 0.5 to 0.75 at −1, 50 or more at 5." in said
-    assert "1e-9 to 0.5 is left at the first one at Keras's initialisation" in said
+    assert "gradient at the first step is 1e-9 to 0.5 at Keras's initialisation" in said
     assert "a tenth of 0.16" in said
     assert (
         "with every seed: GRU; with some seeds: LSTM, chrono initialisation; with no seed" in said
@@ -88,7 +88,7 @@ def test_depth_names_its_data_and_says_where_more_is_held_above():
     ]  # fmt: skip
     measured = {name: [0.5] for name in names} | {"data_past_lost_by_depth": [-0.25, 1e-3]}
     said = depth.answer(kept(**measured), data="my-own.csv")
-    assert "by −0.25 to 1e-3 on my-own.csv (below 0 it rises)" in said
+    assert "by −0.25 to 1e-3 on my-own.csv (below 0, it rises)" in said
 
 
 def masks(**measures):
@@ -107,12 +107,10 @@ def masks(**measures):
 
 
 def test_a_mask_skips_what_moves_nothing():
-    assert "mask's value is skipped: taking it out moves the last `h` by 0." in masks()
-    assert "One where half of them do is not skipped: 0.5." in masks()
-    assert "is skipped by some stacks: taking" in masks(move_of_all_zero_step=[0.0, 0.5])
-    said = (
-        "Where whole steps are missing, the test error with 0 over that with masked is 1.2 to 1.3"
-    )
+    assert "mask's value is skipped: removing it moves the last `h` by 0." in masks()
+    assert "A step where half of them do is not skipped: 0.5." in masks()
+    assert "is skipped by some stacks: removing" in masks(move_of_all_zero_step=[0.0, 0.5])
+    said = "If whole steps are missing, the test error with 0 over that with masked is 1.2 to 1.3"
     assert said in masks()
 
 
@@ -120,4 +118,4 @@ def test_a_limit_is_passed_or_not_in_each_case():
     measures = {name: [1.0, 0.0] for name in LIMITS} | {f"{n}_apart": [0.0, 1e-6] for n in LIMITS}
     said = cost.answer(kept(**measures))
     assert "Recomputing takes at least twice the time: yes (seed 0); no (seed 1)." in said
-    assert "differs by 1e-6 at most" in said
+    assert "differ by at most 1e-6" in said

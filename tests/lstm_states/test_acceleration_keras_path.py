@@ -61,9 +61,9 @@ def replace_step(cell):
         (lambda: LSTM(4, dtype="float64"), "float64"),
         (lambda: L.GRU(4), "it is a GRU"),
         (lambda: L.RNN(L.LSTMCell(4)), "it is a RNN"),
-        (lambda: OwnLoop(4), "it has a inner_loop of its own"),
-        (lambda: with_cell(Clipped(4)), "its cell has a _compute_carry_and_output_fused"),
-        (with_replaced_step, "its cell has a _compute_carry_and_output_fused"),
+        (lambda: OwnLoop(4), "it overrides inner_loop"),
+        (lambda: with_cell(Clipped(4)), "its cell overrides _compute_carry_and_output_fused"),
+        (with_replaced_step, "its cell overrides _compute_carry_and_output_fused"),
         (with_replaced_loop, "has been replaced"),
     ],
 )

@@ -154,8 +154,8 @@ def test_what_can_not_be_recorded_is_warned_of_once_and_the_training_goes_on(dat
         fit(model, data, recorded, logged)
     texts = [str(one.message) for one in warned]
     assert len(texts) == 2
-    assert "LogStateStatistics keeps nothing of epoch 1, nor" in texts[0]
-    assert "RecordTraces keeps nothing of epoch 2, nor" in texts[1]
+    assert "LogStateStatistics records nothing for epoch 1, nor" in texts[0]
+    assert "RecordTraces records nothing for epoch 2, nor" in texts[1]
     assert list(recorded.traces) == [0, 1, 4]
     assert any((a != b).any() for a, b in zip(weights, model.get_weights(), strict=True))
 

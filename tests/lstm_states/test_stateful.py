@@ -178,8 +178,8 @@ def test_slots_go_on_where_they_ended():
 @pytest.mark.parametrize(
     ("series", "sizes", "message"),
     [
-        (np.zeros(1003), (8, 50), "has 1003 time steps; 8 slots of 50 steps take a multiple of "
-                                  "400: leave out 203"),
+        (np.zeros(1003), (8, 50), "has 1003 time steps; 8 slots of 50 steps need a multiple of "
+                                  "400: drop 203"),
         (np.zeros(7), (8, 1), "has 7 time steps; .* a multiple of 8"),
         ([], (1, 1), "has 0 time steps"),
         (3.0, (1, 1), "has 0 time steps"),
@@ -307,7 +307,7 @@ def test_states_of_another_model_are_refused(tmp_path):
     np.savez(tmp_path / "pickled.npz", **{"low/0": np.array([{}], object)})
     (tmp_path / "text.npz").write_text("no archive", encoding="utf-8")
     for name in ("array.npy", "pickled.npz", "text.npz"):
-        with pytest.raises(ValueError, match=f"{name} isn't a file of states"):
+        with pytest.raises(ValueError, match=f"{name} isn't a readable file of states"):
             load_states(saved, tmp_path / name)
     with pytest.raises(FileNotFoundError):
         load_states(saved, tmp_path / "none.npz")

@@ -177,7 +177,7 @@ def test_a_layer_that_needs_the_number_of_steps_is_refused_with_the_cause():
     model = build(L.LSTM(3, return_sequences=True), L.Flatten())
     with pytest.raises(ValueError, match=r"can't be copied .*last axis|can't be copied .*[Dd]ense"):
         streaming_twin(model)
-    with pytest.raises(ValueError, match=r"\(None, 6, 3\); .*or take streaming_twin\(model\)"):
+    with pytest.raises(ValueError, match=r"\(None, 6, 3\); .*or use streaming_twin\(model\)"):
         StreamingSession(build(L.LSTM(3)))
 
 

@@ -18,9 +18,9 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("stackd", "'stackd' is no notebook; did you mean 'stacked'?"),
-        ("maskin", "'maskin' is no notebook; did you mean 'masking'?"),
-        ("xyzzy", "'xyzzy' is no notebook; there are stacked, intermediate_outputs, masking"),
+        ("stackd", "'stackd' is not a notebook; did you mean 'stacked'?"),
+        ("maskin", "'maskin' is not a notebook; did you mean 'masking'?"),
+        ("xyzzy", "'xyzzy' is not a notebook; there are stacked, intermediate_outputs, masking"),
     ],
 )
 def test_an_unknown_notebook_is_refused_with_the_nearest_name(capsys, command, name, hint):
@@ -32,4 +32,4 @@ def test_help_lists_the_commands(capsys):
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
     assert "Usage: python -m notebook_pipeline" in told
-    assert "Run all stages that have changed, side by side." in told
+    assert "Run all stages that have changed, in parallel." in told

@@ -77,11 +77,12 @@ def test_equal_folders_do_not_differ(here, anew):
     [
         (
             lambda book: book.cells[1].update(source="print(1)\nplot(2)"),
-            ", cell 2, source, line 2: 'plot()' here, 'plot(2)' anew",
+            ", cell 2, source, line 2: 'plot()' here, 'plot(2)' in the clone",
         ),
         (
             lambda book: book.cells[1].outputs[0].update(text="loss 0.5\naccuracy 0.8\n"),
-            ", cell 2, output 1, text, line 2: 'accuracy 0.9\\n' here, 'accuracy 0.8\\n' anew",
+            ", cell 2, output 1, text, line 2: 'accuracy 0.9\\n' here, 'accuracy 0.8\\n' in the "
+            "clone",
         ),
         (
             lambda book: (
@@ -103,12 +104,15 @@ def test_equal_folders_do_not_differ(here, anew):
         (lambda book: book.cells[1].outputs.pop(), ", cell 2, output 2: only here"),
         (
             lambda book: book.cells[1].update(execution_count=3),
-            ", cell 2, execution_count: 1.0 here, 3.0 anew, 2 apart",
+            ", cell 2, execution_count: 1.0 here, 3.0 in the clone, 2 apart",
         ),
-        (lambda book: book.cells.append(new_markdown_cell("x", id="c")), ", cell 3: only anew"),
+        (
+            lambda book: book.cells.append(new_markdown_cell("x", id="c")),
+            ", cell 3: only in the clone",
+        ),
         (
             lambda book: book.metadata.made_from.code.update({"a.py": "z"}),
-            ", metadata made_from.code.a.py: '1' here, 'z' anew",
+            ", metadata made_from.code.a.py: '1' here, 'z' in the clone",
         ),
     ],
 )
@@ -122,10 +126,10 @@ def test_a_notebook(here, anew, change, said):
 @pytest.mark.parametrize(
     ("metrics", "said"),
     [
-        ({"r2": 0.75, "gain": math.nan}, "test.r2: 0.5 here, 0.75 anew, 0.25 apart"),
-        ({"r2": 0.5, "gain": 1.0}, "test.gain: nan here, 1.0 anew"),
+        ({"r2": 0.75, "gain": math.nan}, "test.r2: 0.5 here, 0.75 in the clone, 0.25 apart"),
+        ({"r2": 0.5, "gain": 1.0}, "test.gain: nan here, 1.0 in the clone"),
         ({"r2": 0.5}, "test.gain: only here"),
-        ({"r2": "0.5?", "gain": math.nan}, "test.r2: 0.5 here, '0.5?' anew"),
+        ({"r2": "0.5?", "gain": math.nan}, "test.r2: 0.5 here, '0.5?' in the clone"),
     ],
 )
 def test_metrics(here, anew, metrics, said):
@@ -152,7 +156,7 @@ def test_a_picture(here, anew):
         "out/figure.png: 1 of 12 pixels differ, by at most 5 of 255, the first in row 2, column 1"
     ]
     Image.new("RGB", (4, 5)).save(anew / "figure.png")
-    assert found(here, anew) == ["out/figure.png: 4 x 3 pixels here, 4 x 5 anew"]
+    assert found(here, anew) == ["out/figure.png: 4 x 3 pixels here, 4 x 5 in the clone"]
     (anew / "figure.png").write_bytes(picture(compress_level=0))
     [said] = found(here, anew)
     assert said.startswith("out/figure.png: the same in other bytes")
@@ -161,16 +165,16 @@ def test_a_picture(here, anew):
 def test_a_table(here, anew):
     (anew / "losses.csv").write_text("epoch,loss\n1,0.5\n2,0.75\n", encoding="utf-8")
     assert found(here, anew) == [
-        "out/losses.csv, row 3, column loss: 0.25 here, 0.75 anew, 0.5 apart"
+        "out/losses.csv, row 3, column loss: 0.25 here, 0.75 in the clone, 0.5 apart"
     ]
     (anew / "losses.csv").write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
-    assert found(here, anew) == ["out/losses.csv, row 3: ['2', '0.25'] here, None anew"]
+    assert found(here, anew) == ["out/losses.csv, row 3: ['2', '0.25'] here, None in the clone"]
 
 
 def test_lines_of_text(here, anew):
     (anew / "page.html").write_text("<p>one\n<p>2\n<p>3\n", encoding="utf-8")
     assert found(here, anew) == [
-        "out/page.html, line 2: '<p>two\\n' here, '<p>2\\n' anew; 2 lines differ"
+        "out/page.html, line 2: '<p>two\\n' here, '<p>2\\n' in the clone; 2 lines differ"
     ]
     long = "x" * 1000
     (here / "page.html").write_text(f"{long}a{long}", encoding="utf-8")
@@ -182,7 +186,7 @@ def test_lines_of_text(here, anew):
 def test_bytes_that_are_no_text(here, anew):
     (anew / "data.gz").write_bytes(b"\x1f\x8b\xff\x02\x03")
     assert found(here, anew) == [
-        "out/data.gz: the same in other bytes, from byte 3 on; 4 here, 5 anew"
+        "out/data.gz: the same in other bytes, from byte 3 on; 4 here, 5 in the clone"
     ]
 
 
@@ -191,16 +195,20 @@ def test_one_weight(here, anew):
         file["layers/lstm/vars/0"][1, 2] = 0.5
     assert found(here, anew) == [
         "out/model/model.weights.h5, array layers/lstm/vars/0: 1 of 6 values differ, most at "
-        "[1, 2]: 0.0 here, 0.5 anew, 0.5 apart"
+        "[1, 2]: 0.0 here, 0.5 in the clone, 0.5 apart"
     ]
 
 
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ((1, 2), 0.25, "1 of 6 values differ, most at [1, 2]: 0.0 here, 0.25 anew, 0.25 apart"),
-        ((0, 0), 0.25, "1 of 6 values differ, most at [0, 0]: nan here, 0.25 anew"),
-        ((1, 1), np.inf, "1 of 6 values differ, most at [1, 1]: 0.0 here, inf anew"),
+        (
+            (1, 2),
+            0.25,
+            "1 of 6 values differ, most at [1, 2]: 0.0 here, 0.25 in the clone, 0.25 apart",
+        ),
+        ((0, 0), 0.25, "1 of 6 values differ, most at [0, 0]: nan here, 0.25 in the clone"),
+        ((1, 1), np.inf, "1 of 6 values differ, most at [1, 1]: 0.0 here, inf in the clone"),
     ],
 )
 def test_one_value_of_a_store(here, anew, place, value, said):
@@ -212,7 +220,7 @@ def test_no_number_is_farther_from_a_number_than_any_other(here, anew):
     array = zarr.open_array(anew / "states.zarr/lstm/hidden")
     array[0, 1], array[1, 0] = 1000.0, np.nan
     [said] = found(here, anew)
-    assert said.endswith("2 of 6 values differ, most at [1, 0]: 0.0 here, nan anew")
+    assert said.endswith("2 of 6 values differ, most at [1, 0]: 0.0 here, nan in the clone")
 
 
 def test_other_arrays_in_a_store(here, anew):
@@ -223,14 +231,14 @@ def test_other_arrays_in_a_store(here, anew):
     assert found(here, anew) == ["out/states.zarr, array lstm/hidden: only here"]
     zarr.open_group(anew / "states.zarr").create_array("lstm/hidden", data=np.zeros(2, "int8"))
     assert found(here, anew) == [
-        "out/states.zarr, array lstm/hidden: float64 (2, 3) here, int8 (2,) anew"
+        "out/states.zarr, array lstm/hidden: float64 (2, 3) here, int8 (2,) in the clone"
     ]
 
 
 def test_metadata_alone_of_a_store(here, anew):
     zarr.open_group(anew / "states.zarr").attrs["seed"] = 3
     assert found(here, anew) == [
-        "out/states.zarr/zarr.json, attributes.seed: 1.0 here, 3.0 anew, 2 apart"
+        "out/states.zarr/zarr.json, attributes.seed: 1.0 here, 3.0 in the clone, 2 apart"
     ]
 
 
@@ -240,7 +248,7 @@ def test_missing_and_additional_files(here, anew):
     shutil.rmtree(anew / "model")
     (anew / "model").write_text("", encoding="utf-8")
     assert found(here, anew) == [
-        "out/figure.png: a file here, missing anew",
-        "out/model: a folder here, a file anew",
-        "out/new.txt: missing here, a file anew",
+        "out/figure.png: a file here, missing in the clone",
+        "out/model: a folder here, a file in the clone",
+        "out/new.txt: missing here, a file in the clone",
     ]

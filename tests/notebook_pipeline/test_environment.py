@@ -178,7 +178,7 @@ def test_what_the_machine_needs_stays_and_belongs_to_its_class(monkeypatch):
 
 
 def test_a_path_that_no_variable_can_hold_is_refused():
-    with pytest.raises(ConfigError, match="the path /a:b has a ':'"):
+    with pytest.raises(ConfigError, match="the path /a:b contains ':'"):
         stage_environment({}, Path("/a:b"), PLAIN)
 
 
@@ -245,7 +245,7 @@ def test_a_module_that_lies_elsewhere_or_was_written_meanwhile_is_refused(tmp_pa
         repository.check_loaded_code(ROOT)
     monkeypatch.delitem(sys.modules, module.__name__)
     monkeypatch.setattr(repository, "_BEGAN", 0.0)
-    with pytest.raises(ConfigError, match=r"src/.*\.py was written while code"):
+    with pytest.raises(ConfigError, match=r"src/.*\.py changed while its code"):
         repository.check_loaded_code(ROOT)
 
 

@@ -81,8 +81,8 @@ def test_a_page_is_told_of_departures_and_of_other_parameters():
         "This run departs from 1 of 2 expectations."
     )
     assert note_on(expectations("epochs is 1, not 8", score="> 0")) == (
-        "This run departs from none of 1 expectations; they are of the notebook's own parameters, "
-        "and here epochs is 1, not 8."
+        "This run departs from none of 1 expectations; these belong to the notebook's own "
+        "parameters, but in this run epochs is 1, not 8."
     )
 
 
@@ -107,7 +107,7 @@ def test_all_departures_of_a_repository_in_words(tmp_path):
     found = expectations_of_all(tmp_path, ["stacked", "memory", "not_run", "masking"])
     assert list(found) == ["stacked", "memory", "masking"]
     assert departures_in_words(found) == [
-        "2 of 3 measures depart from what the committed runs found:",
+        "2 of 3 measures depart from the committed runs:",
         "  stacked: R² on the test part: 0.5 to 0.75, expected > 0.6 (by 0.1, 1 of 2)",
         "  masking: Half-life: 2, expected < 1 (by 1)",
         "  stacked ran with other parameters than its notebook's: dataset is 'own', not "

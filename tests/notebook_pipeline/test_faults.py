@@ -183,7 +183,7 @@ def test_two_at_once_in_one_clone_do_not_meet(toy, report):
     process = toy.start_call("run", "walk")
     wait_for(began.exists)
     told = toy.call("run", "walk", ok=False)
-    at_it = f"another run of walk is under way in {toy.path}, process {process.pid}"
+    at_it = f"another run of walk is active in {toy.path}, process {process.pid}"
     assert at_it in told
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 130

@@ -32,11 +32,14 @@ def root(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "params.yaml is None; it must hold values by name"),
-        ("- walk\n", "params.yaml is ['walk']; it must hold values by name"),
-        ("seed: 3\n", "params.yaml: seed is 3; it must hold values by name"),
-        ("walk:\n", "params.yaml: walk is None; it must hold values by name"),
-        ("walk:\n  1: 3\n", "params.yaml: walk: 1 can't be a name; take another, a letter first"),
+        ("", "params.yaml is None; it must map names to values"),
+        ("- walk\n", "params.yaml is ['walk']; it must map names to values"),
+        ("seed: 3\n", "params.yaml: seed is 3; it must map names to values"),
+        ("walk:\n", "params.yaml: walk is None; it must map names to values"),
+        (
+            "walk:\n  1: 3\n",
+            "params.yaml: walk: 1 can't be a name; choose another one that starts with a letter",
+        ),
         ("walk:\n  _a: 3\n", "params.yaml: walk: '_a' can't be a name"),
         ("walk:\n  copy: 3\n", "params.yaml: walk: 'copy' can't be a name"),
         ("1:\n  a: 3\n", "params.yaml: 1 can't be a name"),
@@ -52,12 +55,12 @@ def test_parameters_that_no_schema_can_hold(root, text, told):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("packages = 'numpy'", "packages is 'numpy'; it must be a list of texts"),
-        ("environment = ['A=1']", r"environment is \['A=1'\]; it must be texts by name"),
-        ("environment = {A = 1}", "environment is {'A': 1}; it must be texts by name"),
+        ("packages = 'numpy'", "packages is 'numpy'; it must be a list of strings"),
+        ("environment = ['A=1']", r"environment is \['A=1'\]; it must be a table of strings"),
+        ("environment = {A = 1}", "environment is {'A': 1}; it must be a table of strings"),
         ("name = 3", "name is 3; it must be text"),
         ("project = 3", "names the project '3'|names the project 3"),
-        ("project = 'sys:path'", "names 'sys:path', which is no Project"),
+        ("project = 'sys:path'", "names 'sys:path', which is not a Project"),
     ],
 )
 def test_a_table_that_tells_something_else(root, line, told):
@@ -82,7 +85,7 @@ def test_a_package_that_is_not_installed():
 
 def test_a_notebook_that_is_none(root):
     (root / "notebooks/01_walk.ipynb").write_text("", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"01_walk\.ipynb is no notebook: it isn't JSON"):
+    with pytest.raises(ConfigError, match=r"01_walk\.ipynb is not a notebook: it isn't JSON"):
         run_notebook("walk", root)
 
 
@@ -99,7 +102,7 @@ def test_a_parameter_of_another_type_than_the_notebooks_own(root):
 def test_no_notebook_at_all(root, capsys):
     (root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
     assert main(["run", "walk"]) == 2
-    assert "'walk' is no notebook; there are none" in capsys.readouterr().err
+    assert "'walk' is not a notebook; there are none" in capsys.readouterr().err
 
 
 def called(folder, command):

@@ -67,7 +67,7 @@ def test_a_failed_notebook_is_missing_and_all_else_is_there(copy, pages):
     printed = copy.call("index", ok=False)
     assert printed == (
         "wrote reports/index.html\n"
-        "python -m notebook_pipeline: reports/index.html is made without trial@timing, "
+        "python -m notebook_pipeline: reports/index.html was made without trial@timing, "
         "which has no report\n"
     )
     assert missing(copy, "index.html") == [
@@ -80,15 +80,15 @@ def test_a_failed_notebook_is_missing_and_all_else_is_there(copy, pages):
     assert "RuntimeError: no luck" in told
     *_, left_out, made = told.split("\n\n")
     assert sorted(left_out.splitlines()) == [
-        f"{stage}: left out: needs trial@timing" for stage in ("answers", "index", "pages")
+        f"{stage}: skipped: needs trial@timing" for stage in ("answers", "index", "pages")
     ]
     assert made == (
-        "reports/answers.html is made of what there is and names what is missing\n"
-        "reports/index.html is made of what there is and names what is missing\n"
+        "reports/answers.html shows what exists and names what is missing\n"
+        "reports/index.html shows what exists and names what is missing\n"
     )
     expected = [
         "trial@timing failed: its log, the notebook of its last attempt, an older report",
-        "pages left out: needs trial@timing: ",
+        "pages skipped: needs trial@timing: ",
     ]
     for name in ("index.html", "answers.html"):
         assert sorted(missing(copy, name)) == sorted(expected)
@@ -96,9 +96,9 @@ def test_a_failed_notebook_is_missing_and_all_else_is_there(copy, pages):
     assert lock.read_bytes() == locked
 
     printed = copy.call("status", ok=False)
-    assert "trial@timing: is not what it was made from: notebooks/03_timing.ipynb" in printed
-    assert "trial@timing: its last attempt failed, or is under way: it lies in reports/" in printed
-    assert "index: reports/index.html is not what dvc.lock tells" in printed
+    assert "trial@timing: has changed since it ran: notebooks/03_timing.ipynb" in printed
+    assert "trial@timing: its last attempt failed or is still running: see reports/" in printed
+    assert "index: reports/index.html does not match dvc.lock" in printed
     printed = copy.call("verify", ok=False)
     assert "nothing to compare with" in printed
 
@@ -132,7 +132,7 @@ def test_a_page_that_cannot_be_made_is_taken_away(copy, pages):
     )  # fmt: skip
     answers_page, index = printed.splitlines()
     assert answers_page == "reports/answers.html can't be made: no ink"
-    assert index == "reports/index.html is made of what there is and names what is missing"
+    assert index == "reports/index.html shows what exists and names what is missing"
     assert not (copy.path / "reports/answers.html").exists()
     assert read(copy, "index.html").select("a[href='answers.html']") == []
     assert missing(copy, "index.html")[0].startswith("answers can't be made: no ink")
@@ -143,7 +143,6 @@ def test_where_there_is_no_report_no_page_is_made(tmp_path, page):
     other = make_toy(tmp_path / "other")
     printed = other.call(page, ok=False)
     assert printed == (
-        "python -m notebook_pipeline: there is no report of what is here now; `dvc repro` makes "
-        "them\n"
+        "python -m notebook_pipeline: no report is up to date; `dvc repro` makes them\n"
     )
     assert other.run("git", "status", "--porcelain") == ""

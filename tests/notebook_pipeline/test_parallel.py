@@ -115,11 +115,11 @@ def test_a_failure_leaves_out_what_needs_it_and_nothing_else(repository, jobs):
     assert "It broke" in told["broken"]
     assert "exited with 3" in told["broken"]
     assert "Executing" not in printed
-    assert "All of it is in reports/logs/broken.log" in told["broken"]
+    assert "The full log is reports/logs/broken.log" in told["broken"]
     assert "exited with 4" in told["worse"]
     assert left_out.splitlines() == [
-        "after_broken: left out: needs broken",
-        f"at_the_end: left out: needs {' and '.join(told)}",
+        "after_broken: skipped: needs broken",
+        f"at_the_end: skipped: needs {' and '.join(told)}",
     ]
     mended = {name: stage(f"touch {name}.txt", name) for name in ("broken", "worse")}
     clone = repository(**(pipeline | mended))

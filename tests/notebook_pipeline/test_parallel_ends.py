@@ -93,8 +93,8 @@ def test_two_at_once_in_one_clone(repository):
     process = start(clone, until=["began"])
     printed = clone.call("repro", ok=False)
     assert printed == (
-        f"python -m notebook_pipeline: another run of repro is under way in {clone.path}, "
-        f"process {process.pid}: wait for its end, or use a clone of your own\n"
+        f"python -m notebook_pipeline: another run of repro is active in {clone.path}, "
+        f"process {process.pid}: wait until it ends, or use another clone\n"
     )
     by_hand = clone.run("dvc", "repro", ok=False)
     assert "is busy, it is being blocked by" in by_hand

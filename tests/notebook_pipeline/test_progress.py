@@ -41,7 +41,7 @@ def test_without_a_terminal_a_stage_that_goes_on_is_told_of_again(repository):
             if "epoch" in line:
                 (clone.path / "go").touch()
     assert process.returncode == 0, told
-    assert told.pop() == "made the run of slow from its outputs\n"
+    assert told.pop() == "created the run of slow from its outputs\n"
     assert told[0] == "slow: running\n"
     assert re.fullmatch(r"slow: running for \d+ s\n", told[1])  # cat waits for this
     assert re.fullmatch(

@@ -70,7 +70,7 @@ def pulled(toy, tmp_path_factory):
 
 def test_where_outputs_were_pulled_runs_are_made_from_them_once(toy, pulled):
     told = pulled.call("status", ok=False)
-    assert told.count(f"MLflow has no run of it: {RECORD} makes it") == 3
+    assert told.count(f"MLflow has no run of it: {RECORD} creates it") == 3
     pulled.call("repro")
     assert pulled.call("backfill") == ""
     runs = mlflow_runs.finished_runs(pulled.client())
@@ -106,9 +106,9 @@ def test_status_names_what_no_longer_matches(pulled):
     report.unlink()
     (pulled.path / FOLDER / "metrics.json").write_text("{}\n", encoding="utf-8")
     told = pulled.call("status", ok=False)
-    assert "walk: is not what it was made from: walk.steps; `dvc repro`" in told
+    assert "walk: has changed since it ran: walk.steps; `dvc repro`" in told
     assert f"{FOLDER}/report.ipynb is missing" in told
-    assert f"{FOLDER}/metrics.json is not what dvc.lock tells" in told
+    assert f"{FOLDER}/metrics.json does not match dvc.lock" in told
     pulled.run("dvc", "checkout")
     pulled.run("git", "checkout", "--", FOLDER, "params.yaml")
     assert "0 problems" in pulled.call("status")
@@ -123,7 +123,7 @@ def test_status_finds_what_belongs_to_nothing(pulled):
     told = pulled.call("status", ok=False)
     pulled.run("git", "checkout", "--", "dvc.lock")
     shutil.rmtree(pulled.path / "reports/gone")
-    assert "dvc.lock: gone is no stage" in told
+    assert "dvc.lock: gone is not a stage" in told
     assert "reports/gone: no stage makes it" in told
     assert "\n2 problems" in told
 
@@ -149,7 +149,7 @@ def test_a_record_that_is_torn_or_of_another_run_is_told_and_mended(toy):
     for text, told in (("", "no run"), (kept.replace(run, "f" * 32), "f" * 32)):
         path.write_text(text, encoding="utf-8")
         said = toy.call("status", ok=False)
-        assert f"walk: walk/run.json tells of {told}: {RECORD}" in said
+        assert f"walk: walk/run.json names {told}: {RECORD}" in said
         toy.call("backfill")
         assert path.read_text(encoding="utf-8") == kept
 
@@ -164,7 +164,7 @@ def test_a_figure_tells_which_run_made_it(toy, tmp_path):
     assert len(origin["commit"]) == 40
     assert origin["made_from"]["key"] == state.key
     strange = toy.call("origin", "dvc.yaml", ok=False)
-    assert "dvc.yaml: no report here holds a file of the same bytes" in strange
+    assert "dvc.yaml: no report contains a file with the same bytes" in strange
     record = toy.path / FOLDER / "run.json"
     kept = record.read_text(encoding="utf-8")
     record.write_text(
@@ -208,5 +208,5 @@ def test_a_damaged_store_is_told_and_made_anew_from_the_outputs(pulled):
     told = pulled.call("status", ok=False)
     assert "mlflow.db: file is not a database; move it out of the way" in told
     store.rename(store.with_suffix(".damaged"))
-    assert pulled.call("backfill").count("made the run of") == 3
+    assert pulled.call("backfill").count("created the run of") == 3
     assert "0 problems" in pulled.call("status")

@@ -47,19 +47,19 @@ def test_metrics_beyond_are_named_with_their_size_and_what_is_allowed(tmp_path):
     name = "reports/stacked/metrics.json"
     assert beyond(tmp_path, name, {"test": {"r2": 0.5}}, {"test": {"r2": 0.59}}) == []
     assert beyond(tmp_path, name, {"test": {"r2": 0.5}}, {"test": {"r2": 0.75}}) == [
-        f"{name}, stacked.test.r2: 0.5 here, 0.75 anew, 0.25 apart, allowed are 0.1 + 0 of the "
-        "larger"
+        f"{name}, stacked.test.r2: 0.5 here, 0.75 in the clone, 0.25 apart, allowed are 0.1 + 0 of "
+        "the larger"
     ]
     assert beyond(tmp_path, name, {"a": 1}, {"b": 1}) == [
         f"{name}, stacked.a: only here",
-        f"{name}, stacked.b: only anew",
+        f"{name}, stacked.b: only in the clone",
     ]
 
 
 def test_a_metric_that_no_pattern_fits_never_passes(tmp_path):
     name = "reports/depth/metrics.json"
     assert beyond(tmp_path, name, {"r2": 0.5}, {"r2": 0.5}) == [
-        f"{name}, depth.r2: no pattern in tolerances.yaml fits it"
+        f"{name}, depth.r2: no pattern in tolerances.yaml matches it"
     ]
 
 
@@ -70,7 +70,7 @@ def test_of_evidence_the_values_are_compared(tmp_path):
         for value, count in ((0.5, 3), (0.75, 4))
     )
     [said] = beyond(tmp_path, name, here, anew)
-    assert said.startswith(f"{name}, stacked.lead.seed 0: 0.5 here, 0.75 anew")
+    assert said.startswith(f"{name}, stacked.lead.seed 0: 0.5 here, 0.75 in the clone")
     assert beyond(tmp_path, name, here, here) == []
 
 
@@ -78,7 +78,7 @@ def test_what_a_project_compares_must_be_the_same(tmp_path):
     name = "reports/verdicts.json"
     assert beyond(tmp_path, name, ["yes", 0.5], ["yes", 0.9]) == []
     assert beyond(tmp_path, name, ["yes", 0.5], ["no", 0.5]) == [
-        f"{name}, verdict: 'yes' here, 'no' anew"
+        f"{name}, verdict: 'yes' here, 'no' in the clone"
     ]
 
 

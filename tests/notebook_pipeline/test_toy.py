@@ -92,7 +92,7 @@ def test_without_a_schema_each_parameter_has_the_type_that_it_has_there(tmp_path
     [
         (
             'comand = "x"',
-            r"tool.notebook_pipeline.comand is unknown; it may hold name, c",
+            r"tool.notebook_pipeline.comand is unknown; allowed are name, c",
         ),
         ('project = "toy"', "names the project 'toy', which can't be imported"),
         (

@@ -110,7 +110,7 @@ def test_on_one_class_of_machine_every_byte_counts(project, monkeypatch, capfd):
     monkeypatch.chdir(project.path)
     assert main(["verify", "variable_length"]) == 1
     assert capfd.readouterr().out.splitlines()[-3:] == [
-        f"{METRICS}, r2: 0.5 here, 0.5625 anew, 0.0625 apart",
+        f"{METRICS}, r2: 0.5 here, 0.5625 in the clone, 0.0625 apart",
         "2 outputs were compared: byte by byte",
         "1 differences",
     ]
@@ -124,7 +124,7 @@ def test_on_another_class_tolerances_decide(project, monkeypatch, anew, differen
     result = verify(project.path, ["variable_length"])
     assert len(result.found) == differences
     assert result.outputs == (METRICS,)
-    assert f"first {METRICS}, r2: 0.5 here, {anew} anew" in result.comparison
+    assert f"first {METRICS}, r2: 0.5 here, {anew} in the clone" in result.comparison
     assert f"another class of machine than this: cores 1024 for {machine_class()['cores']}" in (
         result.comparison
     )
@@ -146,7 +146,7 @@ def test_where_nobody_knows_the_machine_tolerances_decide(project, monkeypatch, 
     monkeypatch.setenv("R2", "0.5625")
     result = verify(project.path, ["variable_length"])
     assert result.found == ()
-    assert "nobody knows on which machine reports/variable_length was made" in result.comparison
+    assert "it is unknown on which machine reports/variable_length was made" in result.comparison
 
 
 def alter(root):
@@ -164,7 +164,7 @@ def edit(root):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (alter, f"{METRICS} is not what dvc.lock tells"),
+        (alter, f"{METRICS} does not match dvc.lock"),
         (remove, f"{PREPARED} is missing"),
         (edit, "prepare has changed since it ran: make.py"),
         (lambda root: (root / "dvc.lock").unlink(), "prepare has changed since it ran: all of it"),
@@ -175,7 +175,7 @@ def test_outputs_that_are_not_up_to_date_are_refused_before_anything_runs(
 ):
     change(project.path)
     with pytest.raises(
-        OutputsError, match=r"^nothing to compare with, `dvc repro` makes it:\n"
+        OutputsError, match=r"^nothing to compare with; `dvc repro` makes it:\n"
     ) as e:
         verify(project.path, ["variable_length"])
     assert said in str(e.value)

@@ -32,7 +32,7 @@ def measure_gradients(models: Mapping[str, keras.Model], x: np.ndarray) -> xr.Da
         [_norms(model, first, second, carry) for carry in CARRIES] for model in models.values()
     ]
     steps = np.arange(-first.shape[1], second.shape[1])
-    about = {"long_name": "Gradient of the last h by the input at a step, norm", "units": "1"}
+    about = {"long_name": "Norm of the gradient of the last h by the input of a step", "units": "1"}
     return xr.Dataset(
         {"gradient": (("model", "carry", "step"), np.array(norms), about)},
         coords={"model": list(models), "carry": list(CARRIES), "step": steps},

@@ -44,19 +44,19 @@ def measure_names(layer: type[keras.layers.LSTM] = keras.layers.LSTM) -> xr.Data
             lambda: _all_zero(stacked),
         ),
         "reset_takes_states": (
-            "reset_state takes states=, as documented",
+            "reset_state accepts states=, as documented",
             lambda: single.layers[0].reset_state(states=[np.ones((2, 4))] * 2),
         ),
         "batch_input_shape_taken": (
-            "A layer takes batch_input_shape",
+            "A layer accepts batch_input_shape",
             lambda: layer(4, stateful=True, batch_input_shape=shape),
         ),
         "batch_shape_taken": (
-            "keras.Input takes batch_shape",
+            "keras.Input accepts batch_shape",
             lambda: stateful(layer(4, stateful=True)),
         ),
         "open_batch_taken": (
-            "A stateful layer takes an open batch size",
+            "A stateful layer accepts an open batch size",
             lambda: keras.Sequential([keras.Input((None, 3)), layer(4, stateful=True)]),
         ),
     }

@@ -17,14 +17,17 @@ from lstm_states.traces.record import record_traces
 
 
 @for_each_model(
-    rises_per_unit=("Numbers that a layer hands up per step, for each of its units", "1"),
+    rises_per_unit=("Numbers that a layer passes up per step, for each of its units", "1"),
     width_of_c=("Numbers in its c, for each of its units", "1"),
     columns_per_unit=("Columns of its kernel, for each of its units", "1"),
     sequence_minus_h=("Each step of return_sequences against h of the steps up to it", "1"),
-    output_minus_h=("First of the three that return_state gives against the second, h", "1"),
-    output_minus_c=("First of the three that return_state gives against the third, c", "1"),
-    given_with_state=("Tensors that return_state gives", "1"),
-    stacks_without_sequences=("A second layer takes what a layer without sequences gives", "1"),
+    output_minus_h=("First tensor that return_state returns against the second, h", "1"),
+    output_minus_c=("First tensor that return_state returns against the third, c", "1"),
+    given_with_state=("Tensors that return_state returns", "1"),
+    stacks_without_sequences=(
+        "A second layer accepts the output of a layer without sequences",
+        "1",
+    ),
 )
 def measure_outputs(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Compare what the lowest layer gives with its states, option by option."""
@@ -52,7 +55,10 @@ def measure_outputs(model: keras.Model, x: np.ndarray) -> dict[str, float]:
 
 
 @for_each_model(
-    cell_minus_keras=("c recorded at every step against c that Keras gives for that prefix", "1"),
+    cell_minus_keras=(
+        "c recorded at every step against Keras's c for the sequence up to there",
+        "1",
+    ),
     gates_minus_blocks=("Gates recorded against blocks of x W + h U + b in the order i f c o", "1"),
     gates_minus_other_order=(
         "Gates recorded against the blocks in the best of the other 23 orders",
@@ -94,7 +100,10 @@ def _apart_from_blocks(
 @for_each_model(
     second_call_moves=("Move of all states when the same call is made again", "1"),
     neighbours_move=("Move of a sample's states when the others in its batch change", "1"),
-    previous_step_moves=("Move of the last states when the first half of the sequence goes", "1"),
+    previous_step_moves=(
+        "Move of the last states when the first half of the sequence is removed",
+        "1",
+    ),
 )
 def measure_stateless(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Call a stateless stack again, and with other samples beside."""

@@ -25,5 +25,5 @@ def broken_limits(params: Any) -> Iterator[str]:
     steps, window = params.carrying_state.steps, params.stacked.window
     if steps > window:
         yield (
-            f"carrying_state.steps is {steps}; it may be stacked.window at most, which is {window}"
+            f"carrying_state.steps is {steps}; it must be at most stacked.window, which is {window}"
         )

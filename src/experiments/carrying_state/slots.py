@@ -21,7 +21,7 @@ from lstm_states.stateful import make_stateful_batches, reset_states
 from lstm_states.twins import stateful_twin, stateless_twin
 
 ROWS = 7
-"""Rows given to a model of 2 slots: the last batch has one row."""
+"""Input rows of a model with 2 slots: the last batch has one row."""
 
 REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
 """What Keras and TensorFlow raise for a batch of the wrong size."""
@@ -40,7 +40,7 @@ REFUSALS = (ValueError, tf.errors.InvalidArgumentError)
         "fit with shuffle=False on make_stateful_batches against the whole",
         "1",
     ),
-    shuffled_minus_whole=("fit that shuffles, as it does by itself, against the whole", "1"),
+    shuffled_minus_whole=("fit with its default shuffle=True against the whole", "1"),
     leftover_moves=("Move of a sequence's states by an unrelated one before it", "1"),
     reset_minus_stateless=("A stateful stack reset before each batch against a stateless one", "1"),
 )
@@ -77,9 +77,9 @@ def measure_slots(model: keras.Model, x: np.ndarray) -> dict[str, float]:
 
 
 @for_each_model(
-    rows_in=("Rows given to a model of 2 slots", "1"),
-    rows_out=("Rows that come out", "1"),
-    left_minus_both=("States left behind against those after the last row ran in both slots", "1"),
+    rows_in=("Input rows of a model with 2 slots", "1"),
+    rows_out=("Output rows", "1"),
+    left_minus_both=("Final states against those after the last row ran in both slots", "1"),
     three_of_four_refused=("A last batch of 3 rows for 4 slots is refused", "1"),
     one_batch_refused=("A single batch of 1 row for 2 slots is refused", "1"),
     uneven_refused=("make_stateful_batches refuses a series that leaves a short batch", "1"),

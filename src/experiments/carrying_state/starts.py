@@ -16,12 +16,12 @@ from experiments.shared.stack import distance, double_precision, recurrent, run_
 @for_each_model(
     nested_minus_layers=("RNN([LSTMCell, ...]) from [[h, c], [h, c]] against single layers", "1"),
     flat_refused=("RNN([LSTMCell, ...]) refuses a flat [h, c, h, c]", "1"),
-    argument_minus_stateless=("A stateful layer given initial_state against a stateless one", "1"),
+    argument_minus_stateless=("A stateful layer with initial_state against a stateless one", "1"),
     stored_moves=(
-        "Move of a stateful layer's output by what it had stored, initial_state given",
+        "Move of a stateful layer's output by its stored state, with initial_state",
         "1",
     ),
-    stored_minus_end=("What it stores then against the end of that call", "1"),
+    stored_minus_end=("Its stored state then against the end of that call", "1"),
 )
 def measure_starts(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Start stacked cells and a stateful layer from given states."""
@@ -63,7 +63,7 @@ def _stacked_cells(model: keras.Model, x: np.ndarray) -> Any:
 
 
 @for_each_model(
-    given_in_both=("Tensors that a bidirectional LSTM with return_state gives", "1"),
+    given_in_both=("Tensors that a bidirectional LSTM with return_state returns", "1"),
     forward_minus_last=("Forward h against the forward half of the output at the last step", "1"),
     backward_minus_first=(
         "Backward h against the backward half of the output at the first step",
@@ -111,8 +111,8 @@ def measure_both_directions(model: keras.Model, x: np.ndarray) -> dict[str, floa
         "Encoder and decoder, layer n to layer n, against one stack over the whole",
         "1",
     ),
-    top_alone_minus_whole=("States of the top layer alone handed over, against the whole", "1"),
-    swapped_minus_whole=("States handed over with h and c swapped, against the whole", "1"),
+    top_alone_minus_whole=("Only the states of the top layer passed on, against the whole", "1"),
+    swapped_minus_whole=("States passed on with h and c swapped, against the whole", "1"),
 )
 def measure_handover(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Give encoder and decoder the weights of one stack: handed over right, they are that stack."""

@@ -18,7 +18,7 @@ from lstm_states.streaming.session import StreamingSession
 @for_each_model(
     weights_reloaded=("Weights in the .keras file against those of the model", "1"),
     state_reloaded=("Largest live state after the .keras file is loaded", "1"),
-    going_on_moves=("Move of the next prediction by what the .keras file lacks", "1"),
+    going_on_moves=("Move of the next prediction by the states missing in the .keras file", "1"),
     restored_minus_live=("Live states after load_states against those that were saved", "1"),
     restored_going_on_moves=("Move of the next prediction after load_states", "1"),
 )
@@ -46,7 +46,7 @@ def measure_saving(model: keras.Model, x: np.ndarray) -> dict[str, float]:
 
 
 @for_each_model(
-    by_hand_minus_whole=("One step at a time, states in and out by hand, against the whole", "1"),
+    by_hand_minus_whole=("One step at a time, states passed by hand, against the whole", "1"),
     session_minus_whole=("One step at a time by StreamingSession against the whole", "1"),
     session_states_minus_whole=("States of the session against those after the whole", "1"),
 )

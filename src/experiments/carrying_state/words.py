@@ -1,4 +1,4 @@
-"""The answer, worded from what was measured."""
+"""Word the answer from the measured values."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ WHOLE = (
 def answer(kept: Kept) -> str:
     """Say in Markdown whether the answers below hold in this run, and its main numbers."""
     carried = all(abs(value) <= MOVED for value in values_of(kept, "epochs_minus_carried"))
-    epochs = "Keras resets nothing between epochs" if carried else "Something happens in between"
+    epochs = (
+        "Keras resets nothing between epochs"
+        if carried
+        else "Something changes the state in between"
+    )
     return (
-        f"**Answer.** {_borne_out(kept)} Two epochs of `fit` leave a state that differs from that "
-        f"of the data run twice in a row by {span_of(kept, 'epochs_minus_carried')}. {epochs}. "
+        f"**Answer.** {_borne_out(kept)} The state after two epochs of `fit` differs from that "
+        f"after running the data twice by {span_of(kept, 'epochs_minus_carried')}. {epochs}. "
         f"`evaluate` moves a live state by {span_of(kept, 'evaluate_moves')}, `predict` by "
-        f"{span_of(kept, 'predict_moves')}. Before the border of two batches the gradient is "
-        f"{span_of(kept, 'gradient_before_stateful')}; after a `.keras` file is loaded the largest "
-        f"state is {span_of(kept, 'state_reloaded')}. Handed over layer by layer, in pieces, one "
-        "step at a time or with another batch size, the same stack gives the same numbers but for "
-        f"{span_of(kept, *WHOLE)}."
+        f"{span_of(kept, 'predict_moves')}. Before the border of two batches, the gradient is "
+        f"{span_of(kept, 'gradient_before_stateful')}; after loading a `.keras` file, the largest "
+        f"state is {span_of(kept, 'state_reloaded')}. With states passed on layer by layer, in "
+        "pieces, one step at a time or with another batch size, the results of the same stack "
+        f"differ by {span_of(kept, *WHOLE)}."
     )
 
 
@@ -32,8 +36,8 @@ def _borne_out(kept: Kept) -> str:
     held = hold_against(ANSWERS, kept)
     departing = [f"{one.says} ({one.found})" for one in held if one.departs]
     if not departing:
-        return f"The answers under the headings hold here: all {len(held)} measures bear them out."
+        return f"All {len(held)} measures confirm the answers under the headings."
     return (
-        f"Of {len(held)} measures behind the answers under the headings, {len(departing)} don't "
-        f"bear them out here: {'; '.join(departing)}."
+        f"{len(departing)} of {len(held)} measures do not confirm the answers under the headings: "
+        f"{'; '.join(departing)}."
     )

@@ -1,4 +1,4 @@
-"""The work of the stage `claims`: every verdict, worked out from what the trials measured."""
+"""The stage `claims`: decide every claim from the measured values."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from notebook_pipeline.stages.outputs import find_output, read_report, replace_t
 from notebook_pipeline.stages.states import notebook_stages
 
 ANSWER = (
-    ("Each layer keeps a hidden state h and a cell state c of its own, and carries both from one "
-     "step to the next.", {10: "supported", 13: "supported"}),
-    ("At each step it hands h up to the layer above and nothing else: c never leaves its layer.",
+    ("Each layer has its own hidden state h and cell state c, and carries both from one step to "
+     "the next.", {10: "supported", 13: "supported"}),
+    ("At each step, it passes only h to the layer above: c never leaves its layer.",
      {4: "refuted", 6: "refuted", 17: "refuted"}),
-    ("With return_sequences it hands up every h, without it the last one; under a mask, that of "
-     "the last real step.", {3: "depends", 5: "depends", 18: "depends", 20: "supported"}),
+    ("With return_sequences, it passes on every h; without it, only the last one, under a mask "
+     "that of the last real step.", {3: "depends", 5: "depends", 18: "depends", 20: "supported"}),
 )  # fmt: skip
 """How hidden states are handled, each sentence with the verdicts that it stands on."""
 
@@ -99,7 +99,7 @@ def _row(number: int, claim: Claim, evidence: Mapping[str, Any], data: Any) -> R
     applies = claim.data in ("", data)
     decided = decide(claim, evidence if applies else {})
     if not applies:
-        decided["reason"] = f"it is about {claim.data}, and {claim.notebook} ran on {data}"
+        decided["reason"] = f"it is about {claim.data}, but {claim.notebook} ran on {data}"
     published = [
         {
             **entry.model_dump(),

@@ -23,7 +23,7 @@ class Limit:
 
 
 LIMITS = {
-    "memory_at_least_twice": Limit(2, "Training in one piece takes at least twice the memory"),
+    "memory_at_least_twice": Limit(2, "Training in one piece needs at least twice the memory"),
     "recomputing_at_least_twice": Limit(2, "Recomputing takes at least twice the time"),
     "states_returned_slower": Limit(1.2, "Returning the states takes at least 1.2 times the time"),
     "head_wrapped_slower": Limit(1.2, "TimeDistributed(Dense) takes at least 1.2 times the time"),
@@ -83,7 +83,7 @@ def measure_passed(costs: xr.Dataset, name: str) -> xr.Dataset:
     about = {
         name: (limit.says, (costly > 0) & (costly >= limit.times * frugal)),
         f"{name}_counts_more": (f"{costs['counted'].attrs['long_name']}, how many times", more),
-        f"{name}_apart": ("Largest difference of the two ways' results", costs["apart"]),
+        f"{name}_apart": ("Largest difference between the results of the two ways", costs["apart"]),
     }
     return xr.Dataset(
         {

@@ -25,7 +25,7 @@ class Cost(Strict):
             if length <= self.piece or length % self.piece:
                 raise ValueError(
                     f"training_lengths holds {length}; it must be a multiple of piece "
-                    f"({self.piece}), at least twice of it"
+                    f"({self.piece}), at least twice as long"
                 )
         return self
 

@@ -95,7 +95,7 @@ def _growth(
         [[growth[way] / MB for growth in grown] for way in ways],
         dims=("way", "round"),
         coords={"way": list(ways)},
-        attrs={"long_name": "Growth of the peak of memory", "units": "MB"},
+        attrs={"long_name": "Growth of peak memory", "units": "MB"},
     )
 
 

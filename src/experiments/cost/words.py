@@ -1,4 +1,4 @@
-"""The answer, worded from what was measured."""
+"""Word the answer from the measured values."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def answer(kept: Kept) -> str:
     passed = [passed_in_words(limit.says, kept[name]["values"]) for name, limit in LIMITS.items()]
     apart = max(values_of(kept, *(f"{name}_apart" for name in LIMITS)))
     return (
-        f"**Answer.** {'. '.join(passed)}. What the two ways give differs by {span([apart])} at "
-        "most."
+        f"**Answer.** {'. '.join(passed)}. The results of the two ways differ by at most "
+        f"{span([apart])}."
     )
 
 

@@ -1,6 +1,6 @@
-"""The kinds of data sets: each is a class in a module of this folder, parameters and making.
+"""The kinds of data sets. Each is a class in a module of this folder, which holds its parameters.
 
-A new one is one module here and a section below ``datasets`` in params.yaml that names it.
+To add one, write a module here, and a section below ``datasets`` in params.yaml that names it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from notebook_pipeline.parameters.strict import Fraction, Strict
 
 def _plain(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise PydanticCustomError(
-            "plain_name", "letters, digits, _ and - alone fit stages and files"
-        )
+        raise PydanticCustomError("plain_name", "use only letters, digits, _ and -")
     return name
 
 
@@ -38,7 +36,7 @@ class DataSet(Strict):
 
     Attributes:
         maker: The kind; a subclass allows one ``Literal``.
-        source: The file that the data comes from, or that tells which package carries it.
+        source: The file of the data, or the file that names the package with the data.
     """
 
     maker: str
@@ -48,17 +46,17 @@ class DataSet(Strict):
         """Return the processed data, in one of the layouts of :mod:`experiments.data.schema`.
 
         Args:
-            raw: The folder ``data/raw/<name>``, to be made and to hold what was obtained.
+            raw: The folder ``data/raw/<name>``, to be created for the raw files.
             root: The repository.
 
         Raises:
-            DataError: naming the file, column or row that can't be used.
+            DataError: naming the file, column or row that cannot be used.
         """
         raise NotImplementedError
 
 
 class SplitByTime(DataSet):
-    """A kind whose parts follow each other in time."""
+    """A kind of data set whose parts follow each other in time."""
 
     train_fraction: Fraction = 0.6
     validation_fraction: Fraction = 0.1
@@ -79,21 +77,21 @@ _KINDS: dict[str, type[DataSet]] = {}
 
 
 def register(kind: type[Kind]) -> type[Kind]:
-    """Have params.yaml know a kind of data set."""
+    """Register a kind of data set, so that params.yaml accepts it."""
     [maker] = get_args(kind.model_fields["maker"].annotation)
     _KINDS[maker] = kind
     return kind
 
 
 def any_data_set() -> Any:
-    """Return the type of a section below ``datasets``: any kind that a module here registers."""
+    """Return the type of a section below ``datasets``: any registered kind."""
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         import_module(f"{__package__}.{path.stem}")
     return Annotated[reduce(or_, _KINDS.values()), Field(discriminator="maker")]
 
 
 def unknown_data_sets(params: Any) -> Iterator[str]:
-    """Yield which sections of params.yaml ask for a data set that isn't there."""
+    """Yield the sections of params.yaml that name an unknown data set."""
     for name, section in params:
         dataset = getattr(section, "dataset", None)
         if dataset is not None and dataset not in params.datasets:

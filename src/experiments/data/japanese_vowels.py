@@ -37,16 +37,16 @@ class JapaneseVowels(DataSet):
     seed: Seed
 
     def make(self, raw: Path, root: Path) -> xr.Dataset:
-        """Obtain the files and return their utterances."""
+        """Copy the files and return their utterances."""
         obtained = obtain(self.maker, root / self.source, raw)
         return make_japanese_vowels(obtained, **self.model_dump(exclude={"maker", "source"}))
 
 
 def make_japanese_vowels(folder: Path, *, validation_fraction: float, seed: int) -> xr.Dataset:
-    """Read both files and mark the parts; the official test split stays the test part.
+    """Read both files and assign the parts; the official test split stays the test part.
 
     Args:
-        folder: Holds ``JapaneseVowels_TRAIN.ts`` and ``JapaneseVowels_TEST.ts``.
+        folder: Folder with ``JapaneseVowels_TRAIN.ts`` and ``JapaneseVowels_TEST.ts``.
         validation_fraction: Share of every speaker's training utterances to hold out.
         seed: Seed of the draw of the validation part.
 
@@ -55,7 +55,7 @@ def make_japanese_vowels(folder: Path, *, validation_fraction: float, seed: int)
         ``length (sample)`` on; ``targets (sample, target)`` int32, 0 to 8; ``part (sample)``.
 
     Raises:
-        DataError: if an utterance or label is not what these files should hold.
+        DataError: if an utterance or label is invalid for these files.
     """
     utterances, speakers = _read(folder / FILES[0])
     part = split_by_class(speakers, validation_fraction, seed)

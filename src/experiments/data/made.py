@@ -1,4 +1,4 @@
-"""Made tasks with a known answer, which `memory` and `depth` train on."""
+"""Synthetic tasks with a known answer, on which `memory` and `depth` train."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from experiments.data.schema import PARTS
 def make_adding(
     samples: int, *, shortest: int, longest: int, seed: int, mask_value: float = -1.0
 ) -> xr.Dataset:
-    """Make the adding task: the target is the sum of the two marked numbers of a sequence.
+    """Draw the adding task: the target is the sum of the two marked numbers of a sequence.
 
-    Source: Hochreiter and Schmidhuber (1997), experiment 4. Always answering 1 has a mean squared
-    error of 1/6.
+    Source: Hochreiter and Schmidhuber (1997), experiment 4. The constant answer 1 has a mean
+    squared error of 1/6.
 
     Args:
         samples: Number of sequences; the first 60 % are for training, the last 20 % for the test.
         shortest: Least length of a sequence in steps, at least 2.
         longest: Greatest length; lengths are drawn evenly.
         seed: Seed of the draw.
-        mask_value: What the padding after a sequence holds, in both channels.
+        mask_value: Value of the padding after a sequence, in both channels.
 
     Returns:
         ``x (sample, time, feature)`` float32 with the channels ``number``, from 0 to 1, and
@@ -56,7 +56,7 @@ def make_adding(
 def make_regimes(
     samples: int, *, steps: int, seed: int, slope: float = 0.9, stay: float = 25.0
 ) -> xr.Dataset:
-    """Make series that switch between two hidden regimes; the target is the next value.
+    """Draw series that switch between two hidden regimes; the target is the next value.
 
     Each value is ``slope`` times the one before plus noise, or ``-slope`` times it in the other
     regime: an autoregression that switches (Hamilton 1989). Values have mean 0 and variance 1 in
@@ -101,7 +101,7 @@ def make_regimes(
 
 
 def make_means(samples: int, *, steps: int, first: int, width: int, seed: int) -> xr.Dataset:
-    """Make noise whose target is the mean of a few neighbouring values.
+    """Draw noise whose target is the mean of a few neighbouring values.
 
     Args:
         samples: Number of sequences; the first 60 % are for training, the last 20 % for the test.

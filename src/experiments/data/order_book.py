@@ -1,8 +1,8 @@
 """A captured stream of limit orders as evenly spaced bars with targets.
 
-The capture is the one that the package ob-analytics carries: 30 minutes of Bitstamp BTC/USD. The
-package also rebuilds the book from the orders. It leaves out orders
-that later trades, 284 in all, show to have been market orders: so much look-ahead is in a bar.
+The capture comes with the package ob-analytics: 30 minutes of Bitstamp BTC/USD. The package also
+rebuilds the book from the orders. It omits 284 orders that later trades identify as market orders;
+to this extent, a bar looks ahead.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ TARGETS = {"log_events_next_second": "ln(1 + count)", "mid_moves_next_second": "
 """Targets and their units; their second is ``bar_ms * horizon_bars``, 1000 ms by default."""
 
 DESCRIPTION = (
-    "A real capture of 30 minutes as even bars. Each bar tells how mid price, spread and best "
-    "volumes moved and how many orders came in; no feature is a price level, which would drift. "
-    "The rebuilt book leaves out orders that later trades, 284 in all, show to have been market "
-    "orders: so much look-ahead is in it. Thirty minutes of one market on one day; no claim "
-    "reaches beyond them."
+    "A real capture of 30 minutes as evenly spaced bars. Each bar holds the changes of mid price, "
+    "spread and best volumes, and the number of incoming orders; no feature is a price level, "
+    "which would drift. The rebuilt book omits 284 orders that later trades identify as market "
+    "orders; to this extent, it looks ahead. The data cover thirty minutes of one market on one "
+    "day, and no claim reaches beyond them."
 )
 
 NEAR_BPS = 2.0
@@ -69,7 +69,7 @@ class OrderBook(SplitByTime):
     horizon_bars: Count
 
     def make(self, raw: Path, root: Path) -> xr.Dataset:
-        """Obtain the capture and return its bars."""
+        """Copy the capture and return its bars."""
         obtained = obtain(self.maker, root / self.source, raw)
         return make_order_book(obtained, **self.model_dump(exclude={"maker", "source"}))
 
@@ -84,24 +84,24 @@ def make_order_book(
 ) -> xr.Dataset:
     """Return bars of the capture in the layout ``series``; ``time`` is the end of a bar.
 
-    The snapshot at the start and the deletes at the end, which the recorder made up, shape the book
-    but are no events. The bars without a full past or future of ``horizon_bars`` are left out.
+    The snapshot at the start and the deletes at the end, which the recorder added, shape the book
+    but do not count as events. Bars without a full past or future of ``horizon_bars`` are omitted.
 
     Args:
-        folder: Holds ``orders.csv.gz`` and ``trades.csv`` as captured.
+        folder: Folder with ``orders.csv.gz`` and ``trades.csv`` as captured.
         bar_ms: Length of a bar in milliseconds.
         horizon_bars: Bars that the targets look ahead and ``persistence`` looks back.
         train_fraction: Share of the bars, from the start, for training.
-        validation_fraction: Share of the bars after those; the rest is for the test.
+        validation_fraction: Share of the following bars for validation; the rest is the test part.
 
     Returns:
-        ``features (time, feature)`` of what arrived up to ``time``; ``targets (time, target)`` over
+        ``features (time, feature)`` of the events up to ``time``; ``targets (time, target)`` over
         the next ``horizon_bars`` bars: log1p of the number of order events, and whether the mid
         price moves at the end of any of them; ``persistence (time, target)``, the same quantities
         over the last ``horizon_bars`` bars; and ``part (time)``.
 
     Raises:
-        DataError: naming the file or column that can't be used.
+        DataError: naming the file or column that cannot be used.
     """
     events, quotes, trades = _rebuild(folder)
     bar = np.timedelta64(bar_ms, "ms")

@@ -11,7 +11,7 @@ _ATTRS = {"long_name": f"index into {', '.join(PARTS)}"}
 
 
 def split_by_time(size: int, train_fraction: float, validation_fraction: float) -> xr.DataArray:
-    """Return the part of each of ``size`` rows: the first to train on, the last for the test."""
+    """Return the part of each of ``size`` rows: training first, test last."""
     borders = np.round(np.cumsum([train_fraction, validation_fraction]) * size)
     part = np.searchsorted(borders, np.arange(size), side="right").astype(np.int8)
     return xr.DataArray(part, dims="time", attrs=_ATTRS)

@@ -1,4 +1,4 @@
-"""Raw files as obtained: copied from the package that carries them, with size and SHA-256."""
+"""Raw files, copied from the package that contains them, with size and SHA-256."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def obtain(dataset: str, sources: Path, target: Path) -> Path:
         dataset: A key of the file ``sources``.
         sources: YAML: for each data set its package, the folder in it, and its files, each with
             ``bytes`` and ``sha256``.
-        target: Folder to make; an old one is replaced.
+        target: The folder to create; an existing one is replaced.
 
     Returns:
         ``target``, which then also holds ``raw.json``, the record of the files.
 
     Raises:
-        DataError: if a file is missing, cut off or changed; it says which and how.
+        DataError: if a file is missing, truncated or changed, naming the file and the difference.
     """
     entry = yaml.safe_load(sources.read_text(encoding="utf-8"))[dataset]
     folder = _package_folder(entry["package"]) / entry["folder"]
@@ -43,7 +43,7 @@ def obtain(dataset: str, sources: Path, target: Path) -> Path:
 
 
 def check_raw(path: Path, expected: Mapping[str, int | str]) -> None:
-    """Refuse the file at ``path`` if its size or SHA-256 isn't the ``expected`` one."""
+    """Refuse the file at ``path`` if its size or SHA-256 differs from ``expected``."""
     found = fingerprint(path)
     if found["bytes"] != expected["bytes"]:
         raise DataError(
@@ -66,7 +66,7 @@ def fingerprint(path: Path) -> dict[str, int | str]:
 
 
 def write_record(folder: Path, record: Mapping[str, object]) -> None:
-    """Write ``raw.json``, what the files of ``folder`` are and where they came from."""
+    """Write ``raw.json``, which lists the files of ``folder`` and their source."""
     (folder / "raw.json").write_text(
         json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""Read a user's own table and say in words what can't be used, with the line where it stands."""
+"""Read a user's table, and describe each invalid value with its line."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class TableFile:
     """The rows of a file; every check names the file, the line, the column and the value.
 
     Attributes:
-        name: Of the file.
-        rows: What it holds, a row each timestep.
+        name: Name of the file.
+        rows: Its rows, one per timestep.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ class TableFile:
         """Return a column of finite numbers, ``(row,)`` float64.
 
         Raises:
-            DataError: naming the first value that is none.
+            DataError: naming the first invalid value.
         """
         column = self.rows[name]
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
@@ -63,10 +63,10 @@ class TableFile:
         return numbers
 
     def times(self, name: str) -> np.ndarray:
-        """Return a column of numbers as it is, and of dates as ``datetime64[ns]`` in UTC.
+        """Return a column of numbers unchanged, or of dates as ``datetime64[ns]`` in UTC.
 
         Raises:
-            DataError: naming the first value that is no time, or of another kind than the first.
+            DataError: naming the first value that is not a time, or of another kind than the first.
         """
         column = self.rows[name]
         if pd.api.types.is_numeric_dtype(column):
@@ -80,11 +80,11 @@ class TableFile:
         offset = column.astype(str).str.contains(OFFSET).to_numpy()
         if offset.any() and not offset.all():
             row = int((offset != offset[0]).argmax())
-            raise self.wrong(name, row, "an offset from UTC must stand in all rows or in none")
+            raise self.wrong(name, row, "a UTC offset must appear in all rows or in none")
         return dates.dt.tz_localize(None).astype("datetime64[ns]").to_numpy()
 
     def check_increasing(self, name: str, times: np.ndarray, first: int = 0) -> None:
-        """Refuse ``times`` of rows from ``first`` on that don't each come after the one before."""
+        """Refuse ``times``, from row ``first`` on, that do not strictly increase."""
         bad = np.flatnonzero(~(times[1:] > times[:-1]))
         if bad.size:
             row = first + int(bad[0]) + 1
@@ -96,7 +96,7 @@ class TableFile:
             )
 
     def wrong(self, name: str, row: int, right: str) -> DataError:
-        """Return what to raise for the value of column ``name`` in a row, counted from 0."""
+        """Return the error for the value of column ``name`` in a row, counted from 0."""
         value = self.rows[name].iloc[row]
         shown = "empty" if pd.isna(value) else repr(getattr(value, "item", lambda: value)())
         return DataError(f"{self.name}, {self._place(row)}: {name!r} is {shown}; {right}")
@@ -126,7 +126,7 @@ class TableFile:
 def _read(path: Path) -> pd.DataFrame:
     kinds = (".csv", ".csv.gz", ".parquet")
     if not path.name.lower().endswith(kinds):
-        raise DataError(f"{path} is no table that can be read; allowed are {', '.join(kinds)}")
+        raise DataError(f"{path} is not a readable table; allowed are {', '.join(kinds)}")
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     try:
@@ -152,7 +152,7 @@ def _check_names(path: Path) -> None:
     first = pd.read_csv(path, **CSV, header=None, nrows=1, dtype=str).iloc[0].dropna()
     if first.duplicated().any():
         name = first[first.duplicated()].iloc[0]
-        raise ValueError(f"column {name!r} stands twice in line 1; each needs a name of its own")
+        raise ValueError(f"column {name!r} appears twice in line 1; names must differ")
 
 
 def _open(path: Path) -> Any:

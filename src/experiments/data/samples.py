@@ -1,4 +1,4 @@
-"""Cut processed data into the samples a model sees, scaled by the training part alone."""
+"""Cut processed data into a model's samples, scaled by the training part alone."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ def load_windows(
 ) -> xr.Dataset:
     """Cut a long series into windows of ``window`` steps, one for each row that can end one.
 
-    A window belongs to a part if all its rows and the rows its target looks ahead to do, so no
-    window of one part sees another's future: between the ends of windows of two parts there is an
-    embargo of ``window`` plus the data's horizon.
+    A window belongs to a part if all its rows, and those that its target looks ahead to, belong to
+    it. No window of one part therefore sees another's future: the ends of windows of two parts are
+    at least ``window`` plus the data's horizon apart.
 
     Args:
         path: Processed data of layout ``series``.
-        target: Which of the targets to predict.
-        window: Steps T in a window.
-        per_step: Whether each step has its own target, or the last one decides.
-        scale_target: Whether to standardise the target too.
-        center: Whether to take each window's own mean off the features that drift, and to give the
-            mean of ``persistence`` over the window as the ``level`` a model's forecast adds to.
+        target: Name of the target to predict.
+        window: Steps T of a window.
+        per_step: Whether each step has its own target, or only the last one.
+        scale_target: Whether to standardise the target as well.
+        center: Whether to subtract the mean of each window from the features that drift, and to
+            return the mean of ``persistence`` over the window as ``level``, to which a model's
+            forecast is added.
 
     Returns:
         ``x (sample, time, feature)`` float32, ``y (sample)`` or ``(sample, time)``, ``part
         (sample)`` as an index into ``PARTS``, the coordinate ``end (sample)``, and ``persistence``,
-        shaped like ``y``, where the data has it. With ``center`` also ``level (sample)`` in the
-        scale of ``y`` and ``window_means (sample, feature)``, what was taken off. ``attrs`` hold
-        ``target_mean`` and ``target_std``, and ``horizon``, rows that the target looks ahead.
+        shaped like ``y``, if the data have it. With ``center`` also ``level (sample)`` in the scale
+        of ``y``, and ``window_means (sample, feature)``, the subtracted means. ``attrs`` hold
+        ``target_mean``, ``target_std`` and ``horizon``, the rows that the target looks ahead.
 
     Raises:
-        DataError: if the layout or the target isn't there, a part is left without a window, or
-            ``center`` is asked of data without persistence or of a target per step, which would
-            see the mean of steps to come.
+        DataError: if the layout is wrong or the target missing, if a part has no window, or if
+            ``center`` is set for data without persistence or for a target per step, which would
+            see the mean of later steps.
     """
     data = _open(path, "series", target)
     if center and (per_step or "persistence" not in data):
@@ -93,16 +94,16 @@ def load_sequences(
 
     Args:
         path: Processed data of layout ``sequences``.
-        target: Which of the targets to predict.
-        mask_value: What the padding holds.
-        scale_target: Whether to standardise the target too.
+        target: Name of the target to predict.
+        mask_value: Value of the padding.
+        scale_target: Whether to standardise the target as well.
 
     Returns:
-        As :func:`load_windows`, with ``y (sample)`` and ``length (sample)`` in steps.
+        As for :func:`load_windows`, with ``y (sample)`` and ``length (sample)`` in steps.
 
     Raises:
-        DataError: as there, and if a scaled real step holds nothing but ``mask_value``, since a
-            masked model would skip it.
+        DataError: as for :func:`load_windows`, and if all features of a scaled real step equal
+            ``mask_value``, since a masked model would skip it.
     """
     data = _open(path, "sequences", target)
     real = np.arange(data.sizes["time"]) < data["length"].values[:, None]
@@ -115,7 +116,7 @@ def load_sequences(
         sample, step = np.argwhere(lost)[0]
         raise DataError(
             f"step {step} of sequence {sample} equals mask_value {mask_value} in all features "
-            "after scaling: the mask would drop it. Choose another mask_value"
+            "after scaling: the mask would skip it. Choose another mask_value"
         )
     x[~real] = mask_value
     y = data["targets"].sel(target=target).values
@@ -138,7 +139,7 @@ def _open(path: Path, layout: str, target: str) -> xr.Dataset:
     data = check_processed(xr.open_zarr(path, chunks=None, consolidated=False).load())
     if data.attrs["layout"] != layout:
         raise DataError(
-            f"{path.name} holds {data.attrs['layout']}, but this configuration wants a data set of "
+            f"{path.name} holds {data.attrs['layout']}, but this configuration needs a data set of "
             f"{layout}"
         )
     targets = list(data["target"].values)

@@ -1,10 +1,10 @@
-"""The layouts of processed data, and what breaks them.
+"""The layouts of processed data, and their checks.
 
-Two layouts of processed data are allowed, told apart by ``attrs["layout"]``:
+Processed data have one of two layouts, distinguished by ``attrs["layout"]``:
 
 ``series``
     One long recording. ``features (time, feature)``, ``targets (time, target)``,
-    ``part (time)``, with ``time`` strictly increasing. Windows are cut from it when it is loaded.
+    ``part (time)``, with ``time`` strictly increasing. Windows are cut from it on loading.
 ``sequences``
     Many short recordings. ``features (sample, time, feature)`` padded after ``length (sample)``,
     ``targets (sample, target)`` or ``(sample, time, target)``, ``part (sample)``.
@@ -22,7 +22,7 @@ PARTS = ("train", "validation", "test")
 
 
 class DataError(UserError, ValueError):
-    """Data that breaks the schema; the message names the row, column or file."""
+    """The data are invalid; the message names the row, column or file."""
 
 
 def check_processed(data: xr.Dataset) -> xr.Dataset:
@@ -68,7 +68,7 @@ def check_increasing(times: np.ndarray) -> None:
 
 
 def check_finite(values: xr.DataArray) -> None:
-    """Refuse NaN and infinities, naming the first place by its dimensions."""
+    """Refuse NaN and infinities, naming the first position by its dimensions."""
     bad = np.argwhere(~np.isfinite(values.values))
     if bad.size:
         place = tuple(int(i) for i in bad[0])

@@ -24,7 +24,7 @@ REACH = 10
 
 @register
 class Table(SplitByTime):
-    """A user's CSV or Parquet file; with ``series`` each value of that column is one sequence."""
+    """A user's CSV or Parquet file; with ``series``, each value of that column is one sequence."""
 
     maker: Literal["table"]
     source: str
@@ -38,13 +38,13 @@ class Table(SplitByTime):
     def _features_hold_no_target(self) -> Table:
         if self.target in self.features:
             raise ValueError(
-                f"features holds {self.target!r}, the target: it isn't known when it is to be "
-                "predicted; take it out"
+                f"features holds {self.target!r}, the target, which is unknown at prediction "
+                "time; remove it"
             )
         return self
 
     def make(self, raw: Path, root: Path) -> xr.Dataset:
-        """Read the file, which stays where it is, and note what it was."""
+        """Read the file, which stays in its place, and record its digest."""
         path = root / self.source
         data = make_table(path, **self.model_dump(exclude={"maker", "source"}))
         shutil.rmtree(raw, ignore_errors=True)
@@ -54,14 +54,14 @@ class Table(SplitByTime):
 
 
 def broken_limits(params: Any) -> Iterator[str]:
-    """Yield which tables have a feature that another one tells to look ahead."""
+    """Yield the tables with a feature that looks ahead as the target of another table."""
     tables = {name: d for name, d in params.datasets.items() if isinstance(d, Table)}
     for name, one in tables.items():
         for other, two in tables.items():
             if two.horizon and two.source == one.source and two.target in one.features:
                 yield (
-                    f"datasets.{name}.features holds {two.target!r}, which datasets.{other} tells "
-                    f"to look {two.horizon} rows ahead: it isn't known by then; take it out"
+                    f"datasets.{name}.features holds {two.target!r}, which by datasets.{other} "
+                    f"looks {two.horizon} rows ahead: it isn't known by then; remove it"
                 )
 
 
@@ -79,20 +79,20 @@ def make_table(
     """Read one table; without ``series`` it is one long series, with it many sequences.
 
     Args:
-        path: A ``.csv``, ``.csv.gz`` or ``.parquet`` file, one row a timestep, rows in time order.
+        path: A ``.csv``, ``.csv.gz`` or ``.parquet`` file, one row per timestep, in temporal order.
         time: Column of times, numbers or dates, strictly increasing (in each series).
         features: Numeric columns that the model sees.
-        target: Numeric column to predict; in a sequence the value of the last row counts.
-        series: Column that says which sequence a row belongs to; its rows stand together.
-        horizon: Rows that ``target`` looks ahead; so many rows are kept between parts.
+        target: Numeric column to predict; for a sequence, the value of its last row.
+        series: Column that identifies the sequence of a row; the rows of a sequence are adjacent.
+        horizon: Rows that ``target`` looks ahead, and the number of rows between parts.
         train_fraction: Share of the rows (or sequences, in order of appearance) for training.
-        validation_fraction: Share of those after them; the rest is for the test.
+        validation_fraction: Share of the following rows for validation; the rest is the test part.
 
     Returns:
         Layout ``series`` or ``sequences``, float32.
 
     Raises:
-        DataError: naming the column or row that can't be used.
+        DataError: naming the column or row that cannot be used.
     """
     file = TableFile(path, [time, *features, target, *([series] if series else [])])
     attrs = {"title": path.name, "source": path.name, "horizon": horizon, "description": ""}
@@ -140,7 +140,7 @@ def _check_future(file: TableFile, features: list[str], target: str, horizon: in
             where = f"{abs(shift)} rows {'later' if shift > 0 else 'before'}" if shift else "there"
             raise DataError(
                 f"{file.name}: in every row the feature {name!r} is what the target {target!r} is "
-                f"{where}, which isn't known by then; take it out of features"
+                f"{where}, which isn't known by then; remove it from features"
             )
 
 
@@ -151,7 +151,7 @@ def _check_known(file: TableFile, features: list[str], target: str, last: np.nda
         if np.array_equal(file.numbers(name)[last], y):
             raise DataError(
                 f"{file.name}: in the last row of every sequence the feature {name!r} is what the "
-                f"target {target!r} is, which isn't known by then; take it out of features"
+                f"target {target!r} is, which isn't known by then; remove it from features"
             )
 
 

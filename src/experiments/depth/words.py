@@ -1,4 +1,4 @@
-"""The answer, worded from what was measured."""
+"""Word the answer from the measured values."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ def answer(kept: Kept, *, data: str) -> str:
         data: What the trained stacks' data is called.
     """
     return (
-        f"**Answer.** The hidden regime is read with accuracy {span_of(kept, 'regime_layer_1')} "
-        f"from layer 1 and {span_of(kept, 'regime_layer_2')} from layer 2, before training with "
-        f"{span_of(kept, 'regime_layer_2_untrained')}; more than "
-        f"{span_of(kept, 'regime_ceiling')} is not possible. From layer 1 to layer 2, R² of the "
-        f"raw past falls by {span_of(kept, 'past_lost_by_depth')} on the made task and by "
-        f"{span_of(kept, 'data_past_lost_by_depth')} on {data} (below 0 it rises). With the carry "
-        f"cut every {CUT} steps the error of the adding task is "
-        f"{span_of(kept, 'error_cut_over_whole')} times as large; one layer of as many weights has "
-        f"{span_of(kept, 'error_flat_over_deep')} times the error of two, by seed. The last `h` "
-        f"gives a signal in the last 10 steps with R² {span_of(kept, 'r2_signal_near')}, one that "
-        f"is 90 steps back with {span_of(kept, 'r2_signal_far')}; a head at every step gives the "
-        f"previous input with accuracy {span_of(kept, 'accuracy_previous')}, the next with "
+        "**Answer.** A probe reads the hidden regime with accuracy "
+        f"{span_of(kept, 'regime_layer_1')} from layer 1 and {span_of(kept, 'regime_layer_2')} "
+        f"from layer 2 (before training {span_of(kept, 'regime_layer_2_untrained')}); the upper "
+        f"limit is {span_of(kept, 'regime_ceiling')}. From layer 1 to layer 2, R² of the raw past "
+        f"falls by {span_of(kept, 'past_lost_by_depth')} on the synthetic task and by "
+        f"{span_of(kept, 'data_past_lost_by_depth')} on {data} (below 0, it rises). With the carry "
+        f"cut every {CUT} steps, the error of the adding task is "
+        f"{span_of(kept, 'error_cut_over_whole')} times as large; one layer with as many weights "
+        f"has {span_of(kept, 'error_flat_over_deep')} times the error of two, by seed. From the "
+        "last `h`, a head predicts a signal in the last 10 steps with R² "
+        f"{span_of(kept, 'r2_signal_near')}, and a signal 90 steps back with "
+        f"{span_of(kept, 'r2_signal_far')}. A head at every step predicts the previous input with "
+        f"accuracy {span_of(kept, 'accuracy_previous')}, the next one with "
         f"{span_of(kept, 'accuracy_next')}."
     )
 

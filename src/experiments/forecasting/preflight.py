@@ -30,7 +30,7 @@ def check_data(configuration: str, settings: Experiment, root: Path) -> None:
     if data.attrs["layout"] != layout:
         raise ConfigError(
             f"{configuration}.dataset is {settings.dataset!r}, which holds {data.attrs['layout']}; "
-            f"it takes a data set of {layout}"
+            f"it needs a data set of {layout}"
         )
     targets = data["target"].values.tolist()
     if settings.target not in targets:

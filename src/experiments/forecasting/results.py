@@ -1,4 +1,4 @@
-"""How the configurations did beside the baselines, with intervals."""
+"""Results of the configurations and their baselines, with intervals."""
 
 from __future__ import annotations
 

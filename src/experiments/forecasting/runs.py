@@ -1,4 +1,4 @@
-"""What a configuration's run keeps in MLflow beyond what every notebook's does."""
+"""Additional MLflow records of a configuration's run."""
 
 from __future__ import annotations
 

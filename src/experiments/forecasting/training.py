@@ -31,26 +31,26 @@ def fit_seeds(
     listeners: Sequence[EpochListener] = (),
     backup: Path | None = None,
 ) -> tuple[list[keras.Model], xr.Dataset]:
-    """Train one fresh model per seed, accelerated, and keep the weights of its best epoch.
+    """Train a new model for each seed, accelerated, and keep the weights of its best epoch.
 
     Args:
-        build: Makes a compiled model; called once per seed, after the seed is set.
+        build: Returns a compiled model; called once per seed, after the seed is set.
         samples: ``x (sample, time, feature)``, ``y`` and ``part (sample)``; with ``level
-            (sample)`` the models learn the difference ``y - level``.
-        seeds: Each decides initial weights and order of the batches.
-        epochs: Largest number of passes over the training part.
+            (sample)``, the models learn the difference ``y - level``.
+        seeds: Each determines the initial weights and the order of the batches.
+        epochs: Maximum number of passes over the training part.
         batch_size: Samples per step.
-        patience: Epochs without a better validation loss before training stops and the best
-            weights come back; 0 trains all epochs and keeps the last weights.
-        train_stride: Train on every so many-th sample; neighbouring windows are nearly equal.
-        listeners: Told of every epoch.
-        backup: A folder for what has been trained so far. Where an interrupted training of the same
-            models on the same data left something there, it is gone on with and ends with the same
-            bits as an undisturbed one; listeners are told of the epochs before again.
+        patience: Epochs without a better validation loss before training stops and restores the
+            best weights; 0 trains all epochs and keeps the last weights.
+        train_stride: Train on every n-th sample, because neighbouring windows are nearly equal.
+        listeners: Called after every epoch.
+        backup: A folder for the progress of the training. If an interrupted training of the same
+            models on the same data left its progress there, it resumes and ends with the same bits
+            as an uninterrupted one; listeners receive the earlier epochs again.
 
     Returns:
         The models, and ``loss`` and ``val_loss (seed, epoch)``, NaN after an early stop, with
-        ``kept_epoch (seed)``, the epoch whose weights the model has.
+        ``kept_epoch (seed)``, the epoch of the kept weights.
     """
     x, part = samples["x"].values, samples["part"].values
     y = (samples["y"] - samples["level"] if "level" in samples else samples["y"]).values
@@ -98,23 +98,23 @@ def _fit(
 
 
 def typical_seed(history: xr.Dataset) -> int:
-    """Return the index of the seed whose kept validation loss is the median one (the lower of two).
+    """Return the index of the seed with the median kept validation loss (the lower of two).
 
-    It stands for all seeds where one model must be shown; the test part has no say in it.
+    It represents all seeds when only one model is shown. The test part does not influence it.
     """
     kept = history["val_loss"].sel(epoch=history["kept_epoch"])
     return int(np.argsort(kept.values, kind="stable")[(len(kept) - 1) // 2])
 
 
 def predict_test(models: Sequence[keras.Model], samples: xr.Dataset) -> np.ndarray:
-    """Predict the test part with every model, the ``level`` added back where there is one.
+    """Predict the test part with every model, and add ``level`` again if there is one.
 
     Returns:
         ``(seed, test sample)`` or ``(seed, test sample, time)`` for a head of one unit; for a wider
         head the most probable class.
 
     Raises:
-        TypeError: if one of ``models`` is no model of the installed Keras.
+        TypeError: if one of ``models`` is not a model of the installed Keras.
     """
     for model in models:
         check_model(model)
@@ -128,7 +128,7 @@ def predict_test(models: Sequence[keras.Model], samples: xr.Dataset) -> np.ndarr
 
 
 class ProgressLine:
-    """A listener that shows the latest epoch in one line, redrawn in place."""
+    """A listener that shows the latest epoch in one line and updates it in place."""
 
     def __init__(self, seeds: Sequence[int], epochs: int) -> None:
         """Count on ``epochs`` epochs for each of ``seeds``."""
@@ -183,10 +183,10 @@ def _history(
 
 
 def save_model(model: keras.Model, folder: Any) -> None:
-    """Write ``model.json`` and ``model.weights.h5`` to ``folder``: the same bytes at every save.
+    """Write ``model.json`` and ``model.weights.h5`` to ``folder``, with the same bytes each time.
 
     Raises:
-        TypeError: if ``model`` is no model of the installed Keras.
+        TypeError: if ``model`` is not a model of the installed Keras.
     """
     check_model(model)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the reports of the configurations say, worked out from measured values."""
+"""Texts of the reports of the configurations, computed from measured values."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def answer_by_step(
     """
     steps = span(list(evidence["warm_up_steps"]["values"].values()))
     warm = (
-        f"Of the {samples.sizes['time']} steps of a window it takes {steps} to come within 0.01 "
-        "of that for good, seed by seed."
+        f"After {steps} of the {samples.sizes['time']} steps of a window, seed by seed, the score "
+        "stays within 0.01 of its final value."
     )
     return f"**Answer.** {_result(samples, results)} {warm} {_certain(residuals)}"
 
@@ -79,7 +79,7 @@ def _certain(residuals: xr.Dataset) -> str:
     """Say how far the recorded states are from the equations, at most."""
     largest = max(float(residuals[name].max()) for name in STATES)
     bound = "no number" if math.isnan(largest) else short(largest)
-    return f"What the states did is certain to {bound}, the largest residual of their equations."
+    return f"The recorded states are accurate to {bound}, the largest residual of their equations."
 
 
 def _joined(words: Sequence[str]) -> str:
@@ -118,8 +118,8 @@ def describe_lead(results: xr.Dataset) -> str:
 def lead_in_words(name: str, gain: float, low: float, high: float) -> str:
     """Say how a model did beside the baseline ``name``, given the difference and its interval."""
     if np.isnan(gain):
-        return f"The LSTM stack can't be compared with {name}: there is no number"
-    word = "beats" if low > 0 else "is beaten by" if high < 0 else "is not clearly apart from"
+        return f"The LSTM stack can't be compared with {name}: there is no score"
+    word = "beats" if low > 0 else "is beaten by" if high < 0 else "does not differ clearly from"
     sign = "+" if gain >= 0 else "−"
     interval = f"{low:+.3f} to {high:+.3f}".replace("-", "−")
     return f"The LSTM stack {word} {name}: {sign}{abs(gain):.3f} (95 % CI {interval})"

@@ -1,1 +1,1 @@
-"""What flows where in a stack, and what a layer gives."""
+"""The flow of states in a stack, and the outputs of a layer."""

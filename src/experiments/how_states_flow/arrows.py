@@ -1,4 +1,4 @@
-"""Which state reaches which layer directly: the drawing of a stack, measured."""
+"""Measure which state reaches which layer directly, for the drawing of a stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A figure of what reaches what in one step of a stack."""
+"""A figure of the direct effects in one step of a stack."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ def measure_layers_alone(model: keras.Model, x: np.ndarray) -> dict[str, float]:
 
 
 @for_each_model(
-    numbers_per_unit=("Numbers that rise per step, for each unit of layer 1", "1"),
-    held=("Change of h in layer 1, which was to be held", "1"),
+    numbers_per_unit=("Numbers passed up per step, for each unit of layer 1", "1"),
+    held=("Change of h in layer 1, which should stay fixed", "1"),
     c_below_moves=("Move of layer 2 when c of layer 1 changes at the same step and h is held", "1"),
     h_below_moves=("Move of layer 2 when h of layer 1 changes at the same step", "1"),
     own_past_moves=("Move of layer 2 when its own h and c of the step before change", "1"),
@@ -127,8 +127,8 @@ def measure_zeroed_cell(model: keras.Model, x: np.ndarray) -> dict[str, float]:
 
 @for_each_model(
     carried_minus_whole=("Two chunks with carried h and c against the whole sequence", "1"),
-    h_alone_minus_whole=("Two chunks with h carried and c started anew, against the whole", "1"),
-    c_alone_minus_whole=("Two chunks with c carried and h started anew, against the whole", "1"),
+    h_alone_minus_whole=("Two chunks with h carried and c reset, against the whole", "1"),
+    c_alone_minus_whole=("Two chunks with c carried and h reset, against the whole", "1"),
 )
 def measure_carried(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Cut sequences in two and carry all states, or only some of them, by claim 13."""

@@ -1,4 +1,4 @@
-"""What the installed Keras is and does, asked of it and not of its documentation."""
+"""Measure what the installed Keras supports and does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def measure_backends(offered: Sequence[str]) -> xr.Dataset:
     }
     others = [name for name in offered if name not in NAMED]
     counts["others_offered"] = (
-        f"Backends besides: {', '.join(others) or 'none'}",
+        f"Other backends: {', '.join(others) or 'none'}",
         float(len(others)),
     )
     return of_installed(counts)
@@ -54,7 +54,7 @@ def measure_sizes_undefined(build: Callable[..., keras.Model]) -> xr.Dataset:
         {
             "runs_as_printed": ("The example runs as it is printed", without),
             "runs_with_sizes": ("It runs once its two sizes are defined", with_sizes),
-            "warnings_with_sizes": ("Warnings it then gives", float(warned)),
+            "warnings_with_sizes": ("Warnings it then emits", float(warned)),
         }
     )
 
@@ -74,11 +74,11 @@ def measure_without_sequences(units: Sequence[int]) -> xr.Dataset:
     return of_installed(
         {
             "builds_with_sequences": (
-                "A second layer can be put on one with return_sequences",
+                "A second layer accepts the output of one with return_sequences",
                 _runs(build, sequences=True)[0],
             ),
             "builds_without_sequences": (
-                "A second layer can be put on one without return_sequences",
+                "A second layer accepts the output of one without return_sequences",
                 _runs(build, sequences=False)[0],
             ),
         }

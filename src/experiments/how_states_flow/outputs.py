@@ -1,4 +1,4 @@
-"""What a layer and a head give: every step or the last one, under a mask, step by step."""
+"""Measure the outputs of a layer and a head: all steps or the last, under a mask, step by step."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from experiments.shared.stack import (
 
 
 @for_each_model(
-    given_minus_output=("What layer 2 gets inside the model against what layer 1 gives", "1"),
+    given_minus_output=("Input of layer 2 inside the model against output of layer 1", "1"),
     last_minus_h=("Last step of a layer's sequence against its final h", "1"),
     last_minus_c=("Last step of a layer's sequence against its final c", "1"),
-    prefix_minus_sequence=("Each step of the sequence against the final h of what is before", "1"),
-    steps_with_sequences=("Steps that a layer gives with return_sequences=True, share", "1"),
-    steps_without_sequences=("Steps that a layer gives without return_sequences, share", "1"),
-    plain_minus_h=("What a layer gives without return_sequences against its final h", "1"),
+    prefix_minus_sequence=("Each step of the sequence against the final h up to that step", "1"),
+    steps_with_sequences=("Share of steps that a layer returns with return_sequences=True", "1"),
+    steps_without_sequences=("Share of steps that a layer returns without return_sequences", "1"),
+    plain_minus_h=("Output of a layer without return_sequences against its final h", "1"),
 )
 def measure_outputs(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Compare what layers give with their states, by claims 3, 5, 18 and 20."""

@@ -1,4 +1,4 @@
-"""The answer, worded from what was measured."""
+"""Word the answer from the measured values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def answer(kept: Kept) -> str:
     carried = in_which(kept, {"`h`": "c_alone_minus_whole", "`c`": "h_alone_minus_whole"})
     rises = in_which(kept, {"`h`": "h_below_moves", "`c`": "c_below_moves"})
     return (
-        f"**Answer.** From step to step a layer carries {carried}, its own; at each step {rises} "
-        "goes up. With `h` of layer 1 held and its `c` changed, layer 2 moves by "
-        f"{span_of(kept, 'c_below_moves')}; when `h` changes, by {span_of(kept, 'h_below_moves')}. "
-        f"A layer hands up so many numbers per unit and step: {span_of(kept, 'numbers_per_unit')}."
+        f"**Answer.** From step to step, a layer carries {carried}; at each step, {rises} "
+        "goes up. If `c` of layer 1 changes while its `h` is held, layer 2 moves by "
+        f"{span_of(kept, 'c_below_moves')}; if `h` changes, by {span_of(kept, 'h_below_moves')}. "
+        f"Numbers passed up per unit and step: {span_of(kept, 'numbers_per_unit')}."
     )
 
 
@@ -24,4 +24,4 @@ def describe_arrows(moves: xr.Dataset) -> str:
     upper = moves["move"].sel(target="layer 2").max("model").dropna("source")
     reaching = upper["source"].values[upper.values > MOVED]
     others = upper["source"].values[upper.values <= MOVED]
-    return f"Layer 2 is reached by {', '.join(reaching)}; not by {', '.join(others)}"
+    return f"Layer 2 depends on {', '.join(reaching)}; not on {', '.join(others)}"

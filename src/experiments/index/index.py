@@ -1,4 +1,4 @@
-"""The work of the stage `index`: the index of all reports, from what they left behind."""
+"""The stage `index`: write the index of all reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from notebook_pipeline.stages.outputs import find_output, read_report, replace_t
 from notebook_pipeline.stages.states import notebook_stages
 
 THUMBNAILS = {
-    "results": "Result beside the baselines",
+    "results": "Result and baselines",
     "states": "Every state and gate of one sample",
     "gates": "Distribution of gates and states by layer",
     "learning_curves": "Learning curves",
@@ -28,9 +28,9 @@ THUMBNAILS = {
 """Figures to set side by side, by file name, with what they show."""
 
 INTRO = (
-    "Three documented configurations of a stacked LSTM, each trained on its data. Reports show "
-    "the result beside the simplest baselines, and then what the hidden state, the cell state and "
-    "the gates of every layer did."
+    "Three documented configurations of a stacked LSTM, each trained on its data. The reports "
+    "compare the result with the simplest baselines, and then show the hidden state, the cell "
+    "state and the gates of every layer."
 )
 
 

@@ -1,4 +1,4 @@
-"""The index of all reports: each result against its baseline, figures side by side."""
+"""The index of all reports: results with their baselines, figures side by side."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What masks skip and save, and how missing numbers are best encoded."""
+"""The effect of masks, and the best encoding of missing numbers."""

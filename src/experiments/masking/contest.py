@@ -1,4 +1,4 @@
-"""Stacks trained on each encoding of what is missing, and their errors."""
+"""Train stacks on each encoding of missing values, and measure their errors."""
 
 from __future__ import annotations
 

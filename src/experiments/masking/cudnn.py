@@ -1,4 +1,4 @@
-"""Which masks cuDNN takes: what Keras's own check says, without a GPU."""
+"""Measure which masks cuDNN accepts, by Keras's own check, without a GPU."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def measure_cudnn(masks: Mapping[str, np.ndarray], check: Check = keras_check) -
     return as_evidence(
         rows,
         {
-            "taken_by_cudnn": ("Keras's own check lets the mask go to cuDNN", "1"),
-            "passes_our_check": ("check_cudnn_mask lets the mask pass", "1"),
-            "checks_agree": ("Keras's own check and check_cudnn_mask say the same", "1"),
+            "taken_by_cudnn": ("Keras's own check passes the mask to cuDNN", "1"),
+            "passes_our_check": ("check_cudnn_mask accepts the mask", "1"),
+            "checks_agree": ("Keras's own check and check_cudnn_mask agree", "1"),
             "cpu_minus_bare": (
                 "On the CPU: last h with this mask against the real steps alone",
                 "1",

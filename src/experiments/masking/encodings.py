@@ -1,9 +1,9 @@
-"""Ways to give a network what is missing: a number in its place, a word about it, or nothing.
+"""Encodings of missing values: a number in their place, an indicator, or nothing.
 
-Each takes ``x (sample, time, feature)``, standardised, and ``observed``, of the same shape, and
-never looks at what is not observed. Each returns ``(sample, time, 3 * feature)``: a value, an
-indicator and an elapsed time for each feature, zeros where it has none. So all are given to the
-same stack, with as many weights.
+Each encoding receives ``x (sample, time, feature)``, standardised, and ``observed`` of the same
+shape, and ignores values that are not observed. Each returns ``(sample, time, 3 * feature)``: a
+value, an indicator and an elapsed time for each feature, or zeros. In this way, the same stack with
+the same number of weights can read all encodings.
 """
 
 from __future__ import annotations

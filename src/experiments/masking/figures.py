@@ -1,4 +1,4 @@
-"""Figures of what masks do and of what stands for missing numbers."""
+"""Figures of masks and of encodings of missing numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lstm_states.plots.style import make_axes
 
-_FATES = ("handed on", "lost, with a warning", "lost without a word")
+_FATES = ("handed on", "lost, with a warning", "lost silently")
 
 
 def plot_handover(evidence: xr.Dataset, *, title: str) -> Figure:
@@ -60,7 +60,7 @@ def plot_masks(masks: Mapping[str, np.ndarray], taken: xr.DataArray, *, title: s
     axis.set_xticks(np.arange(steps) + 0.5, range(steps))
     axis.tick_params(length=0)
     axis.set(
-        title=title, ylim=(len(masks), 0), xlabel="step; dark: real, green: cuDNN takes the mask"
+        title=title, ylim=(len(masks), 0), xlabel="step; dark: real, green: cuDNN accepts the mask"
     )
     sns.despine(figure, left=True, bottom=True)
     return figure
@@ -88,7 +88,7 @@ def plot_encodings(errors: xr.Dataset, complete: xr.Dataset, *, title: str) -> F
     axis.plot(test.median("seed"), rows, "o", ms=6, color="C3", label="its median")
     axis.plot(errors["ridge"], rows, "D", ms=5, color="C2", label="ridge on the same")
     axis.set_yticks(rows, names)
-    axis.set(title=title, ylim=(len(names) - 0.5, -0.5), ylabel="in place of what is missing",
+    axis.set(title=title, ylim=(len(names) - 0.5, -0.5), ylabel="value in place of a missing one",
              xlabel="mean squared error on the test part (variances of the target)")  # fmt: skip
     axis.grid(axis="y", color="0.9")
     figure.legend(loc="outside lower center", ncols=4, frameon=False)

@@ -24,7 +24,7 @@ def _with_gap(model: keras.Model, x: np.ndarray, steps: int) -> np.ndarray:
         f"Move of the last h when a masked gap grows from {SHORT} to {LONG} steps",
         "1",
     ),
-    longer_gap_read_moves=("The same where the gap is read as zeros and not masked", "1"),
+    longer_gap_read_moves=("The same with the gap read as zeros instead of masked", "1"),
 )
 def measure_gaps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Put a gap into the middle of each sequence, and let it grow.
@@ -45,9 +45,9 @@ def measure_gaps(model: keras.Model, x: np.ndarray) -> dict[str, float]:
 
 
 @for_each_model(
-    nan_skipped=("Steps of NaN that the stack's Masking skips, share", "1"),
-    nan_skipped_by_nan=("Steps of NaN that Masking(nan) skips, share", "1"),
-    nan_in_last_h=("NaN in the last h after one step of NaN, share", "1"),
+    nan_skipped=("Share of NaN steps that the stack's Masking skips", "1"),
+    nan_skipped_by_nan=("Share of NaN steps that Masking(nan) skips", "1"),
+    nan_in_last_h=("Share of NaN in the last h after one NaN step", "1"),
 )
 def measure_nan(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Set one step in the middle to NaN; arguments are those of :func:`measure_gaps`."""

@@ -1,4 +1,4 @@
-"""Which layers hand a mask on to the layer above them."""
+"""Measure which layers pass a mask on to the next layer."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def measure_handover(parts: Mapping[str, Part]) -> xr.Dataset:
     return as_evidence(
         rows,
         {
-            "mask_handed_on": ("The mask is handed on", "1"),
+            "mask_handed_on": ("The layer passes the mask on", "1"),
             "warned": ("Keras warns that the mask is lost", "1"),
         },
     )

@@ -1,4 +1,4 @@
-"""Whether Keras's loss and metrics count padding."""
+"""Measure whether Keras's loss and metrics count padding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Loss = str | Callable[[Any, Any], Any]
 
 
 @for_each_model(
-    loss_minus_real=("Loss that evaluate gives, against real steps alone", "1"),
+    loss_minus_real=("Loss from evaluate, against real steps alone", "1"),
     metric_minus_real=("Metric in metrics, against real steps alone", "1"),
     weighted_metric_minus_real=("Metric in weighted_metrics, against real steps alone", "1"),
     reshaped_loss_minus_real=("Loss after a Reshape, against real steps alone", "1"),

@@ -1,4 +1,4 @@
-"""What a layer gives at masked steps, in front, in the middle and at the end."""
+"""Measure the output at masked steps: at the start, in the middle and at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = 9
 @for_each_model(
     masked_minus_last_real=("Output at masked steps against the last one before", "1"),
     leading_output=("Size of the output at leading masked steps, h0 being 0.1", "1"),
-    leading_state_moves=("Move of the final h and c when leading masked steps are taken out", "1"),
+    leading_state_moves=("Move of the final h and c when leading masked steps are removed", "1"),
     bidirectional_output=("Size of the output of Bidirectional at masked steps", "1"),
     zeroed_output=("Size of the output at masked steps, zero_output_for_mask=True", "1"),
     final_minus_last_real=("Without return_sequences: output against the last real h", "1"),

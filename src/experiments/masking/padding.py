@@ -1,4 +1,4 @@
-"""What a mask skips, and what it saves: steps taken out, sequences padded."""
+"""Measure the effect of a mask: removed steps and padded sequences."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def repeated(x: np.ndarray, steps: int) -> np.ndarray:
 
 
 @for_each_model(
-    move_of_all_zero_step=("Move of the last h when a step of zeros alone is taken out", "1"),
-    move_of_partly_zero_step=("Move of the last h when a step half of zeros is taken out", "1"),
+    move_of_all_zero_step=("Move of the last h when a step of zeros is removed", "1"),
+    move_of_partly_zero_step=("Move of the last h when a step of half zeros is removed", "1"),
     genuine_zero_lost=("Difference of the last h with a step of zeros masked and not masked", "1"),
 )
 def measure_zero_steps(model: keras.Model, x: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""On which side of a sequence padding may stand."""
+"""Compare padding on either side of a sequence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from experiments.shared.stack import run_layers
 
 
 @for_each_model(
-    masked_behind_minus_bare=("Padding behind, masked: last h and c against those alone", "1"),
-    masked_before_minus_bare=("Padding before, masked: last h and c against those alone", "1"),
+    masked_behind_minus_bare=("Padding at the end, masked: last h and c against those alone", "1"),
+    masked_before_minus_bare=(
+        "Padding at the start, masked: last h and c against those alone",
+        "1",
+    ),
     masked_both_minus_bare=("Padding on both sides, masked: last h and c against alone", "1"),
-    unmasked_behind_minus_bare=("Padding behind, read as real: last h and c against alone", "1"),
-    unmasked_before_minus_bare=("Padding before, read as real: last h and c against alone", "1"),
+    unmasked_behind_minus_bare=(
+        "Padding at the end, read as real: last h and c against alone",
+        "1",
+    ),
+    unmasked_before_minus_bare=(
+        "Padding at the start, read as real: last h and c against alone",
+        "1",
+    ),
 )
 def measure_sides(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Move the padding to either side, and run it masked and read as if it were real.

@@ -1,4 +1,4 @@
-"""The answer, worded from what was measured."""
+"""Word the answer from the measured values."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ def answer(kept: Kept) -> str:
     padded = ("padded_minus_bare", "masked_before_minus_bare")
     return (
         f"**Answer.** A step where all features equal the mask's value is {_skipped(kept, zeros)}: "
-        f"taking it out moves the last `h` by {span_of(kept, zeros)}. One where half of them do is "
-        f"{_skipped(kept, partly)}: {span_of(kept, partly)}. A step that was really measured as "
-        "all zeros is treated like padding, which changes the last `h` by "
-        f"{span_of(kept, 'genuine_zero_lost')}. Padded in a batch, before or behind, and alone, "
-        f"the states of all layers differ by {span_of(kept, *padded)}. Loss and metrics differ "
-        "from those of real steps alone by "
-        f"{span_of(kept, 'loss_minus_real', 'metric_minus_real')} where the mask reaches them. A "
-        f"masked gap that grows moves the last `h` by {span_of(kept, 'longer_gap_moves')}; of "
-        f"steps of NaN, a share of {span_of(kept, 'nan_skipped', 'nan_skipped_by_nan')} is "
-        f"skipped. {_contest(kept, 'numbers', 'single numbers')} "
-        f"{_contest(kept, 'steps', 'whole steps')}"
+        f"removing it moves the last `h` by {span_of(kept, zeros)}. A step where half of them do "
+        f"is {_skipped(kept, partly)}: {span_of(kept, partly)}. A genuine step of zeros is "
+        "treated like padding, which changes the last `h` by "
+        f"{span_of(kept, 'genuine_zero_lost')}. The states of all layers, padded in a batch at "
+        f"either end or alone, differ by {span_of(kept, *padded)}. If the mask reaches them, loss "
+        "and metrics differ from those of the real steps by "
+        f"{span_of(kept, 'loss_minus_real', 'metric_minus_real')}. A longer masked gap moves the "
+        f"last `h` by {span_of(kept, 'longer_gap_moves')}; the stacks skip a share of "
+        f"{span_of(kept, 'nan_skipped', 'nan_skipped_by_nan')} of the NaN steps. "
+        f"{_contest(kept, 'numbers', 'single numbers')} {_contest(kept, 'steps', 'whole steps')}"
     )
 
 
@@ -36,7 +35,7 @@ def _contest(kept: Kept, missing: str, words: str) -> str:
     """Say how zeros did, given a measure that says "Test error with 0 over that with ..."."""
     measure = f"error_zero_over_best_{missing}"
     says = kept[measure]["says"].removeprefix("T")
-    return f"Where {words} are missing, the t{says} is {span_of(kept, measure)}, seed by seed."
+    return f"If {words} are missing, the t{says} is {span_of(kept, measure)}, seed by seed."
 
 
 def describe_handover(evidence: xr.Dataset) -> str:
@@ -44,6 +43,6 @@ def describe_handover(evidence: xr.Dataset) -> str:
     handed_on, warned = (evidence[name].values == 1 for name in ("mask_handed_on", "warned"))
     silent = evidence["model"].values[~handed_on & ~warned]
     return (
-        f"{handed_on.sum()} of {len(handed_on)} hand the mask on; "
-        f"lost without a word: {', '.join(silent) or 'by none'}"
+        f"{handed_on.sum()} of {len(handed_on)} pass the mask on; "
+        f"lost silently: {', '.join(silent) or 'none'}"
     )

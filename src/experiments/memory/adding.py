@@ -1,4 +1,4 @@
-"""The adding task by length: what layers learn that remember for longer or shorter."""
+"""The adding task by length, for layers with shorter and longer memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from experiments.shared.learning import (
 
 BASELINES = {
     "ridge": "ridge on the whole sequence",
-    "do_nothing": "always answering 1",
+    "do_nothing": "constant answer 1",
 }
 """Predictors that are no recurrent layer, and what they are in words."""
 

@@ -1,4 +1,4 @@
-"""Figures of how long states last, how far back gradients reach, and what comes of it."""
+"""Figures of the duration of states, the reach of gradients, and the learning results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plot_recall(sweep: xr.Dataset, *, title: str) -> Figure:
         curve = sweep["change"].sel(forget_bias=bias).median("model")
         fading.plot(curve, color=color, lw=1.6, label=f"{bias:g}".replace("-", "−"))
     fading.axhline(0.5, color="0.6", lw=1, ls="--")
-    fading.set(xlabel="steps after the change", ylabel="what is left of a change of c\n(share)")
+    fading.set(xlabel="steps after the change", ylabel="remaining share\nof a change of c")
     left = sweep["change"].median("model").values
     fading.set_ylim(0, 1.1 * left.max(where=np.isfinite(left), initial=1.0))
     figure.legend(*fading.get_legend_handles_labels(), title="forget bias", frameon=False,

@@ -1,4 +1,4 @@
-"""How long c holds on to a change: its half-life, measured, and as the forget gates predict it."""
+"""The half-life of a change of c, measured, and predicted from the forget gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far back a gradient reaches: the slope of the last h by what a layer was given before."""
+"""The reach of a gradient: the derivative of the last h with respect to earlier inputs."""
 
 from __future__ import annotations
 

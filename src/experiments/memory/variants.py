@@ -1,4 +1,4 @@
-"""The layers on trial: LSTMs whose gates start in different places, SimpleRNN and GRU."""
+"""The compared layers: LSTMs with different initial gates, SimpleRNN and GRU."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build_variant(
         ValueError: if there is no such variant.
     """
     if variant not in VARIANTS:
-        raise ValueError(f"variant is {variant!r}; there are {', '.join(VARIANTS)}")
+        raise ValueError(f"variant is {variant!r}; allowed are {', '.join(VARIANTS)}")
     layer = _layer(variant, units, timesteps)
     model = keras.Sequential([keras.Input((timesteps, features)), layer, keras.layers.Dense(1)])
     optimizer = keras.optimizers.Adam(learning_rate)

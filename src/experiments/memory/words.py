@@ -1,4 +1,4 @@
-"""The answer, worded from what was measured."""
+"""Word the answer from the measured values."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _half_lives(sweep: xr.Dataset) -> str:
         lasts = f"{most} or more" if min(lives) >= most else span(lives)
         shown.append(f"{lasts} at {bias:g}".replace("-", "−"))
     return (
-        "`c` lasts as long as the forget gate lets it: a change of it has halved after so many "
-        f"steps, by forget bias: {', '.join(shown)}."
+        "`c` lasts as long as the forget gate allows. Steps until a change of `c` has halved, by "
+        f"forget bias: {', '.join(shown)}."
     )
 
 
@@ -44,8 +44,9 @@ def _gradients(kept: Kept) -> str:
         span_of(kept, f"slope_kept_{name}") for name in ("default", "chrono", "trained")
     )
     return (
-        f"Of the gradient by the last step, {default} is left at the first one at Keras's "
-        f"initialisation, {chrono} at chrono initialisation, {trained} after training."
+        "Relative to the last step, the gradient at the first step is "
+        f"{default} at Keras's initialisation, {chrono} at chrono initialisation, and {trained} "
+        "after training."
     )
 
 
@@ -59,8 +60,8 @@ def _learnt(kept: Kept, length: int) -> str:
         by_extent[extent].append(words)
     said = [f"with {extent}: {', '.join(names)}" for extent, names in by_extent.items() if names]
     return (
-        f"Over {length} steps the adding task is learnt (an error below a tenth of {span(nothing)},"
-        f" that of always answering 1) {'; '.join(said)}."
+        f"Over {length} steps, the adding task is learnt (an error below a tenth of "
+        f"{span(nothing)}, that of the constant answer 1) {'; '.join(said)}."
     )
 
 
@@ -92,7 +93,7 @@ def describe_errors(errors: xr.Dataset, labels: Mapping[str, str]) -> str:
         if bool((longest.sel(predictor=name) < enough).all())
     ]
     names = "; ".join(learnt) or "none"
-    return f"Over {int(longest['length'])} steps all seeds learn with: {names}"
+    return f"Over {int(longest['length'])} steps, all seeds learn with: {names}"
 
 
 def describe_slopes(kept: xr.Dataset) -> str:
@@ -101,4 +102,4 @@ def describe_slopes(kept: xr.Dataset) -> str:
         f"{span(kept[f'slope_kept_{name}'].values.tolist())} {words}"
         for name, words in (("default", "by default"), ("chrono", "chrono"), ("trained", "trained"))
     )
-    return f"Left of the gradient at the first step: {shown}"
+    return f"Gradient left at the first step: {shown}"

@@ -1,4 +1,4 @@
-"""The simplest predictors that could beat a model, on the same input."""
+"""Simple baselines on the same input as a model."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def fit_baselines(task: str, samples: xr.Dataset) -> dict[str, np.ndarray]:
 
     Args:
         task: ``"regression"``, ``"binary"`` or ``"classes"``.
-        samples: ``x (sample, time, feature)``, ``y`` and ``part``; with ``y (sample, time)`` the
-            last step counts. ``persistence``, shaped like ``y``, is taken where it is there.
-            ``window_means (sample, feature)``, where there, are put back into ``x``.
+        samples: ``x (sample, time, feature)``, ``y`` and ``part``; of ``y (sample, time)``, the
+            last step counts. If it contains ``persistence``, shaped like ``y``, this is a baseline.
+            If it contains ``window_means (sample, feature)``, these are added to ``x`` again.
 
     Returns:
-        By name, predictions of the test part: numbers, probabilities of 1, or classes. The linear
-        model sees the whole (padded) sequence at once, as it was; with ``level (sample)`` a second
-        one sees it centered and learns ``y - level``, as the LSTM does.
+        Predictions of the test part by name: numbers, probabilities of 1, or classes. The linear
+        model sees the whole (padded) sequence at once, uncentered; with ``level (sample)``, a
+        second one sees it centered and learns ``y - level``, like the LSTM.
     """
     last = {name: _last(samples[name].values) for name in ("y", "persistence") if name in samples}
     train, _, test = (samples["part"].values == index for index in range(len(PARTS)))

@@ -1,4 +1,4 @@
-"""What trials hand over: values by model, each with what it is in words and its unit."""
+"""Evidence of the experiments: values by model, each with a description and a unit."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Measure = Callable[["keras.Model", np.ndarray], dict[str, float]]
 
 
 def as_evidence(rows: Mapping[str, Mapping[str, float]], says: Says) -> xr.Dataset:
-    """Return what was measured as a Dataset over ``model``.
+    """Return measured values as a Dataset over ``model``.
 
     Args:
         rows: By the name of a model, a seed or a case, the values by name.
-        says: The names to take, in this order.
+        says: The description and unit of each value to keep, in this order.
     """
     data = {
         name: (
@@ -48,10 +48,10 @@ def as_evidence(rows: Mapping[str, Mapping[str, float]], says: Says) -> xr.Datas
 
 
 def of_installed(values: Mapping[str, tuple[str, float]]) -> xr.Dataset:
-    """Return what was found of the installed Keras, the one entry of ``model``.
+    """Return values measured on the installed Keras, which is the only entry of ``model``.
 
     Args:
-        values: By name what it is in words, and the value.
+        values: By name, the description and the value.
     """
     row = {name: value for name, (_, value) in values.items()}
     says = {name: (words, "1") for name, (words, _) in values.items()}
@@ -61,13 +61,13 @@ def of_installed(values: Mapping[str, tuple[str, float]]) -> xr.Dataset:
 def for_each_model(
     **says: tuple[str, str],
 ) -> Callable[[Measure], Callable[[Mapping[str, keras.Model], np.ndarray], xr.Dataset]]:
-    """Turn a measurement of one model into one of several.
+    """Turn a measurement of one model into one of several models.
 
     Args:
-        says: By the name of what is measured, what it is in words and its unit.
+        says: By the name of a measure, its description and unit.
 
     Returns:
-        A decorator: the function then takes models by name and returns a Dataset with the
+        A decorator: the function then accepts models by name and returns a Dataset with the
         dimension ``model``, each variable with ``long_name`` and ``units``.
     """
 
@@ -83,7 +83,7 @@ def for_each_model(
 
 
 def refused(act: Callable[[], object], *errors: type[Exception]) -> float:
-    """Return 1 if ``act`` raises one of ``errors``, else 0; others are raised on."""
+    """Return 1 if ``act`` raises one of ``errors``, else 0; other errors propagate."""
     try:
         act()
     except errors:
@@ -92,21 +92,21 @@ def refused(act: Callable[[], object], *errors: type[Exception]) -> float:
 
 
 def values_of(kept: Kept, *measures: str) -> list[float]:
-    """Return the values of measures, of all models together."""
+    """Return the values of measures over all models."""
     return [value for measure in measures for value in kept[measure]["values"].values()]
 
 
 def span_of(kept: Kept, *measures: str) -> str:
-    """Return the least and the greatest value of measures, of all models together, in words."""
+    """Return the range of measures over all models, in words."""
     return re.sub(r"(?<!e)-", "−", span(values_of(kept, *measures)))
 
 
 def in_which(kept: Kept, measures: Mapping[str, str]) -> str:
-    """Name those things that move: in all models, and in some only.
+    """Name the things that move: in all models, and in some models only.
 
     Args:
-        kept: What was measured.
-        measures: By what a thing is called, the move that tells.
+        kept: The evidence.
+        measures: By the name of a thing, the measure of its move.
 
     Returns:
         Words such as "`h` alone", "`h` and `c`" or "neither `h` nor `c`".

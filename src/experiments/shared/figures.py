@@ -17,11 +17,11 @@ FLOOR = 1e-17
 
 
 def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
-    """Plot what was measured on each model, one row a measure, on a logarithmic axis.
+    """Plot measured values of each model, one row per measure, on a logarithmic axis.
 
     Args:
         evidence: Variables over ``model``, each with ``long_name``.
-        title: The finding.
+        title: The title, which states the finding.
     """
     names = list(evidence.data_vars)
     figure, axes = make_axes(1, 1, 1.1 + 0.5 * len(names))
@@ -59,14 +59,14 @@ def plot_seeds(
     baselines: Collection[str] = (),
     log: bool = False,
 ) -> Figure:
-    """Plot what was measured for each seed, one row a measure; a line marks the median.
+    """Plot measured values of each seed, one row per measure; a line marks the median.
 
     Args:
-        evidence: Variables over ``model``, each with ``long_name``. A model that is called
-            ``trained`` is set apart: the seeds are then stacks with random weights.
-        title: The finding.
-        xlabel: What is measured, with its unit.
-        baselines: Variables that are drawn in grey: no LSTM stack.
+        evidence: Variables over ``model``, each with ``long_name``. A model called ``trained`` is
+            highlighted; the seeds are then stacks with random weights.
+        title: The title, which states the finding.
+        xlabel: The measured quantity with its unit.
+        baselines: Variables drawn in grey, because they are not LSTM stacks.
         log: Whether the axis is logarithmic.
     """
     names = [str(name) for name in evidence.data_vars]

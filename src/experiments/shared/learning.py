@@ -1,4 +1,4 @@
-"""Stacks that learn made tasks: a seed decides the data, the first weights and the order."""
+"""Train stacks on synthetic tasks: a seed determines data, initial weights and order."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def make_tasks(
     batch_size: int,
     **options: Any,
 ) -> dict[int, xr.Dataset]:
-    """Draw a task for each seed, with as many training samples as the steps use up.
+    """Draw a task for each seed, with as many training samples as the steps use.
 
-    No sample is seen twice in training, so nothing can be learnt by heart.
+    Training sees no sample twice, so that nothing can be memorised.
 
     Args:
-        make: Takes a number of samples, ``seed`` and ``options``; 60 % are its training part.
+        make: Function of a number of samples, ``seed`` and ``options``; 60 % are the training part.
         seeds: One draw for each.
         training_steps: Batches of the training part.
         batch_size: Samples per batch.
-        options: Such as the length of a sequence.
+        options: Further arguments of ``make``, such as the length of a sequence.
     """
     samples = training_steps * batch_size * 5 // 3
     return {seed: make(samples, seed=seed, **options) for seed in seeds}
@@ -54,9 +54,10 @@ def make_tasks(
 def build_each(
     build: Callable[[], keras.Model], seeds: Iterable[int]
 ) -> Iterator[tuple[int, keras.Model]]:
-    """Yield each seed with a stack of its own, untrained, on the fused kernel where that is exact.
+    """Yield each seed with a new, untrained stack, on the fused kernel where that is exact.
 
-    What is drawn before the next one is built is the seed's as well, such as the order of batches.
+    Random numbers drawn before the next stack is built, such as the order of batches, belong to the
+    same seed.
     """
     for seed in seeds:
         keras.utils.set_random_seed(seed)
@@ -71,12 +72,12 @@ def fit_models(
     """Train a stack for each seed, in one pass over the training part of its task.
 
     Args:
-        build: Makes a compiled stack.
-        tasks: With ``x``, ``y`` and ``part``.
+        build: Returns a compiled stack.
+        tasks: Tasks with ``x``, ``y`` and ``part``.
         batch_size: Samples per step.
 
     Returns:
-        By seed, the trained stack.
+        The trained stack of each seed.
     """
     models = dict(build_each(build, tasks))
     # All are trained in one stack, which is set back each time: tracing another takes seconds.
@@ -94,26 +95,26 @@ def fit_models(
 
 
 def training_state(model: keras.Model) -> list[np.ndarray]:
-    """Return copies of a compiled model's weights and of all that its optimizer remembers."""
+    """Return copies of a compiled model's weights and of its optimizer's variables."""
     model.optimizer.build(model.trainable_variables)
     return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
 
 
 def restore(model: keras.Model, state: Sequence[np.ndarray]) -> None:
-    """Set a model back to what :func:`training_state` returned, so that it can be trained again."""
+    """Restore a model to the result of :func:`training_state`, to train it again."""
     variables = (*model.variables, *model.optimizer.variables)
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)
 
 
 def part_of(task: xr.Dataset, part: str) -> xr.Dataset:
-    """Return one part of a task, of the test part at most :data:`TEST_SAMPLES` samples."""
+    """Return one part of a task; of the test part at most :data:`TEST_SAMPLES` samples."""
     chosen = np.flatnonzero(task["part"].values == PARTS.index(part))
     return task.isel(sample=chosen[:TEST_SAMPLES] if part == "test" else chosen)
 
 
 def predict(model: Callable[[np.ndarray], Any], task: xr.Dataset) -> np.ndarray:
-    """Predict the test part of a task: ``(sample,)`` or, for a stack on every step, with time."""
+    """Predict the test part of a task: ``(sample,)``, or with time for a stack on every step."""
     return np.asarray(model(part_of(task, "test")["x"].values))[..., 0]
 
 
@@ -123,19 +124,19 @@ def squared_error(model: Callable[[np.ndarray], Any], task: xr.Dataset) -> float
 
 
 def predict_by_ridge(task: xr.Dataset) -> np.ndarray:
-    """Predict the test part of a task by the best linear function of its flattened sequences."""
+    """Predict the test part of a task with ridge regression on its flattened sequences."""
     train, test = part_of(task, "train"), part_of(task, "test")
     x, unseen = (part["x"].values.reshape(part.sizes["sample"], -1) for part in (train, test))
     return Ridge(alpha=1.0).fit(x, train["y"].values).predict(unseen)
 
 
 def named(by_seed: Mapping[int, T]) -> dict[str, T]:
-    """Return what is there for each seed by name, ``seed 0`` and so on."""
+    """Return values by seed under the names ``seed 0`` and so on."""
     return {f"seed {seed}": value for seed, value in by_seed.items()}
 
 
 def on_data(evidence: xr.Dataset, *, title: str) -> xr.Dataset:
-    """Return evidence with names and words that say that it is from the data called ``title``."""
+    """Return evidence whose names and descriptions mention the data called ``title``."""
     data = {
         f"data_{name}": values.assign_attrs(long_name=f"{title}: {values.attrs['long_name']}")
         for name, values in evidence.data_vars.items()
@@ -144,19 +145,19 @@ def on_data(evidence: xr.Dataset, *, title: str) -> xr.Dataset:
 
 
 def make_deterministic(threads: int = 2) -> None:
-    """Make every later TensorFlow operation give the same bits on each run of this machine class.
+    """Make every later TensorFlow operation return the same bits on each run of this machine class.
 
-    Keras's settings become the documented ones, whatever a person's ``keras.json`` says: float32,
-    an epsilon of 1e-7, channels last.
+    Keras's settings are set to the documented ones, whatever the user's ``keras.json`` says:
+    float32, an epsilon of 1e-7, channels last.
 
     Args:
-        threads: Operations that run side by side, each on one thread, which is what
-            :func:`lstm_states.accelerate` wants. A batch is cut into as many parts, and sums
+        threads: Number of operations that run in parallel, each on one thread, as
+            :func:`lstm_states.accelerate` recommends. A batch is split into as many parts, and sums
             depend on that.
 
     Raises:
-        RuntimeError: if Keras runs on another backend than TensorFlow, or if TensorFlow has already
-            run something, so that threads can't be set.
+        RuntimeError: if Keras uses another backend than TensorFlow, or if TensorFlow has already
+            run something, so that threads cannot be set.
     """
     if keras.config.backend() != "tensorflow":
         raise RuntimeError(

@@ -1,7 +1,7 @@
-"""The three documented configurations, and an encoder with a decoder, as compiled Keras models.
+"""The three documented configurations, and an encoder-decoder, as compiled Keras models.
 
-Called with nothing but the sizes of the input, each of the three is exactly the documented model:
-LSTM layers of 64 and 32 units, a head of one linear unit, Adam and mean squared error.
+With default arguments, each of the three is exactly the documented model: LSTM layers of 64 and 32
+units, a head of one linear unit, Adam and mean squared error.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ def build_stacked(
     learning_rate: float = 0.001,
     dropout: float = 0.0,
 ) -> keras.Model:
-    """Build the stack whose last hidden state decides one prediction (Example 1).
+    """Build the stack that predicts from its last hidden state (Example 1).
 
     Args:
         timesteps: Length T of every sequence.
-        features: Numbers F per timestep.
+        features: Number F of features per timestep.
         units: Width of each LSTM layer, lowest first; its length is the depth of the stack.
         head_units: Width K of the dense head.
         head_activation: Activation of the head; None is linear.
         loss: Any Keras loss.
         learning_rate: Adam's step size.
-        dropout: Share of each LSTM layer's inputs left out while training.
+        dropout: Share of each LSTM layer's inputs that training drops.
 
     Returns:
         A compiled model from ``(batch, T, F)`` to ``(batch, K)``.
@@ -101,7 +101,7 @@ def build_variable_length(
 ) -> keras.Model:
     """Build the masked stack for sequences of different lengths in one batch (Example 3).
 
-    A timestep is skipped where all its features equal ``mask_value``. The other arguments and the
+    A timestep is skipped if all its features equal ``mask_value``. The other arguments and the
     errors are those of :func:`build_stacked`.
 
     Returns:
@@ -132,19 +132,19 @@ def build_encoder_decoder(
     learning_rate: float = 0.001,
     dropout: float = 0.0,
 ) -> keras.Model:
-    """Build a stack that reads one sequence, and a stack of the same widths that goes on from it.
+    """Build a stack that reads one sequence, and a stack of the same widths that continues from it.
 
     Layer n of the decoder starts from the final ``h`` and ``c`` of layer n of the encoder.
 
     Args:
-        features: Numbers F per timestep of what is read.
-        target_features: Numbers G per timestep of what the decoder reads.
+        features: Number F of features per timestep of the encoder's input.
+        target_features: Number G of features per timestep of the decoder's input.
         units: Width of each LSTM layer, lowest first, in both stacks.
         head_units: Width K of the dense head on each step of the decoder.
-        head_activation: As in :func:`build_stacked`, like all that follows.
+        head_activation: As for :func:`build_stacked`, like the following arguments.
         loss: Any Keras loss.
         learning_rate: Adam's step size.
-        dropout: Share of each LSTM layer's inputs left out while training.
+        dropout: Share of each LSTM layer's inputs that training drops.
 
     Returns:
         A compiled model from ``[(batch, any S, F), (batch, any T, G)]`` to ``(batch, T, K)``. Its
@@ -213,10 +213,10 @@ def _check_sizes(**sizes: int) -> None:
 
 
 def describe_layers(model: keras.Model) -> pd.DataFrame:
-    """Return a row per layer of ``model``: class, shape of the output and count of weights.
+    """Return a table with class, output shape and number of weights of each layer of ``model``.
 
     Raises:
-        TypeError: if ``model`` is no model of the installed Keras.
+        TypeError: if ``model`` is not a model of the installed Keras.
     """
     check_model(model)
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Scores of predictions, and which one a task has."""
+"""Scores of predictions, and the score of each task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What parameters all experiments share, and limits that several of them have."""
+"""Parameters that all experiments share, and common limits."""
 
 from __future__ import annotations
 

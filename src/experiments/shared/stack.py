@@ -1,7 +1,7 @@
-"""Run the recurrent layers of a stack one by one, through Keras's own `return_state` alone.
+"""Run the recurrent layers of a stack one by one, only through Keras's own `return_state`.
 
-Nothing here comes from the tracer: it is what any Keras user can do by hand, so the trials that
-stand on it are evidence from outside of it.
+Nothing here uses the tracer: any Keras user can do the same by hand, so that the experiments based
+on it are independent evidence.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ States = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class LayerRun:
-    """What a layer did when it was called by itself.
+    """The run of a layer that was called alone.
 
     Attributes:
-        given: What it read, ``(sample, time, feature)``.
-        sequence: What it returned at every step, ``(sample, time, unit)``.
+        given: Its input, ``(sample, time, feature)``.
+        sequence: Its output at every step, ``(sample, time, unit)``.
         states: Its hidden and cell state after the last step, ``(sample, unit)`` each.
     """
 
@@ -42,15 +42,15 @@ def recurrent(model: keras.Model) -> list[keras.layers.RNN]:
 
 
 def run_layers(model: keras.Model, x: Any, start: States | None = None) -> dict[str, LayerRun]:
-    """Call the layers below the head one after the other, each on what the one before gave.
+    """Call the layers below the head one by one, each on the output of the one before.
 
     Args:
-        model: Layers in a row; masks go up as Keras hands them on.
+        model: Layers in a row; Keras passes masks up.
         x: ``(sample, time, feature)``.
-        start: States to start from; zeros for layers that it leaves out.
+        start: Initial states by layer; other layers start from zeros.
 
     Returns:
-        By layer name, lowest layer first.
+        The runs by layer name, lowest layer first.
     """
     runs: dict[str, LayerRun] = {}
     tensor = tf.convert_to_tensor(x, recurrent(model)[0].compute_dtype)
@@ -76,7 +76,7 @@ def _run_layer(layer: keras.layers.RNN, given: tf.Tensor, start: Any) -> LayerRu
 
 @contextmanager
 def options(layer: keras.layers.RNN, **values: bool) -> Iterator[None]:
-    """Have ``layer`` run with other options, such as ``return_sequences=False``."""
+    """Run ``layer`` with other options, such as ``return_sequences=False``."""
     kept = {name: getattr(layer, name) for name in values}
     try:
         for name, value in values.items():
@@ -99,42 +99,42 @@ def distance(a: Any, b: Any) -> float:
 
 
 def largest(values: Iterable[float]) -> float:
-    """Return the largest of some distances; NaN if one is no number, which `max` may pass over."""
+    """Return the largest distance, or NaN if one is NaN, which `max` may ignore."""
     return float(np.max(list(values)))
 
 
 def least(values: Iterable[float]) -> float:
-    """Return the least of some distances; NaN if one is no number."""
+    """Return the smallest distance, or NaN if one is NaN."""
     return float(np.min(list(values)))
 
 
 def move(one: Mapping[str, LayerRun], other: Mapping[str, LayerRun], layer: keras.Layer) -> float:
-    """Return how far the states of a layer are apart in two runs."""
+    """Return the distance between the states of a layer in two runs."""
     pairs = zip(one[layer.name].states, other[layer.name].states, strict=True)
     return largest(distance(a, b) for a, b in pairs)
 
 
 def nudged(states: Sequence[Any]) -> list[Any]:
-    """Return states that are all 0.1 higher."""
+    """Return the states raised by 0.1."""
     return [state + 0.1 for state in states]
 
 
 def equal_hidden(
     layer: keras.layers.RNN, one: tuple[Any, Any], other: tuple[Any, Any]
 ) -> tuple[list[Any], list[Any]]:
-    """Return two states to start a step from, after which ``h`` is the same and ``c`` is not.
+    """Return two initial states of a step that lead to the same ``h`` but different ``c``.
 
-    With other gates another ``c`` gives the same ``h``. The cell itself is asked for its gates:
-    started from c = 0, 1 and 3 it shows ``i g``, ``f + i g`` and ``o tanh(c)``.
+    With other gates, another ``c`` leads to the same ``h``. The gates come from the cell itself:
+    started from c = 0, 1 and 3, it shows ``i g``, ``f + i g`` and ``o tanh(c)``.
 
     Args:
         layer: An LSTM.
-        one: What the layer is given in the step, ``(sample, feature)``, and the hidden state
-            before it, ``(sample, unit)``.
-        other: The same for the second start; it must give other gates.
+        one: The input of the step, ``(sample, feature)``, and the hidden state before it,
+            ``(sample, unit)``.
+        other: The same for the second initial state; its gates must differ.
 
     Returns:
-        For each the hidden and the cell state before the step.
+        For each, the hidden and the cell state before the step.
     """
     written, kept, shown = _gates(layer, *one)
     written_other, kept_other, shown_other = _gates(layer, *other)
@@ -160,7 +160,7 @@ def _gates(layer: keras.layers.RNN, x: Any, hidden: Any) -> tuple[np.ndarray, ..
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Have Keras make models in float64, inputs included."""
+    """Make Keras build models in float64, including their inputs."""
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
@@ -174,21 +174,21 @@ def double_precision() -> Iterator[None]:
 def make_models(
     build: Callable[[], keras.Model], weights: Path, seeds: Sequence[int]
 ) -> dict[str, keras.Model]:
-    """Build a stack in double precision with trained weights, and with random ones.
+    """Build a stack in double precision with trained weights, and stacks with random weights.
 
-    In double precision rounding is about 1e-16, so "does not move" and "moves a little" are far
-    apart. Random biases matter: with Keras's zeros, padding leaves no trace.
+    Rounding in double precision is about 1e-16, so that "does not move" differs clearly from "moves
+    a little". Random biases matter: with Keras's zero biases, padding has no effect.
 
     Args:
         build: Returns the stack.
-        weights: A ``.weights.h5`` file of it.
+        weights: Its ``.weights.h5`` file.
         seeds: One stack with random weights for each.
 
     Returns:
         The stacks by name: ``trained``, ``seed 0`` and so on.
 
     Raises:
-        FileNotFoundError: if there are no such weights.
+        FileNotFoundError: if the weights are missing.
     """
     if not weights.is_file():
         raise FileNotFoundError(f"{weights} is missing; `dvc repro` makes it")

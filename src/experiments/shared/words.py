@@ -1,4 +1,4 @@
-"""What all reports say in words and tables, worked out from measured values."""
+"""Texts and tables that all reports share, computed from measured values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The kinds of recurrent cells, one file each: what they carry, their equations, their names.
+"""The kinds of recurrent cells, one file each: their states, equations and names.
 
-Each file holds its kind as ``KIND`` and is found by being here. Nothing here imports Keras or
-TensorFlow before a step is taken: figures and summaries of stored traces need names alone.
+Each file defines its kind as ``KIND`` and is found automatically. Nothing here imports Keras or
+TensorFlow before a step runs, because figures and summaries of stored traces need only the names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cells with equations of their own, by how many states they carry: the states, no gates."""
+"""Cells with custom equations, by their number of states: the states, no gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kind of recurrent cell is: the class of which each file of this folder makes one."""
+"""The class of which each file in this folder defines one instance."""
 
 from __future__ import annotations
 

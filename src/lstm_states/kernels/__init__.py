@@ -1,1 +1,1 @@
-"""The mathematics of recurrent cells, in one place: a plain scan and a fast kernel."""
+"""The equations of recurrent cells in one place: a plain scan and a fast kernel."""

@@ -157,7 +157,7 @@ def _gradient(op: tf.Operation | None, *upstream: tf.Tensor) -> tuple[tf.Tensor 
     TensorFlow copies operations one by one, as ``tf.vectorized_map`` does, they bring it along.
     """
     if op is None:  # a SavedModel is written, whose gradients don't see the operation
-        message = "an exported model on the fused kernel has no gradient: decelerate it before"
+        message = "an exported model on the fused kernel has no gradient: decelerate before export"
         with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
             return tuple(map(tf.identity, upstream))
     steps, x, c0, h0, joined, *_ = op.inputs

@@ -1,4 +1,4 @@
-"""What a cell of Keras is: of which kind, what it carries, and how that is laid out."""
+"""The kind of a Keras cell, its states, and their layout."""
 
 from __future__ import annotations
 

@@ -108,8 +108,8 @@ def _shown(
     if "output" in runs[0].values:
         if started is not None:
             raise HiddenOutputError(
-                "its cell shows something else than its first state, and what it showed last isn't "
-                "known where a sequence is taken in pieces"
+                "its cell's output is not its first state, so its last output is unknown when a "
+                "sequence is read in pieces"
             )
         shown = [run.steps("output", tf.zeros_like(run.values["output"][0])) for run in runs]
         return tf.concat(shown, 1)

@@ -1,4 +1,4 @@
-"""The plain scan over the steps of a cell, which every faster kernel is held to."""
+"""The plain scan over the steps of a cell, the reference for every faster kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of traces; they need seaborn, which the extra ``plots`` installs."""
+"""Figures of traces; they need seaborn (the extra ``plots``)."""
 
 from lstm_states.plots.states import plot_gates, plot_norms, plot_padding, plot_states
 

@@ -18,13 +18,13 @@ _TITLES = {name: text.partition(",")[0] for name, text in LSTM.long_names.items(
 def plot_states(traces: xr.DataTree, *, sample: int, title: str) -> Figure:
     """Plot every quantity of every layer for one sample: units down, time across.
 
-    Units are sorted by their mean forget gate, the longest memory on top. Masked steps have no
-    gates and are left blank there.
+    Units are sorted by their mean forget gate, with the longest memory at the top. Gates are blank
+    at masked steps.
 
     Args:
-        traces: What ``record_traces`` returned.
-        sample: Which sample.
-        title: The finding.
+        traces: A tree from ``record_traces``.
+        sample: Index of the sample.
+        title: The title, which states the finding.
     """
     layers = layers_of(traces)
     figure, axes = make_axes(len(QUANTITIES), len(layers), 8.2, sharex=True)
@@ -60,8 +60,8 @@ def plot_gates(traces: xr.DataTree, *, title: str) -> Figure:
     """Plot the distribution of each gate and state over samples, real steps and units, by layer.
 
     Args:
-        traces: What ``record_traces`` returned.
-        title: The finding.
+        traces: A tree from ``record_traces``.
+        title: The title, which states the finding.
     """
     figure, axes = make_axes(2, 3, 4.4)
     for axis, quantity in zip(axes.flat, QUANTITIES, strict=True):
@@ -87,13 +87,13 @@ def plot_gates(traces: xr.DataTree, *, title: str) -> Figure:
 
 
 def plot_norms(traces: xr.DataTree, *, title: str) -> Figure:
-    """Plot the root mean square over units of h and c by step and layer: median and quartiles.
+    """Plot the root mean square of h and c over the units, by step and layer: median and quartiles.
 
-    Those of a ConvLSTM are over its places too.
+    For a ConvLSTM, the mean includes its spatial positions.
 
     Args:
-        traces: What ``record_traces`` returned.
-        title: The finding.
+        traces: A tree from ``record_traces``.
+        title: The title, which states the finding.
     """
     figure, axes = make_axes(1, 2, 2.9)
     for axis, quantity in zip(axes[0], ("hidden", "cell"), strict=True):
@@ -114,13 +114,13 @@ def plot_norms(traces: xr.DataTree, *, title: str) -> Figure:
 
 
 def plot_padding(traces: xr.DataTree, *, sample: int, units: int = 6, title: str) -> Figure:
-    """Plot the cell states of a padded sample: what is carried through the shaded padding.
+    """Plot the cell states of a padded sample, which stay constant through the shaded padding.
 
     Args:
-        traces: What ``record_traces`` returned.
-        sample: A sample with masked steps.
-        units: How many units of each layer to show, those with the largest states.
-        title: The finding.
+        traces: A tree from ``record_traces``.
+        sample: Index of a sample with masked steps.
+        units: Number of units to show per layer, those with the largest states.
+        title: The title, which states the finding.
     """
     layers = layers_of(traces)
     figure, axes = make_axes(1, len(layers), 2.9)

@@ -1,4 +1,4 @@
-"""The style that all figures share."""
+"""The common style of all figures."""
 
 from __future__ import annotations
 

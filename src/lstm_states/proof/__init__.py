@@ -1,1 +1,1 @@
-"""Whether what was recorded is what the equations say, and why not."""
+"""Check whether recorded values obey the equations, and say why not."""

@@ -1,4 +1,4 @@
-"""Prove a trace right from its own numbers."""
+"""Check traces against the equations that define them."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e
 
 
 def check_traces(traces: xr.DataTree) -> xr.Dataset:
-    """Measure how far a trace is from the equations that define it.
+    """Measure how far traces deviate from the equations that define them.
 
     Args:
-        traces: What :func:`record_traces` returned, with all quantities of its layers. Of steps
-            cut out of a sequence, those are checked whose step before is there as well.
+        traces: A tree from :func:`record_traces` with all quantities of its layers. If only some
+            steps were kept, a step is checked if the step before it was kept as well.
 
     Returns:
-        Dataset along ``layer`` of largest absolute residuals over all samples, real steps and
+        Dataset along ``layer`` of the largest absolute residuals over all samples, real steps and
         units: ``cell`` of ``c = f * c_prev + i * g``; ``hidden`` of ``h = o * tanh(c)`` (with the
-        layer's own activation), of a GRU ``h = z * h_prev + (1 - z) * g``; ``carried`` of the
-        states at masked steps against the step before; and ``layer_output`` of the recorded states
-        against what the layer itself gave for the sample that was probed when recording. NaN
-        where there is no such equation, where the activation isn't known to Keras by its name, or
-        where it would need units that aren't there.
+        layer's own activation), for a GRU of ``h = z * h_prev + (1 - z) * g``; ``carried`` of the
+        states at masked steps against the step before; ``layer_output`` of the recorded states
+        against the layer's own output for the sample that was probed during recording. A residual
+        is NaN if there is no such equation, if Keras does not know the activation by name, or if
+        units that the equation needs are missing.
 
     Raises:
-        ValueError: if a layer lacks a quantity; it says which.
+        ValueError: if a layer lacks a quantity, naming both.
 
     Example:
         >>> check_traces(record_traces(model, x))["cell"].max()
     """
     if "derivatives" in traces.attrs:
-        raise ValueError("traces holds derivatives, which follow no such equations")
+        raise ValueError("traces holds derivatives, which do not obey the equations of the cell")
     nodes = layers_of(traces)
     rows = []
     for address, node in nodes.items():
@@ -78,12 +78,12 @@ def measure_residuals(
     """Return the largest residual of each equation of one cell.
 
     Args:
-        kind: Of the cell.
+        kind: The kind of the cell.
         values: Quantities ``(sample, time, unit)``, ``initial_hidden``, ``initial_cell`` and
             ``mask (sample, time)``.
-        activation: What makes h of c; None leaves that equation out.
-        go_backwards: Whether the steps were taken from the last to the first.
-        time: Which steps of the input these are; None if all of them are there.
+        activation: The activation that computes h from c; None skips that equation.
+        go_backwards: Whether the steps run from the last to the first.
+        time: Indices of the steps in the input; None if all steps are present.
     """
     real = values["mask"]
     before = {name: _previous(values, name, go_backwards) for name in kind.states}

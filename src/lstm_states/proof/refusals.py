@@ -1,4 +1,4 @@
-"""Refuse what was recorded unless it is what the layer does."""
+"""Refuse recorded values that differ from those of the layer itself."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CHECKED_STEPS = 32
 
 
 class TraceError(RuntimeError):
-    """What was recorded differs from what the layer itself does, or isn't a number."""
+    """Recorded values differ from those of the layer itself, or are NaN."""
 
 
 def check_probe(address: str, node: CellTrace) -> None:
-    """Refuse a cell's run that differs from what the layer itself gave for the probe.
+    """Refuse a cell's run that differs from the layer's own result for the probe.
 
     Args:
-        address: Where the cell is.
-        node: What it did.
+        address: The address of the cell.
+        node: The recorded run of the cell.
 
     Raises:
         TraceError: naming the layer and the difference.
@@ -35,8 +35,8 @@ def check_probe(address: str, node: CellTrace) -> None:
     error, excess = node.error, node.excess
     if excess == np.inf:
         raise TraceError(
-            f"layer {address!r}: the recorded states differ from the layer's own: NaN or infinity "
-            "stands where the other is a number"
+            f"layer {address!r}: the recorded states differ from the layer's own: one is NaN or "
+            "infinite where the other is a number"
         )
     if not excess <= 1:
         raise TraceError(
@@ -46,24 +46,24 @@ def check_probe(address: str, node: CellTrace) -> None:
 
 
 def check_numbers(address: str, states: Iterable[Any]) -> None:
-    """Refuse ``states`` of the cell at ``address``, or derivatives by them, that hold NaN.
+    """Refuse NaN in ``states`` of the cell at ``address``, or in derivatives by them.
 
     Raises:
         TraceError: naming the layer.
     """
     if any(np.isnan(values).any() for values in states):
         raise TraceError(
-            f"layer {address!r} gives NaN: x or the weights hold NaN, or its states have grown "
-            "beyond what a float holds"
+            f"layer {address!r} returns NaN: x or the weights hold NaN, or its states have "
+            "overflowed"
         )
 
 
 def check_mask(mask: Any, nodes: Mapping[str, CellTrace]) -> None:
-    """Refuse a mask that got lost on its way to the layers, so that nothing is silently wrong.
+    """Refuse a mask that does not reach the layers, so that no result is silently wrong.
 
     Args:
-        mask: What the model was given, bool ``(sample, time)``, or None.
-        nodes: What the cells did, by address.
+        mask: The mask passed to the model, bool ``(sample, time)``, or None.
+        nodes: The recorded runs of the cells, by address.
 
     Raises:
         ValueError: naming the layers.
@@ -85,12 +85,12 @@ def check_sample(
     """Refuse arrays whose first and last sample break the equations of the cell.
 
     Args:
-        address: Where the cell is.
+        address: The address of the cell.
         layer: The layer of the cell.
         cell: The cell.
-        arrays: What is recorded of it for a batch, by name; nothing is checked unless all of its
-            quantities are there.
-        time: Which steps of the input these are.
+        arrays: The recorded arrays of a batch, by name. The check requires all quantities of the
+            cell; otherwise it does nothing.
+        time: Indices of these steps in the input.
 
     Raises:
         TraceError: naming the layer, the equation, the residual and the limit.

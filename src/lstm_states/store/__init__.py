@@ -1,1 +1,1 @@
-"""Stores of traces: Zarr files that are written batch by batch and read when they are used."""
+"""Stores of traces: Zarr files, written batch by batch and read on use."""

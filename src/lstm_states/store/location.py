@@ -1,4 +1,4 @@
-"""Where a store is: on a disk, or at any other address that fsspec knows."""
+"""The location of a store: on disk, or at any other address that fsspec supports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep traces on disk, or wherever fsspec reaches, as Zarr."""
+"""Write and open traces as Zarr stores, on disk or at any address that fsspec supports."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lstm_states.store.writer import UNFINISHED, TraceWriter, datasets_of
 
 
 class IncompleteTracesError(RuntimeError):
-    """A store that holds only a part of its recording."""
+    """A store that contains only a part of its recording."""
 
 
 def write_traces(traces: xr.DataTree, path: str | Path) -> None:
     """Write ``traces`` to a new Zarr store at ``path``, chunked by sample.
 
     Raises:
-        FileExistsError: if there is something at ``path`` already.
+        FileExistsError: if ``path`` exists already.
         ValueError: if ``attrs["layers"]`` is missing or names a layer that ``traces`` lacks.
     """
     layers = traces.attrs.get("layers")
@@ -32,11 +32,11 @@ def write_traces(traces: xr.DataTree, path: str | Path) -> None:
 
 
 def open_traces(path: str | Path) -> xr.DataTree:
-    """Open the traces stored at ``path``; values are read when they are first used.
+    """Open the traces stored at ``path``. Values are read on first use.
 
     Raises:
         FileNotFoundError: if there are no traces at ``path``.
-        IncompleteTracesError: if they were not written to the end.
+        IncompleteTracesError: if the recording is incomplete.
 
     Example:
         >>> open_traces("reports/stacked/states.zarr")["lstm/cell"].isel(sample=0)
@@ -46,10 +46,10 @@ def open_traces(path: str | Path) -> xr.DataTree:
     if UNFINISHED in attrs:
         raise IncompleteTracesError(
             f"{path} holds only the first {attrs[UNFINISHED]['recorded']} samples of a recording; "
-            "the same call of record_traces resumes it (after write_traces, remove it)"
+            "repeat the call of record_traces to resume it (if it is from write_traces, remove it)"
         )
     if "layers" not in attrs:
-        raise FileNotFoundError(f"no traces at {path}; record_traces and write_traces make them")
+        raise FileNotFoundError(f"no traces at {path}; record_traces and write_traces write them")
     stored = xr.open_datatree(location.zarr(), engine="zarr", chunks=None, consolidated=False)
     # A folder has no order of its own; the layers have.
     nodes = {layer: stored[layer].to_dataset() for layer in attrs["layers"]}

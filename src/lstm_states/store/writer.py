@@ -1,4 +1,4 @@
-"""Write traces to Zarr batch by batch, so that a killed process loses no more than a batch."""
+"""Write traces to Zarr batch by batch, so that a killed process loses at most one batch."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class TraceWriter:
             facts = [f"{k} is {old.get(k)!r} there, not {new.get(k)!r}" for k in differing]
             raise ValueError(
                 f"{self._location} holds a part of another recording: {'; '.join(facts)}; "
-                "ask for the same again, remove it or choose another path"
+                "repeat the same call, remove it or choose another path"
             )
         self.recorded, self.progress, self._rows = recorded, progress, rows or {}
         self._location.remove_temporary()
@@ -215,7 +215,7 @@ class TraceWriter:
             # What was counted is whole, whatever of this batch got in.
             message = (
                 f"{error.strerror}: {self.recorded} samples are safe in {self._location}; "
-                "free some space, then the same call of record_traces resumes"
+                "free some space, then repeat the call of record_traces to resume"
             )
             raise OSError(errno.ENOSPC, message) from error
 
@@ -266,6 +266,6 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     def python(value: Any) -> Any:
         if isinstance(value, np.generic | np.ndarray):
             return value.tolist()
-        raise TypeError(f"{value!r} can't be stored; only what JSON knows can")
+        raise TypeError(f"{value!r} can't be stored; only JSON values can")
 
     return json.loads(json.dumps(facts, default=python))

@@ -1,1 +1,1 @@
-"""Steps that come one by one: live states, kept from call to call."""
+"""Inference step by step: states are kept from call to call."""

@@ -1,4 +1,4 @@
-"""Take a sequence in pieces, and prove of a model that the pieces equal the whole."""
+"""Run a sequence in pieces, and check that the pieces equal the whole."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def streamed_cells(model: keras.Model) -> Cells:
     for address, traced in layers.items():
         if traced.layer.go_backwards:
             raise UnsupportedLayerError(
-                f"layer {address!r} goes backwards: it starts with the last step of the sequence, "
-                "which a stream doesn't have yet. record_traces takes whole sequences"
+                f"layer {address!r} runs backwards: it starts with the last step of the sequence, "
+                "which a stream doesn't have yet. Use record_traces for whole sequences"
             )
     return {address: cell for address, (_, cell) in cells_of_all(layers).items()}
 
@@ -115,7 +115,7 @@ def prove_streaming(
         _refuse_repeated(address, nodes)
         if len(nodes[address].mask) != inputs.samples:
             raise UnsupportedLayerError(
-                f"layer {address!r} is given {len(nodes[address].mask)} rows for "
+                f"layer {address!r} receives {len(nodes[address].mask)} rows for "
                 f"{inputs.samples} samples; a session carries one state for each sample"
             )
         check_probe(address, nodes[address])
@@ -200,7 +200,7 @@ def _compare(model: keras.Model, where: str, expected: Any, given: Any) -> None:
 
 def _mixes(model: keras.Model, found: str) -> UnsupportedLayerError:
     return UnsupportedLayerError(
-        f"model {model.name!r} can't be streamed, since in pieces a sequence gives something else "
+        f"model {model.name!r} can't be streamed: a sequence in pieces returns another result "
         f"than as a whole: {found}. A layer mixes time steps (such as a convolution, pooling or "
-        "attention), starts from what another layer gives, or draws random numbers as it predicts"
+        "attention), starts from another layer's output, or draws random numbers in prediction"
     )

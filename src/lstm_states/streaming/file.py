@@ -1,4 +1,4 @@
-"""Where a streaming session is, as a file that holds numbers and text only."""
+"""Save a streaming session to a file that holds only numbers and text."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def read_session(path: Path) -> Saved:
         ValueError: if it isn't a session.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no session at {path}; StreamingSession.save makes one")
+        raise FileNotFoundError(f"no session at {path}; StreamingSession.save writes one")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             text = json.loads(str(arrays["session"]))
@@ -125,7 +125,7 @@ def read_session(path: Path) -> Saved:
                 started=[arrays[f"started_{number}"].astype(bool) for number in range(len(counts))],
             )
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} isn't a session that can be read: {error}") from error
+        raise ValueError(f"{path} isn't a readable session: {error}") from error
 
 
 def _text(option: Any) -> Any:

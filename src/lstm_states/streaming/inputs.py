@@ -1,4 +1,4 @@
-"""What a model takes, step by step: checks of shapes, and random values that fit."""
+"""Check the shapes of a model's inputs step by step, and draw random inputs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StreamInputs:
             for spec, values in zip(specs, given, strict=True)
         ]
         if len(lengths := {array.shape[1] for array in arrays}) != 1:
-            raise ValueError(f"the inputs have {sorted(lengths)} steps; they must have as many")
+            raise ValueError(f"the inputs have {sorted(lengths)} steps; all must have the same")
         return keras.tree.pack_sequence_as(self.structure, arrays)
 
     def _flat(self, x: Any, rank: int) -> list[Any]:
@@ -59,8 +59,8 @@ class StreamInputs:
         except (TypeError, ValueError) as error:
             given = sorted(map(str, x)) if isinstance(x, Mapping) else f"a {type(x).__name__}"
             raise ValueError(
-                f"x is {given}; the model takes {len(specs)} inputs, "
-                f"{[spec.name for spec in specs]}, nested as its inputs are"
+                f"x is {given}; the model expects {len(specs)} inputs, "
+                f"{[spec.name for spec in specs]}, nested like its own inputs"
             ) from error
         return flat
 
@@ -106,15 +106,15 @@ def stream_inputs(model: keras.Model, samples: int) -> StreamInputs:
     structure = getattr(getattr(model, "_functional", None) or model, "_inputs_struct", None)
     if structure is None:
         raise ValueError(
-            f"model {model.name!r} has no keras.Input that says what it takes; wrap it: "
+            f"model {model.name!r} has no keras.Input that defines its inputs; wrap it: "
             "keras.Model(inputs, model(inputs)) with inputs = keras.Input((None, features))"
         )
     for spec in keras.tree.flatten(structure):
         if started := _started_from(model, spec):
             raise ValueError(
-                f"input {spec.name!r} of shape {tuple(spec.shape)} is a state that layer "
-                f"{started!r} starts from; a session carries the states itself: build the model "
-                "without this input, on the same layers, and give the states once, as "
+                f"input {spec.name!r} of shape {tuple(spec.shape)} is an initial state of layer "
+                f"{started!r}; a session carries the states itself: build the model "
+                "without this input, from the same layers, and pass the states once, as "
                 f"StreamingSession(model, initial_state={{{started!r}: states}})"
             )
         _check_spec(spec, samples)
@@ -140,19 +140,19 @@ def _check_spec(spec: keras.KerasTensor, samples: int) -> None:
         )
     if len(shape) == 2 and shape[1] is not None and not keras.backend.is_int_dtype(spec.dtype):
         raise ValueError(
-            f"input {spec.name!r} has shape {shape}, without an axis of time; a stream takes every "
+            f"input {spec.name!r} has shape {shape}, without a time axis; a stream reads every "
             f"input step by step: build the model with keras.Input((None, {shape[1]})) for it"
         )
     if len(shape) < 2 or shape[1] is not None:
         right = (None, *shape[2:])
         raise ValueError(
-            f"input {spec.name!r} has shape {shape}; a stream takes any number of steps: build the "
-            f"model with keras.Input({right}), its weights fit, or take streaming_twin(model)"
+            f"input {spec.name!r} has shape {shape}; a stream has any number of steps: build the "
+            f"model with keras.Input({right}) and the same weights, or use streaming_twin(model)"
         )
     if None in shape[2:] or spec.dtype == "string":
         raise ValueError(
-            f"input {spec.name!r} has shape {shape} and holds {spec.dtype}; a stream takes numbers "
-            "(sample, time, ...) whose sizes after time are known"
+            f"input {spec.name!r} has shape {shape} and holds {spec.dtype}; a stream needs numbers "
+            "(sample, time, ...) with known sizes after time"
         )
 
 
@@ -167,17 +167,17 @@ def _rank(values: Any) -> int | None:
 def _check(spec: keras.KerasTensor, given: Any, samples: int, one_step: bool) -> tf.Tensor:
     inner = tuple(spec.shape[2:])
     steps = "" if one_step else "at least 1 step and then "
-    right = f"input {spec.name!r} takes {samples} samples, {steps}{inner} of {spec.dtype}"
+    right = f"input {spec.name!r} expects {samples} samples, {steps}{inner} of {spec.dtype}"
     try:
         values = given if isinstance(given, tf.Tensor) else np.asarray(given)
         tensor = tf.convert_to_tensor(values)
     except (TypeError, ValueError) as error:  # lists of different lengths, objects
-        raise ValueError(f"{right}; what is given has no shape or no numbers: {error}") from error
+        raise ValueError(f"{right}; the value has no shape or no numbers: {error}") from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
-        raise ValueError(f"{right}; it is given {tensor.dtype.name}")
+        raise ValueError(f"{right}; it receives {tensor.dtype.name}")
     if one_step and len(tensor.shape):
         tensor = tensor[:, tf.newaxis]
     fits = len(tensor.shape) == len(spec.shape) and tensor.shape[0] == samples
     if not fits or tuple(tensor.shape[2:]) != inner or not tensor.shape[1]:
-        raise ValueError(f"{right}; it is given {tuple(values.shape)}")
+        raise ValueError(f"{right}; it receives {tuple(values.shape)}")
     return tf.cast(tensor, spec.dtype)

@@ -1,4 +1,4 @@
-"""Streaming inference with explicit states: one step or some steps at a time."""
+"""Streaming inference with explicit states, one or several steps at a time."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ from lstm_states.traces.tree import Layout, describe_model
 
 
 class StreamingSession:
-    """Sequences that a model takes piece by piece, with the states of all its recurrent layers.
+    """Feed sequences to a model piece by piece, with the states of all its recurrent layers.
 
-    However a sequence is cut, the outputs, states and traces are those of one call over all of it.
-    When a session is made this is proved with a random sequence, so a model with a layer that mixes
-    time steps is refused. (A layer of one's own that looks back further than 8 steps and the width
-    of the widest convolution would not be noticed.)
+    However a sequence is cut, outputs, states and traces equal those of one call on the whole
+    sequence. The constructor checks this with a random sequence, and refuses a model with a layer
+    that mixes timesteps. (The check misses a custom layer that looks back further than 8 steps and
+    the width of the widest convolution.)
 
-    Masks with padding or gaps anywhere work too: where a piece begins with masked steps, layers
-    show what they showed last, not the zeros that Keras shows where a sequence begins.
+    Masks may have padding or gaps anywhere. If a piece begins with masked steps, layers repeat
+    their last output; Keras returns zeros only at the start of a sequence.
 
-    The model is never changed: it and other sessions on it may be used in between. Live states of
-    stateful layers are neither read nor written. Weights must not change while a session has
-    states; it is noticed when the session is saved or moved.
+    The model never changes: you can use it, or other sessions on it, in between. The session
+    neither reads nor writes live states of stateful layers. The weights must stay the same while
+    the session has states; saving or moving the session checks them.
 
     Args:
-        model: A built model whose inputs have a free number of steps, ``keras.Input((None, 4))``;
-            :func:`lstm_states.streaming_twin` makes one of a model of a fixed number.
-        samples: Number of sequences side by side, as many as a batch has.
-        initial_state: States to start from by address, as :func:`lstm_states.record_traces` takes
-            them; what isn't named starts as Keras starts a fresh sequence, mostly from zeros. As in
-            Keras a sequence begins there: to go on within a gap, copy or save the session.
+        model: A built model with a free number of steps, ``keras.Input((None, 4))``;
+            :func:`lstm_states.streaming_twin` copies a model with a fixed number of steps.
+        samples: Number of parallel sequences, the batch size.
+        initial_state: Initial states by address, as for :func:`lstm_states.record_traces`. Other
+            layers start as in Keras, mostly from zeros. As in Keras, a sequence begins here; to
+            continue within a gap, copy or save the session.
 
     Attributes:
         model: The model.
-        samples: Number of sequences side by side.
-        steps: Number of time steps taken since the start, masked ones included.
+        samples: Number of parallel sequences.
+        steps: Number of timesteps since the start, including masked ones.
 
     Raises:
-        UnsupportedLayerError: if a layer goes backwards, mixes time steps or can't be traced.
-        ValueError: if an argument doesn't fit the model; it says which and what would be right.
+        UnsupportedLayerError: if a layer runs backwards, mixes timesteps or cannot be traced.
+        ValueError: if an argument does not fit the model; it names the correct form.
 
     Example:
         >>> session = StreamingSession(model)
@@ -92,31 +92,31 @@ class StreamingSession:
 
     @property
     def steps(self) -> int:
-        """Number of time steps taken since the start, masked ones included."""
+        """Number of timesteps since the start, including masked ones."""
         return self._position.steps
 
     @property
     def states(self) -> States:
-        """Copies of the states by address, each ``(sample, unit)``, as ``initial_state`` takes."""
+        """Copies of the states by address, each ``(sample, unit)``, as for ``initial_state``."""
         return {
             address: tuple(np.array(state) for state in states)
             for address, states in self._position.states.items()
         }
 
     def step(self, x: Any, *, mask: Any = None) -> Any:
-        """Take one time step.
+        """Run one timestep.
 
         Args:
-            x: ``(sample, feature)``, or what else the model takes without its axis of time.
+            x: ``(sample, feature)``, or the model's other inputs without their time axis.
             mask: Bool ``(sample,)``, true where the step is real.
 
         Returns:
-            The model's outputs, NumPy arrays nested as the model nests them: at this step for those
-            that have steps, ``(sample, ...)``, else after the sequence up to here.
+            The model's outputs as NumPy arrays, nested as in the model. Outputs with steps are
+            those of this step, ``(sample, ...)``; others are those after the sequence so far.
 
         Raises:
-            TraceError: if a state becomes NaN; the session stays as it was.
-            ValueError: if an argument doesn't fit; it says which and what would be right.
+            TraceError: if a state becomes NaN; the session stays unchanged.
+            ValueError: if an argument does not fit; the message names it and the correct form.
         """
         inputs = self._inputs.tensors(x, one_step=True)
         if mask is not None and np.shape(mask) != (self.samples,):
@@ -131,19 +131,20 @@ class StreamingSession:
         return keras.tree.pack_sequence_as(outputs, shown)
 
     def run(self, x: Any, *, mask: Any = None) -> Any:
-        """Take some time steps.
+        """Run several timesteps.
 
         Args:
-            x: ``(sample, time, feature)``, or what else the model takes, at least one step.
+            x: ``(sample, time, feature)``, or the model's other inputs, with at least one step.
             mask: Bool ``(sample, time)``, true where the step is real.
 
         Returns:
-            The model's outputs, NumPy arrays nested as the model nests them: at each of these steps
-            for those that have steps, ``(sample, time, ...)``, else after the sequence up to here.
+            The model's outputs as NumPy arrays, nested as in the model. Outputs with steps are
+            those of these steps, ``(sample, time, ...)``; others are those after the sequence so
+            far.
 
         Raises:
-            TraceError: if a state becomes NaN; the session stays as it was.
-            ValueError: if an argument doesn't fit; it says which and what would be right.
+            TraceError: if a state becomes NaN; the session stays unchanged.
+            ValueError: if an argument does not fit; the message names it and the correct form.
         """
         outputs, _, self._position = self._advance(self._fast, x, mask)
         return keras.tree.map_structure(np.asarray, outputs["outputs"])
@@ -156,23 +157,23 @@ class StreamingSession:
         layers: Wanted = None,
         quantities: Sequence[str] | str | None = None,
     ) -> xr.DataTree:
-        """Take some time steps and record them.
+        """Run several timesteps and record them.
 
         Args:
-            x: ``(sample, time, feature)``, or what else the model takes, at least one step.
+            x: ``(sample, time, feature)``, or the model's other inputs, with at least one step.
             mask: Bool ``(sample, time)``, true where the step is real.
             layers: Addresses, shell patterns or layers of the model; None records all of them.
             quantities: Names of the quantities to record; None records all of them.
 
         Returns:
-            The tree that :func:`lstm_states.record_traces` describes, of these steps alone. Trees
-            of one piece after the other equal, along ``time``, that of the whole sequence:
-            :func:`lstm_states.join_traces` joins them.
+            A tree as from :func:`lstm_states.record_traces`, for these steps only. Joined along
+            ``time`` by :func:`lstm_states.join_traces`, the trees of consecutive pieces equal the
+            tree of the whole sequence.
 
         Raises:
-            TraceError: as :func:`lstm_states.record_traces`, and if a state becomes NaN; the
-                session stays as it was.
-            ValueError: if an argument doesn't fit; it says which and what would be right.
+            TraceError: as for :func:`lstm_states.record_traces`, and if a state becomes NaN; the
+                session stays unchanged.
+            ValueError: if an argument does not fit; the message names it and the correct form.
         """
         traced = select_layers(self.model, layers)
         wanted = check_quantities(quantities, traced)
@@ -196,37 +197,37 @@ class StreamingSession:
         self._weights = describe_model(self.model)["weights_sha256"]
 
     def copy(self) -> StreamingSession:
-        """Return a session that goes on from here by itself, on the same model."""
+        """Return an independent session that continues from here on the same model."""
         return copy.copy(self)  # positions never change, sessions move on to new ones
 
     def to(self, model: keras.Model) -> StreamingSession:
-        """Return a session that goes on from here on another model of the same weights.
+        """Return a session that continues from here on another model with the same weights.
 
-        A model from a file, a stateless twin, one that gives other outputs: the weights must be
-        equal, and so must the cells in their order. Names of layers may differ, since Keras numbers
-        them as they are made; the new session has those of its model.
+        The model may be loaded from a file, be a stateless twin, or have other outputs. Its weights
+        must be equal, and so must its cells in their order. The names of layers may differ, since
+        Keras numbers layers as it creates them; the new session uses the names of its model.
 
         Raises:
-            ValueError: saying what differs.
+            ValueError: naming the difference.
         """
         return self._restored(model, self._saved(), f"the session on {self.model.name!r}")
 
     def save(self, path: str | Path) -> None:
-        """Write where the session is to ``path``, a NumPy archive without pickled objects.
+        """Write the state of the session to ``path``, a NumPy archive without pickled objects.
 
-        The file holds the states, not the model: of that it has the cells and the SHA-256 of the
-        weights. An older file at ``path`` is replaced once the new one is complete.
+        The file holds the states, the list of cells and the SHA-256 of the weights, but not the
+        model. An existing file at ``path`` is replaced once the new one is complete.
         """
         write_session(Path(path), self._saved())
 
     @classmethod
     def load(cls, path: str | Path, model: keras.Model) -> StreamingSession:
-        """Return the session in the file at ``path``, to go on on ``model``.
+        """Return the session saved at ``path``, to continue it on ``model``.
 
         Raises:
             FileNotFoundError: if there is no file at ``path``.
-            ValueError: if it isn't a session, or, saying what differs, if ``model`` has other
-                weights or cells than the model it was saved from (see :meth:`to`).
+            ValueError: if the file is not a session, or, naming the difference, if ``model`` has
+                other weights or cells than the saved model (see :meth:`to`).
         """
         return cls._restored(model, read_session(Path(path)), f"the session in {path}")
 
@@ -250,7 +251,7 @@ class StreamingSession:
         if weights != self._weights:
             raise ValueError(
                 f"the weights of model {self.model.name!r} have changed since the session began; "
-                "its states belong to the old ones: reset it and take the sequence again"
+                "its states belong to the old ones: reset it and start the sequence again"
             )
         states, started = list(self.states.values()), list(self._position.started.values())
         cells = describe_cells(self._cells)

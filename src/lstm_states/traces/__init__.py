@@ -1,28 +1,27 @@
 """Recording: every state and gate of the recurrent layers of a Keras model, exactly.
 
-How ``record_traces(model, x)`` goes, from the call to the tree:
+``record_traces(model, x)`` works as follows, from the call to the tree:
 
 1. ``request`` checks the arguments. ``traced_layers`` finds the recurrent layers and refuses those
-   that can't be followed exactly; ``select`` reads ``isel``, ``initial_states`` the states to start
-   from, and ``batches`` cuts ``x``.
-2. ``record`` takes batch by batch to a ``recorder``. That compiles one function of the model, once
-   (``compiled``), and runs it, so that everything the model moves by being called is put back
-   (``moving``).
-3. While the function is traced, ``intercept`` stands in for the ``inner_loop`` of each layer. That
-   is where Keras hands over the input, the start and the mask that the layer really gets, whatever
-   wraps it. ``watch`` notices what runs besides.
-4. There the kernels (:mod:`lstm_states.kernels`) take the steps and keep every quantity; the layer
-   shows their outputs to the layers above.
-5. ``probe`` has the layer itself take some of the steps again, each from the recorded state before
-   it, in the same graph. So Keras's own code judges every batch.
-6. ``gradients`` goes the same way twice: a first run for the outputs, a second one in which
-   ``derivative`` puts derivatives in the place of the quantities.
-7. What each cell did comes back as a ``cell_trace``. ``proof`` refuses a batch whose probe differs
-   by more than rounding, whose mask got lost, or whose first and last sample break the equations
-   of the cell's kind. ``rows`` finds out whether a layer's rows are the model's samples at all.
+   that cannot be traced exactly. ``select`` reads ``isel``, ``initial_states`` reads the initial
+   states, and ``batches`` splits ``x``.
+2. ``record`` passes batch by batch to a ``recorder``. It compiles one function of the model, once
+   (``compiled``), and runs it so that every variable that a call changes is restored (``moving``).
+3. While the function is traced, ``intercept`` replaces the ``inner_loop`` of each layer. There,
+   Keras passes the input, the initial states and the mask that the layer really receives, whatever
+   wraps it. ``watch`` finds other recurrent code that runs.
+4. The kernels (:mod:`lstm_states.kernels`) run the steps and keep every quantity. The layer returns
+   their outputs to the layers above.
+5. ``probe`` makes the layer itself run some of the steps again, each from the recorded state before
+   it, in the same graph. In this way, Keras's own code checks every batch.
+6. ``gradients`` works in the same way, but runs twice: first for the outputs, then with
+   ``derivative``, which replaces the quantities by derivatives.
+7. The run of each cell returns as a ``cell_trace``. ``proof`` refuses a batch whose probe differs
+   by more than rounding, whose mask did not arrive, or whose first and last sample break the
+   equations of the cell's kind. ``rows`` finds out whether a layer's rows are the model's samples.
 8. ``gather`` puts each state and gate in its place in time, in arrays that grow by a batch.
-   ``tree`` labels them as the tree that users get; with ``store=`` each batch is written at once.
-   ``notes`` say what was left out, and where the first NaN is.
+   ``tree`` turns them into the labelled tree for users. With ``store=``, each batch is written at
+   once. ``notes`` says what was left out, and where the first NaN is.
 
-``join`` puts trees of one piece after the other together.
+``join`` joins the trees of consecutive pieces.
 """

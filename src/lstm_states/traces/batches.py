@@ -1,4 +1,4 @@
-"""Cut what a model is given into batches: arrays, data sets, and any iterable of batches."""
+"""Split the input of a model into batches: arrays, data sets, and any iterable of batches."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def count_samples(x: Any, mask: Any) -> int:
         if not hasattr(leaf, "shape") or len(leaf.shape) == 0:
             raise ValueError(
                 f"x holds a {type(leaf).__name__}; it must be an array (sample, time, ...), a list "
-                "or dict of arrays as the model takes them, or an iterator over batches"
+                "or dict of arrays as the model expects them, or an iterator over batches"
             )
     if mask is not None and (np.ndim(mask) != 2 or len(leaves) != 1):
         raise ValueError(
@@ -146,8 +146,8 @@ def check_inputs(model: keras.Model, x: Any) -> None:
         fits = [size in (None, own) for size, own in sizes]
         if len(expected) != len(given) or not all(fits):
             raise ValueError(
-                f"input {spec.name!r} of model {model.name!r} is given {tuple(leaf.shape)}; it "
-                f"takes {tuple(spec.shape)}"
+                f"input {spec.name!r} of model {model.name!r} receives {tuple(leaf.shape)}; it "
+                f"expects {tuple(spec.shape)}"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a cell did with one batch, as it travels from the graph to the tree."""
+"""The recorded run of a cell on one batch, on its way from the graph to the tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compile what runs a model once, and run it so that it leaves the model as it was."""
+"""Compile a function of a model once, and run it so that it leaves the model unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derivatives of a number that a model gives by everything its recurrent layers did."""
+"""Derivatives of a model's output with respect to the values of its recurrent layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def only_number(outputs: Any, *_: Any) -> tf.Tensor:
     shapes = [tuple(values.shape) for values in keras.tree.flatten(outputs)]
     if len(shapes) != 1 or shapes[0][1:] not in {(), (1,)}:
         raise ValueError(
-            f"the model's outputs have shapes {shapes}, not one number per sample; say which with "
+            f"the model's outputs have shapes {shapes}, not one number per sample; choose one with "
             "output=, for example output=lambda y: y[:, -1, 0]"
         )
     return tf.reshape(keras.tree.flatten(outputs)[0], (-1,))
@@ -41,9 +41,9 @@ def compiled_loss(model: keras.Model) -> Output:
     Raises:
         ValueError: if ``model`` isn't compiled with a loss, or computes it in its own way.
     """
-    instead = "give a function instead: output=lambda outputs, y: ..."
+    instead = "pass a function instead: output=lambda outputs, y: ..."
     if type(model).compute_loss is not keras.Model.compute_loss:
-        raise ValueError(f"model {model.name!r} has a compute_loss of its own; {instead}")
+        raise ValueError(f"model {model.name!r} overrides compute_loss; {instead}")
     compiled = getattr(model, "_compile_loss", None) if model.compiled else None
     if compiled is None:
         raise ValueError(
@@ -56,7 +56,7 @@ def compiled_loss(model: keras.Model) -> Output:
 
     def of_each(outputs: Any, *targets: Any) -> tf.Tensor:
         if not targets:
-            raise ValueError("output='loss' needs targets, but x gives none with its batches")
+            raise ValueError("output='loss' needs targets, but the batches of x hold none")
         y, weight = (*targets, None)[:2]
         samples = range(keras.tree.flatten(outputs)[0].shape[0])
         rows = [[_sample(number, part) for part in (y, outputs, weight)] for number in samples]
@@ -94,9 +94,9 @@ def choose(
         chosen = tf.convert_to_tensor(output(outputs, *targets))
     if not chosen.dtype.is_floating or tuple(chosen.shape) != (samples,):
         raise ValueError(
-            f"output gives {chosen.dtype.name} of shape {tuple(chosen.shape)} for {samples} "
-            f"samples; it must give one floating-point number per sample, shape ({samples},), for "
-            "example output=lambda y: y[:, 0]"
+            f"output returns {chosen.dtype.name} of shape {tuple(chosen.shape)} for {samples} "
+            f"samples; it must return one floating-point number per sample, shape ({samples},), "
+            "for example output=lambda y: y[:, 0]"
         )
     found = tape.gradient(chosen, [v if v.dtype.is_floating else tf.zeros(()) for v in flat])
     return chosen, [None if g is None else tf.convert_to_tensor(g) for g in found]
@@ -128,7 +128,7 @@ def differentiate(
     through = [(o, u) for o, u in zip(outputs, upstream, strict=True) if u is not None]
     found = tf.gradients([o for o, _ in through], variables, [u for _, u in through])
     if all(gradient is None for gradient in found):
-        raise ValueError(f"output gives a number that depends on none of the layers {list(calls)}")
+        raise ValueError(f"output depends on none of the layers {list(calls)}")
     filled = [
         tf.zeros_like(variable) if gradient is None else gradient
         for variable, gradient in zip(variables, found, strict=True)

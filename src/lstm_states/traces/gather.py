@@ -1,4 +1,4 @@
-"""Gather what was recorded batch by batch: put each state and gate in its place in time."""
+"""Gather recorded batches: put each state and gate in its place in time."""
 
 from __future__ import annotations
 
@@ -138,9 +138,9 @@ class Gathered:
         if self.per_step and not one_time:
             if not np.array_equal(index["time"], index["steps"]):
                 raise ValueError(
-                    f"layers {sorted(self.own_rows)} are given other rows than the samples after "
-                    f"sample {self.samples}, but not before, where outputs were cut as isel asks: "
-                    "give outputs=False, or a batch_size that takes in all samples"
+                    f"layers {sorted(self.own_rows)} receive other rows than the samples after "
+                    f"sample {self.samples}, but not before, where isel has cut the outputs: "
+                    "pass outputs=False, or a batch_size that covers all samples"
                 )
             self.per_step.clear()
         for name, tensor in name_outputs(outputs).items():
@@ -148,7 +148,7 @@ class Gathered:
             if values.shape[:1] != (samples,):
                 raise ValueError(
                     f"{name} of the model has shape {values.shape} for {samples} samples; its "
-                    "first axis must be the samples (outputs=False leaves the outputs out)"
+                    "first axis must be the samples (outputs=False omits the outputs)"
                 )
             # What has as many axes as a state may be one, whose next axis is one of space.
             in_time = values.ndim > 2 and values.ndim not in self._state_ranks

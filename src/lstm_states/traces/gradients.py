@@ -1,4 +1,4 @@
-"""Record the derivatives of one of a model's outputs by every state and gate."""
+"""Record the derivatives of a model's output with respect to every state and gate."""
 
 from __future__ import annotations
 
@@ -43,50 +43,50 @@ def record_gradients(
     isel: Mapping[str, slice | Sequence[int]] | None = None,
     batch_size: int | None = None,
 ) -> xr.DataTree:
-    """Record the derivative of a chosen output by every state and gate of ``model``.
+    """Record the derivative of a chosen output with respect to every state and gate of ``model``.
 
-    The derivative by a quantity is the total one: what the chosen output would gain, for each unit
-    added to the quantity where it arises, through everything that follows in this layer and in all
-    others. The derivative by ``cell`` at a step thus holds the way over all later cells and over
-    the hidden state of the same step; the one by ``forget_gate`` has ``cell`` before the step
-    as a factor. The model runs as it predicts, without dropout, and is not changed.
+    The derivatives are total: they say how much the chosen output would gain, per unit added to the
+    quantity where it arises, through everything that follows in this layer and in all others. The
+    derivative by ``cell`` at a step thus includes all later cells and the hidden state of the same
+    step; the derivative by ``forget_gate`` has ``cell`` before the step as a factor. The model runs
+    as in prediction, without dropout, and stays unchanged.
 
     Args:
-        model: A built model with recurrent layers anywhere in it, which treats every sample on its
-            own.
-        x: As :func:`record_traces` takes it, like all arguments below ``output``. A stream may give
-            targets and sample weights too, as ``fit`` takes them.
-        y: Targets ``(sample, ...)``, nested as the model's outputs are.
-        sample_weight: Weights ``(sample, ...)`` that go with ``y``.
-        output: Makes of the model's outputs, tensors as the model returns them, one number for
-            each sample: ``lambda y: y[:, -1, 0]``. None if the model has one output of one number.
-            With targets it is given them too, ``lambda outputs, y: ...``, and sample weights after
-            them; of those that a stream gives, as many as it asks for. ``"loss"`` is the loss that
-            the model is compiled with, of each sample as ``model.evaluate`` gives it for this
-            sample alone, without the layers' penalties.
+        model: A built model with recurrent layers anywhere in it, which processes every sample
+            independently.
+        x: As for :func:`record_traces`, like all arguments below ``output``. A stream may yield
+            targets and sample weights, too, as for ``fit``.
+        y: Targets ``(sample, ...)``, nested like the model's outputs.
+        sample_weight: Weights ``(sample, ...)`` for ``y``.
+        output: A function of the model's outputs, as tensors, that returns one number per sample:
+            ``lambda y: y[:, -1, 0]``. None if the model has one output of one number. With targets,
+            it receives them as second argument, ``lambda outputs, y: ...``, and sample weights as
+            third; from a stream, as many as it accepts. ``"loss"`` is the loss that the model is
+            compiled with, for each sample as from ``model.evaluate`` on this sample alone, without
+            the layers' penalties.
         mask: Bool ``(sample, time)``, true where the step is real.
-        initial_state: States to start from by address.
-        layers: Addresses, shell patterns or layers of the model, one or several; None is all.
+        initial_state: Initial states by address.
+        layers: Addresses, shell patterns or layers of the model, one or several; None selects all.
         quantities: The quantities to differentiate by.
         isel: Indices along ``sample``, ``time`` or ``unit`` to keep.
-        batch_size: Samples computed at a time.
+        batch_size: Samples per batch.
 
     Returns:
-        A tree laid out as that of :func:`record_traces`, in which each quantity
-        ``(sample, time, unit)`` and each initial state ``(sample, unit)`` holds the derivative by
-        it. The derivative by a final state is the one by the state of the last step taken, and
-        has no variable of its own. At masked steps no gate ran: there the derivatives by gates are
-        NaN. Those by ``hidden`` and ``cell`` are by the state that is carried over the step, and
-        by what the layer shows for it: a masked step between or after real ones shows its hidden
-        state to the layer above, unless ``zero_output_for_mask`` is set. The root holds the
-        model's ``outputs`` and the ``chosen`` numbers ``(sample,)``.
+        A tree like that of :func:`record_traces`, in which each quantity ``(sample, time, unit)``
+        and each initial state ``(sample, unit)`` holds the derivative by it. A final state has no
+        variable of its own: its derivative is that of the state at the last step. At masked steps
+        no gate runs, and the derivatives by gates are NaN. There, the derivatives by ``hidden`` and
+        ``cell`` are those by the carried state, plus the effect of the layer's output: at a masked
+        step between or after real ones, the layer above reads the hidden state again, unless
+        ``zero_output_for_mask`` is set. The root holds the model's ``outputs`` and the ``chosen``
+        numbers ``(sample,)``.
 
     Raises:
-        UnsupportedLayerError: if a layer can't be traced exactly, or computes in half precision.
-        TraceError: if a layer's states differ from its own, a derivative is NaN, or the model gives
-            something else each time it runs.
-        ValueError: if an argument doesn't fit the model or the data, ``output`` doesn't give
-            one number per sample, or that number depends on none of the layers.
+        UnsupportedLayerError: if a layer cannot be traced exactly, or computes in half precision.
+        TraceError: if a layer's states differ from its own, a derivative is NaN, or the model
+            returns other outputs at each run.
+        ValueError: if an argument does not fit the model or the data, if ``output`` does not return
+            one number per sample, or if it depends on none of the layers.
 
     Example:
         >>> gradients = record_gradients(model, x, output=lambda y: y[:, -1, 0])
@@ -107,8 +107,8 @@ def record_gradients(
     for address, (_, cell) in cells_of_all(supported_layers(model)).items():
         if cell.compute_dtype not in EXACT:
             raise UnsupportedLayerError(
-                f"layer {address!r} computes in {cell.compute_dtype}, in which derivatives fade to "
-                f"nothing; they need one of {list(EXACT)}"
+                f"layer {address!r} computes in {cell.compute_dtype}, in which derivatives "
+                f"vanish; they need one of {list(EXACT)}"
             )
     if output == "loss":
         targets.check_given()
@@ -150,7 +150,7 @@ class _Differentiated:
         chosen, upstream = choose(self.output, found["outputs"], targets)
         if all(derivative is None for derivative in upstream):
             layers = list(self.request.traced)
-            raise ValueError(f"output gives a number that depends on none of the layers {layers}")
+            raise ValueError(f"output depends on none of the layers {layers}")
         outputs, nodes, after = self.recorder(x, mask, states, live, upstream=upstream)
         _check_repeated(found["outputs"], outputs["outputs"])
         return {**outputs, "chosen": chosen}, nodes, after
@@ -163,9 +163,9 @@ class _Targets:
         self._given = tuple(part for part in (y, sample_weight) if part is not None)
         self._streamed, self._taken = is_stream(x), 0
         if sample_weight is not None and y is None:
-            raise ValueError("sample_weight goes with targets; give y too")
+            raise ValueError("sample_weight requires targets; pass y, too")
         if self._streamed and self._given:
-            raise ValueError("x gives batches; have it give targets too: (x, y) or (x, y, weights)")
+            raise ValueError("x yields batches; include targets in them: (x, y) or (x, y, weights)")
         size = count_samples(x, None) if self._given else 0
         for leaf in keras.tree.flatten(self._given):
             if np.shape(leaf)[:1] != (size,):
@@ -178,7 +178,7 @@ class _Targets:
     def check_given(self) -> None:
         """Refuse arrays without targets."""
         if not self._given and not self._streamed:
-            raise ValueError("output='loss' needs targets; give them as y=")
+            raise ValueError("output='loss' needs targets; pass them as y=")
 
     def take(self, rows: int, samples: np.ndarray | None, output: Output) -> tuple[Any, ...]:
         """Return what goes with the next ``rows`` of the ``samples`` that are recorded.
@@ -222,6 +222,6 @@ def _check_repeated(first: Any, second: Any) -> None:
         limit = 1e-4 * (1 + np.max(np.abs(expected), where=np.isfinite(expected), initial=0))
         if not np.allclose(given, expected, rtol=0, atol=limit, equal_nan=True):
             raise TraceError(
-                "the model gives other outputs each time it is run: derivatives would belong to "
+                "the model returns other outputs at each run, so that derivatives would belong to "
                 "none of them. Draw its random numbers from a keras.random.SeedGenerator"
             )

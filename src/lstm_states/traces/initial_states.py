@@ -1,4 +1,4 @@
-"""States to start from and states reached, by the address of their cell."""
+"""Initial and final states by the address of their cell."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ States = dict[str, tuple[np.ndarray, ...]]
 
 
 def final_states(traces: xr.DataTree) -> States:
-    """Return the states after the last step of each layer, as ``initial_state`` takes them.
+    """Return the states after the last step of each layer, in the form of ``initial_state``.
 
-    A layer that goes backwards ends at the first step of the input: its final state belongs there,
-    and doesn't go on with the steps that follow. Under a mask, a layer shows zeros before the first
-    real step of what it is given: where steps that follow begin with masked ones and a layer above
-    doesn't heed the mask, use a :class:`lstm_states.StreamingSession`, which goes on seamlessly.
+    A backward layer ends at the first step of the input: its final state belongs there and cannot
+    continue with later steps. Under a mask, a layer returns zeros before the first real step. If
+    the later steps begin with masked ones and a layer above ignores the mask, use a
+    :class:`lstm_states.StreamingSession`, which continues seamlessly.
 
     Raises:
         ValueError: if ``traces`` holds derivatives.
@@ -43,14 +43,15 @@ def check_states(states: Mapping[str, Any], layers: Mapping[str, TracedLayer], s
     """Return ``states`` by the address of each cell.
 
     Args:
-        states: By address of a layer or of what holds layers, states in any nesting, in the order
-            of the cells: ``(h, c)`` of an LSTM, ``[[h, c], [h, c]]`` of ``RNN([LSTMCell...])``,
-            ``[h, c, h, c]`` of a ``Bidirectional``; each ``(sample, unit)``.
-        layers: The layers that are recorded.
+        states: States by the address of a layer or of a container of layers, in any nesting, in the
+            order of the cells: ``(h, c)`` of an LSTM, ``[[h, c], [h, c]]`` of
+            ``RNN([LSTMCell...])``, ``[h, c, h, c]`` of a ``Bidirectional``; each
+            ``(sample, unit)``.
+        layers: The recorded layers.
         size: Number of samples.
 
     Raises:
-        ValueError: naming the address, the shapes given and those that would be right.
+        ValueError: naming the address, the given shapes and the correct ones.
     """
     cells = {address: cell for layer in layers.values() for address, cell in layer.cells.items()}
     if not isinstance(states, Mapping):

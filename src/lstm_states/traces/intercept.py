@@ -1,4 +1,4 @@
-"""Step in where Keras hands a recurrent layer its input, its start and its mask."""
+"""Intercept the point where Keras passes input, initial states and mask to a layer."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def intercepted(
         if tf.compat.v1.get_default_graph() is not graph:
             raise UnsupportedLayerError(
                 f"layer {traced.address!r} runs inside a loop or a tf.function of the model, "
-                "which nothing can be recorded from; give its wrapper a fixed number of steps, or "
-                "leave it out with layers=[...]"
+                "from which nothing can be recorded; give its wrapper a fixed number of steps, or "
+                "exclude it with layers=[...]"
             )
         _check_dense(traced, sequences)
         _check_features(traced, sequences)
@@ -132,8 +132,8 @@ def intercepted(
                     return original(sequences, initial_state, mask, training=training)
                 if training and any(_drops(cell) for cell in traced.cells.values()):
                     raise UnsupportedLayerError(
-                        f"layer {address!r} drops units although the model predicts; what it "
-                        "drops is random and can't be traced. Leave it out with layers=[...]"
+                        f"layer {address!r} applies dropout in prediction, which is random "
+                        "and can't be traced. Exclude it with layers=[...]"
                     )
                 done = run(traced, sequences, initial_state, _one_mask(mask))
             return done.last, done.outputs, done.final
@@ -206,8 +206,8 @@ def _start(traced: TracedLayer, initial_state: Any, states: Mapping[str, Any]) -
                 )
             if not like.shape[:1].is_compatible_with(state.shape[:1]):
                 raise UnsupportedLayerError(
-                    f"layer {address!r} is given {like.shape[0]} rows, not the {state.shape[0]} "
-                    "samples of the model: initial_state can't say which of them it is for"
+                    f"layer {address!r} receives {like.shape[0]} rows, not the {state.shape[0]} "
+                    "samples of the model: it is unclear which of them initial_state is for"
                 )
         # Each is made a tensor of its own: gradients by it stop where the layer starts.
         start += [
@@ -223,7 +223,7 @@ def _check_features(traced: TracedLayer, sequences: tf.Tensor) -> None:
         return
     if sequences.shape[-1] not in (None, kernel.shape[0]):
         raise ValueError(
-            f"layer {traced.address!r} is given {tuple(sequences.shape)}; its weights take "
+            f"layer {traced.address!r} receives {tuple(sequences.shape)}; its weights expect "
             f"(batch, time, {kernel.shape[0]})"
         )
 
@@ -234,8 +234,8 @@ def _per_step(traced: TracedLayer, mask: tf.Tensor) -> tf.Tensor:
         return mask[..., 0]
     if mask.shape.rank != 2:
         raise UnsupportedLayerError(
-            f"layer {traced.address!r} is given a mask of shape {tuple(mask.shape)}; a trace knows "
-            "one of (batch, time), which tells of each step whether it is real"
+            f"layer {traced.address!r} receives a mask of shape {tuple(mask.shape)}; traces "
+            "support only (batch, time), with one value per step"
         )
     return mask
 
@@ -243,8 +243,8 @@ def _per_step(traced: TracedLayer, mask: tf.Tensor) -> tf.Tensor:
 def _check_dense(traced: TracedLayer, sequences: Any) -> None:
     if not isinstance(sequences, tf.Tensor):
         raise UnsupportedLayerError(
-            f"layer {traced.address!r} is given a {type(sequences).__name__}, which Keras's "
-            "recurrent layers don't take; make it dense, and mask its padding"
+            f"layer {traced.address!r} receives a {type(sequences).__name__}, which Keras's "
+            "recurrent layers don't accept; make it dense and mask its padding"
         )
 
 
@@ -255,5 +255,5 @@ def _check_stack(traced: TracedLayer, mask: tf.Tensor | None) -> None:
     if stack_of_one and mask is not None and not layer.unroll:
         raise UnsupportedLayerError(
             f"layer {traced.address!r} stacks a single cell, which Keras itself can't run under a "
-            "mask; give keras.layers.RNN the cell itself, not a list"
+            "mask; pass the cell itself to keras.layers.RNN, not a list"
         )

@@ -1,4 +1,4 @@
-"""Join pieces of sequences along time."""
+"""Join traces of consecutive pieces along time."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _ERROR = "layer_output_error"
 
 
 def join_traces(pieces: Iterable[xr.DataTree]) -> xr.DataTree:
-    """Join traces of one piece after the other to those of the whole sequence.
+    """Join the traces of consecutive pieces to those of the whole sequence.
 
     Args:
-        pieces: Trees in the order of time: what :meth:`lstm_states.StreamingSession.record` gave
-            piece by piece, or the calls of a layer that is called once per step or piece,
-            ``traces["decoder"].children.values()``. Each must begin where the one before it ends.
+        pieces: Trees in temporal order: from :meth:`lstm_states.StreamingSession.record`, or the
+            calls of a layer that is called once per step or piece,
+            ``traces["decoder"].children.values()``. Each must begin where the previous one ends.
 
     Returns:
-        A tree like those given: all that has steps goes on along ``time``, initial states are those
-        of the first piece, final states and outputs without steps those of the last, and
+        A tree of the same form. Variables with steps are joined along ``time``, initial states are
+        those of the first piece, final states and outputs without steps those of the last, and
         ``layer_output_error`` is the largest.
 
     Raises:
-        ValueError: if there is no piece, if the pieces differ in layers, quantities, samples,
-            units, model, weights or notes (such as ``first_nan``), if a layer goes backwards, if
-            only a part of the steps was kept, or if a piece doesn't begin with the states in which
-            the one before it ends; it says where.
+        ValueError: if there are no pieces; if they differ in layers, quantities, samples, units,
+            model, weights or notes (such as ``first_nan``); if a layer runs backwards; if only some
+            steps were kept; or if a piece does not begin with the final states of the previous one.
+            The message names the place.
 
     Example:
         >>> whole = join_traces(session.record(x[:, n : n + 10]) for n in range(0, 50, 10))
@@ -38,7 +38,7 @@ def join_traces(pieces: Iterable[xr.DataTree]) -> xr.DataTree:
         for piece in pieces
     ]
     if not trees:
-        raise ValueError("there is no piece to join")
+        raise ValueError("there are no pieces to join")
     for number, tree in enumerate(trees[1:], 1):
         if tree.keys() != trees[0].keys():
             held = [sorted(t.keys() - {"/"}) for t in (tree, trees[0])]
@@ -70,18 +70,20 @@ def _joined(path: str, parts: list[xr.Dataset]) -> xr.Dataset:
 
 def _check(where: str, before: xr.Dataset, part: xr.Dataset) -> None:
     if part.attrs.get("go_backwards"):
-        raise ValueError(f"{where} goes backwards: its pieces are no sequence")
+        raise ValueError(f"{where} runs backwards: its pieces do not form a sequence")
     for piece in (before, part):
         steps = piece["time"].values if "time" in piece.coords else np.arange(0)
         if not np.array_equal(steps, np.arange(len(steps))) or not _complete(piece):
-            raise ValueError(f"{where} or the one before holds chosen steps; all are needed")
+            raise ValueError(
+                f"{where} or the one before holds selected steps; all steps are needed"
+            )
     for own, other in ((part, before), (before, part)):
         _compare(f"{where} has", _facts(own), _facts(other))
     for name in part.data_vars:
         end = str(name).replace("initial_", "final_", 1)
         if end != name and end in before and not np.array_equal(part[name], before[end]):
             raise ValueError(
-                f"{where} doesn't begin where the piece before ends: its {name} is another state"
+                f"{where} doesn't begin where the piece before ends: its {name} differs"
             )
 
 

@@ -1,6 +1,6 @@
-"""What a call of a model moves: live states, seeds of noise, counters of any kind.
+"""Variables that a call of a model changes: live states, noise seeds, counters of any kind.
 
-A recording leaves all of it as it was. Between its batches it goes on as in ``model.predict``.
+A recording restores all of them. Between its batches, they continue as in ``model.predict``.
 """
 
 from __future__ import annotations

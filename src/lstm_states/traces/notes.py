@@ -1,4 +1,4 @@
-"""Say what a recording leaves out, and where its states stop being numbers."""
+"""Note what a recording leaves out, and where its states become NaN."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ class Notes:
             warnings.warn(message, stacklevel=stacklevel + 1)
         if self.nan:
             places = "; ".join(f"layer {a!r} from {where}" for a, where in self.nan.items())
-            message = f"states are NaN, as Keras itself gives them: {places}. {self.cause}"
+            message = f"states are NaN, as in Keras itself: {places}. {self.cause}"
             warnings.warn(message, stacklevel=stacklevel + 1)
 
 
 def _cause(model: keras.Model, x: Any) -> str:
     for array in map(np.asarray, keras.tree.flatten(x)):
         if array.dtype.kind == "f" and np.isnan(array).any():
-            return "Look for NaN in x: it holds some"
+            return "x holds NaN"
     weights = [w.path for w in model.weights if np.isnan(np.asarray(w, "float64")).any()]
     if weights:
         return f"The weights {weights} hold NaN"
-    return "x and the weights hold none: it arises in the model, for example where states explode"
+    return "x and the weights hold no NaN: the model creates it, for example by exploding states"

@@ -1,4 +1,4 @@
-"""Hold what the kernels gave against what the Keras layer itself gives, step by step."""
+"""Compare the results of the kernels with those of the Keras layer, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record what every recurrent layer of a model does with sequences."""
+"""Record the states and gates of every recurrent layer of a model."""
 
 from __future__ import annotations
 
@@ -45,74 +45,77 @@ def record_traces(
 ) -> xr.DataTree:
     """Record the states and gates of the recurrent layers of ``model`` while it predicts ``x``.
 
-    Keras itself runs the model in inference mode, so every layer gets the input, the mask and the
-    start that it gets in ``model.predict``; the steps inside the layers are taken by kernels that
-    keep every state and gate. Of each batch a sample is run again by the layers themselves and
-    compared. The model is not changed: what a call moves (live states of stateful layers, seeds of
-    noise, counters) goes on from batch to batch as in ``model.predict`` and is put back at the end.
+    Keras itself runs the model in inference mode, so that every layer receives the same input, mask
+    and initial states as in ``model.predict``. Kernels run the steps inside the layers and keep
+    every state and gate. For a sample of each batch, the layers themselves run again, and the
+    results are compared. The model stays unchanged: live states of stateful layers, noise seeds and
+    counters continue from batch to batch as in ``model.predict``, and are restored at the end.
 
-    With ``store`` each batch is written when it is computed, and no more than one is held: memory
-    doesn't grow with the number of samples. After an interruption the same call goes on where the
-    store ends, once it has read the samples before.
+    With ``store``, each batch is written as soon as it is computed, and memory does not grow with
+    the number of samples. After an interruption, repeat the same call: it reads the samples that
+    are already stored and continues after them.
 
     Args:
         model: A built model with recurrent layers anywhere in it.
-        x: What ``model.predict`` takes: an array ``(sample, time, feature)``, a list or dict of
+        x: The input of ``model.predict``: an array ``(sample, time, feature)``, a list or dict of
             arrays for several inputs, or a ``tf.data.Dataset``, ``PyDataset`` or iterator of
-            batches (of which targets and sample weights are left aside).
-        mask: Bool ``(sample, time)``, true where the step is real; handed to the model, which must
+            batches (targets and sample weights in them are ignored).
+        mask: Bool ``(sample, time)``, true where the step is real; passed to the model, which must
             have one input.
-        initial_state: By the address of a layer or of what holds layers, states to start from,
-            nested as Keras nests them: ``(h, c)`` each ``(sample, unit)`` for an LSTM, ``h`` for a
-            GRU, ``[[h, c], [h, c]]`` for stacked cells, ``[h, c, h, c]`` for a Bidirectional.
-            :func:`final_states` gives them. Other layers start as Keras starts them.
+        initial_state: By the address of a layer or of a container of layers, initial states nested
+            as in Keras: ``(h, c)`` each ``(sample, unit)`` for an LSTM, ``h`` for a GRU,
+            ``[[h, c], [h, c]]`` for stacked cells, ``[h, c, h, c]`` for a Bidirectional.
+            :func:`final_states` returns them. Other layers start as in Keras.
         layers: The layers to record: addresses, shell patterns or layers of the model, one or
             several; None records all of them.
-        quantities: Some of ``hidden cell input_gate forget_gate candidate output_gate``, or for a
-            GRU of ``hidden update_gate reset_gate candidate``, or one of them; None is all.
-        isel: Indices along ``sample``, ``time`` or ``unit``, each a slice or a sequence: only these
+        quantities: One or several of ``hidden cell input_gate forget_gate candidate output_gate``,
+            for a GRU of ``hidden update_gate reset_gate candidate``; None records all.
+        isel: Indices along ``sample``, ``time`` or ``unit``, each a slice or a sequence. Only these
             are kept, and only these samples are computed. The tree then has the coordinate. Outputs
-            that have the layers' steps are cut alike.
-        batch_size: Samples computed at a time; None is 256, or what a stateful model asks for.
+            with the same steps as the layers are cut as well.
+        batch_size: Samples per batch; None is 256, or the batch size of a stateful model.
         outputs: Whether to record the model's outputs, which may be much larger than the states.
-        store: Where to write a new Zarr store: a path or any address that fsspec knows.
+        store: Where to write a new Zarr store: a path or any address that fsspec supports.
         progress: Whether to show a progress bar.
 
     Returns:
-        A tree with one node per layer at the layer's address (``lstm_1``, ``encoder/lstm``,
-        ``bidirectional/backward``; with stacked cells ``rnn/lstm_cell``; of a layer that is called
-        several times ``lstm/call_0`` and so on, in the order in which the calls are written, those
-        in one of several nested models together). A node holds the quantities ``(sample, time,
-        unit)``, the states at the start and the end of the sequence ``initial_hidden initial_cell
-        final_hidden final_cell`` ``(sample, unit)``, and the ``mask (sample, time)`` its layer was
-        given, all true without one. ``time`` is the input's time index, for backward layers too. At
-        masked steps ``hidden`` and ``cell`` repeat what was carried and the gates are NaN. All are
-        float32, of float64 layers float64. The root holds the model's ``outputs`` (for several
-        ``outputs_0`` and so on, or by their keys, ``outputs_last``, unless two would meet) and,
-        where all layers saw the same one, the ``mask``. A layer whose rows aren't the samples (the
-        model folds an axis into the batch, leaves samples out or puts them in another order) has
-        the dimension ``row`` in place of ``sample``, and the attribute ``rows`` says so. Of a name
-        that the tree needs itself (such as ``mask``, ``time``, ``outputs``) it has ``mask_``. Of a
-        cell with equations of its own, a node holds the states alone: ``hidden``, ``cell``,
-        ``state_2`` and ``state_3``, as many as it carries, in its order; of a ConvLSTM too, with
-        axes ``height width unit`` (1D ``width``, 3D ``depth`` first). The root's attribute
-        ``layers`` says what is recorded, the addresses in the order of the model, ``not_recorded``
-        what isn't and why, and ``first_nan``, if there is NaN, where it begins. With ``store``, the
-        tree that :func:`open_traces` gives.
+        A tree with one node per layer, named by the layer's address: ``lstm_1``, ``encoder/lstm``,
+        ``bidirectional/backward``; with stacked cells ``rnn/lstm_cell``; for a layer that is called
+        several times ``lstm/call_0`` and so on, in the order in which the calls are written (calls
+        inside one of several nested models stay together).
+
+        A node holds the quantities ``(sample, time, unit)``, the first and last states
+        ``initial_hidden initial_cell final_hidden final_cell`` ``(sample, unit)``, and the ``mask
+        (sample, time)`` that the layer received, all true without one. ``time`` is the time index
+        of the input, also for backward layers. At masked steps, ``hidden`` and ``cell`` repeat the
+        carried states, and the gates are NaN. All are float32, or float64 for float64 layers.
+
+        The root holds the model's ``outputs`` (several as ``outputs_0`` and so on, or by their
+        keys, as ``outputs_last``, unless two are equal) and, if all layers received the same one,
+        the ``mask``. Its attribute ``layers`` lists the recorded addresses in the order of the
+        model, ``not_recorded`` all others with the reason, and ``first_nan``, if there is NaN,
+        where it begins. With ``store``, the tree comes from :func:`open_traces`.
+
+        If the rows of a layer are not the samples (the model folds an axis into the batch, drops
+        or reorders samples), the node has the dimension ``row`` instead of ``sample``, and the
+        attribute ``rows`` says so. A name that the tree reserves (such as ``mask``, ``time``,
+        ``outputs``) gets an underscore: ``mask_``. For a custom cell, a node holds only the states
+        ``hidden``, ``cell``, ``state_2`` and ``state_3``, as many as the cell has, in its order;
+        likewise for a ConvLSTM, with axes ``height width unit`` (1D ``width``, 3D ``depth`` first).
 
     Warns:
-        UserWarning: if the model runs recurrent layers or cells of which nothing is recorded
-            though nobody left them out; if states are NaN, as Keras itself gives them.
+        UserWarning: if the model runs recurrent layers or cells that cannot be recorded, unless
+            ``layers`` excludes them; if states are NaN, as in Keras itself.
 
     Raises:
-        UnsupportedLayerError: if a layer can't be traced exactly.
-        TraceError: if a step differs from the layer's own, taken from the same state before it, by
-            more than rounding explains (in float32 1e-5 times 1 + the largest state, and what
-            numbers altered by 1e-5 in what the step was given change), or is NaN where it isn't.
-        ValueError: if an argument doesn't fit the model or the data, or ``store`` holds a part of
-            another recording; it says which.
+        UnsupportedLayerError: if a layer cannot be traced exactly.
+        TraceError: if a step differs from the layer's own step from the same state by more than
+            rounding explains (in float32 1e-5 times 1 + the largest state, plus the effect of
+            changing its inputs by 1e-5), or is NaN where the layer's own step is not.
+        ValueError: if an argument does not fit the model or the data, or ``store`` holds a part of
+            another recording; the message names it.
         FileExistsError: if ``store`` holds anything else.
-        OSError: if ``store`` has no room left; what it holds can be resumed.
+        OSError: if ``store`` has no space left; the recording can be resumed.
 
     Example:
         >>> traces = record_traces(model, x)
@@ -177,9 +180,9 @@ def _write(request: Request, store: str | Path, bar: tqdm) -> None:
         gather_batch(gathered, layout, samples, outputs, nodes)
         if writer.recorded and (new := own_rows - set(writer.progress["own_rows"])):
             raise ValueError(
-                f"layers {sorted(new)} are given other rows than the samples after sample "
+                f"layers {sorted(new)} receive other rows than the samples after sample "
                 f"{writer.recorded}, but not before: {store} can't hold both; record without "
-                "store, or with a batch_size that takes in all samples"
+                "store, or with a batch_size that covers all samples"
             )
         progress = {
             "inputs_sha256": inputs.digest,
@@ -212,13 +215,13 @@ def _pass_recorded(recorder: Recorder, inputs: DigestedBatches, writer: TraceWri
             live = recorder(*batch, live)[2]
     if writer.progress.get("inputs_sha256", "") != inputs.digest:
         raise ValueError(
-            f"x doesn't begin with the {writer.recorded} samples that were recorded before; give "
+            f"x doesn't begin with the {writer.recorded} samples that were recorded before; pass "
             "the same input in the same batches, or choose another store"
         )
     if writer.recorded and reached != digest_of(list(live.values())):
         raise ValueError(
             f"model {recorder.model.name!r} had other live states, seeds or counters when the "
-            f"{writer.recorded} samples before were recorded: put them back as they were then, or "
+            f"{writer.recorded} samples before were recorded: restore them, or "
             "choose another store"
         )
     return live
@@ -279,8 +282,8 @@ def _record(
         own_rows |= moved_rows(run_again, x, mask, {a: nodes[a] for a in nodes.keys() - own_rows})
         if wrong := sorted(own_rows & states.keys()):
             raise UnsupportedLayerError(
-                f"layers {wrong} are given other rows than the model's samples: initial_state "
-                "can't say which of them it is for"
+                f"layers {wrong} receive other rows than the model's samples: it is unclear "
+                "which of them initial_state is for"
             )
         yield rows, outputs, nodes, live
         del outputs, nodes  # so that one batch is held at a time
@@ -293,4 +296,4 @@ def _run_again(recorder: Recorder, states: Any, live: Moving, x: Any, mask: Any)
 
 def _check_any(samples: int) -> None:
     if not samples:
-        raise ValueError("x gives no batch; it must give at least one")
+        raise ValueError("x yields no batch; it must yield at least one")

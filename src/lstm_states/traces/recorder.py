@@ -1,4 +1,4 @@
-"""Run a Keras model once and note what each recurrent layer did, without changing the model."""
+"""Run a Keras model once and record each recurrent layer, without changing the model."""
 
 from __future__ import annotations
 
@@ -170,8 +170,7 @@ def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., An
         calls = ran.traced
         if idle := [address for address in asked if not calls[address]]:
             raise UnsupportedLayerError(
-                f"layers {idle} are not called when the model predicts; leave them out with "
-                "layers=[...]"
+                f"layers {idle} are not called in prediction; exclude them with layers=[...]"
             )
         samples = keras.tree.flatten(x)[0].shape[0]
         missed = tf.constant(["\n".join(pair) for pair in ran.watch.missed.items()], tf.string)
@@ -238,8 +237,8 @@ def _nodes(
     """Return what the cells of a layer did by address."""
     if len(calls) > 1 and set(traced.cells) & set(states):
         raise UnsupportedLayerError(
-            f"layer {traced.address!r} is called {len(calls)} times in one pass: initial_state "
-            "can't say which of them it is for"
+            f"layer {traced.address!r} is called {len(calls)} times in one pass: it is unclear "
+            "which call initial_state is for"
         )
     nodes = {}
     for number, call in enumerate(calls):

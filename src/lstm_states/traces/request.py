@@ -1,4 +1,4 @@
-"""What a call asks to record: its arguments, checked against the model and the data."""
+"""The arguments of a recording, checked against the model and the data."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _check_stream(
     given["isel['sample']"] = selection.get("sample")
     for name, value in given.items():
         if value is not None:
-            raise ValueError(f"{name} goes with arrays; x is an iterator over batches")
+            raise ValueError(f"{name} requires arrays; x is an iterator over batches")
 
 
 def _batch_size(model: keras.Model, size: int, batch_size: int | None) -> int:
@@ -116,7 +116,7 @@ def _batch_size(model: keras.Model, size: int, batch_size: int | None) -> int:
     for rows in fixed:
         if (batch_size or rows) != rows or size % rows:
             raise ValueError(
-                f"model {model.name!r} is stateful for batches of {rows} samples; it can't take "
+                f"model {model.name!r} is stateful for batches of {rows} samples; it can't run "
                 f"{size} samples in batches of {batch_size or rows}"
             )
     return batch_size or next(iter(fixed), BATCH_SIZE)

@@ -1,6 +1,6 @@
-"""Tell whether the rows of what a layer is given are the model's samples, each in its place.
+"""Find out whether the rows of a layer's input are the model's samples, each in its place.
 
-A model may fold steps or sensors into the batch, drop samples, or put them in another order.
+A model may fold steps or sensors into the batch, and drop or reorder samples.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which samples, steps and units to keep: xarray's ``isel``, checked and applied to tensors."""
+"""Select samples, steps and units: xarray's ``isel``, checked and applied to tensors."""
 
 from __future__ import annotations
 

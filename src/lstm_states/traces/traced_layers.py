@@ -1,4 +1,4 @@
-"""Find the recurrent layers of a model, give each cell its address, refuse what isn't exact."""
+"""Find the recurrent layers of a model, address each cell, refuse what cannot be traced exactly."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _TAKEN = re.compile(
 
 
 class UnsupportedLayerError(ValueError):
-    """A recurrent layer that can't be traced exactly; names the layer and the reason."""
+    """A recurrent layer cannot be traced exactly; the message names the layer and the reason."""
 
 
 @dataclass(frozen=True)
 class TracedLayer:
-    """A recurrent layer and its cells by address; one cell has the address of the layer."""
+    """A recurrent layer and its cells by address; a single cell has the address of the layer."""
 
     address: str
     layer: keras.layers.RNN
@@ -41,17 +41,17 @@ class TracedLayer:
 
 
 def select_layers(model: keras.Model, patterns: Wanted) -> dict[str, TracedLayer]:
-    """Return the recurrent layers to trace by address, in the order the model holds them.
+    """Return the recurrent layers to trace by address, in the order of the model.
 
     Args:
         model: A built model.
-        patterns: Addresses or shell patterns such as ``"encoder/*"``; the address of what holds
-            layers (a nested model, a ``Bidirectional``) selects all of them. A layer of the model
-            stands for its address. None selects every recurrent layer.
+        patterns: Addresses or shell patterns such as ``"encoder/*"``. The address of a container (a
+            nested model, a ``Bidirectional``) selects all layers in it. A layer of the model stands
+            for its address. None selects every recurrent layer.
 
     Raises:
-        UnsupportedLayerError: if a selected layer can't be traced exactly.
-        ValueError: if the model isn't built, holds no recurrent layer, or a pattern matches none.
+        UnsupportedLayerError: if a selected layer cannot be traced exactly.
+        ValueError: if the model is not built, holds no recurrent layer, or a pattern matches none.
     """
     found = known_layers(model)
     if patterns is None:
@@ -59,7 +59,7 @@ def select_layers(model: keras.Model, patterns: Wanted) -> dict[str, TracedLayer
     selected = set()
     wanted = [patterns] if isinstance(patterns, str | keras.Layer) else list(patterns)
     if not wanted:
-        raise ValueError(f"layers is empty; there are {list(found)}, and None takes all of them")
+        raise ValueError(f"layers is empty; available are {list(found)}; None selects all")
     for pattern in wanted:
         if isinstance(pattern, keras.Layer):
             inside = pattern._flatten_layers()
@@ -67,7 +67,7 @@ def select_layers(model: keras.Model, patterns: Wanted) -> dict[str, TracedLayer
         else:
             matches = [address for address in found if _matches(address, pattern)]
         if not matches:
-            raise ValueError(f"no recurrent layer matches {pattern!r}; there are {list(found)}")
+            raise ValueError(f"no recurrent layer matches {pattern!r}; available are {list(found)}")
         selected.update(matches)
     return {a: _traced(a, layer) for a, layer in found.items() if a in selected}
 
@@ -129,7 +129,7 @@ def known_layers(model: keras.Model) -> dict[str, keras.layers.RNN]:
         address = _TAKEN.sub(r"\1_", name)
         if address in found:
             raise UnsupportedLayerError(
-                f"two layers have the address {address!r}; give them names that differ"
+                f"two layers have the address {address!r}; give them different names"
             )
         found[address] = layer
     if not found:
@@ -147,7 +147,7 @@ def _traced(address: str, layer: keras.layers.RNN) -> TracedLayer:
     if obstacle := _obstacle(address, layer):
         raise UnsupportedLayerError(
             f"layer {address!r} can't be traced exactly: {obstacle}. "
-            "record_traces can leave it out with layers=[...]"
+            "Exclude it from record_traces with layers=[...]"
         )
     return TracedLayer(address, layer, _named_cells(address, layer))
 
@@ -161,18 +161,18 @@ def _named_cells(address: str, layer: keras.layers.RNN) -> dict[str, keras.Layer
 def _obstacle(address: str, layer: keras.layers.RNN) -> str | None:
     """Return why ``layer`` can't be traced exactly; None if it can."""
     if "inner_loop" in own_methods(layer, keras_class(layer)):
-        return f"this {type(layer).__name__} has an inner_loop of its own"
+        return f"this {type(layer).__name__} overrides inner_loop"
     stacked = isinstance(layer.cell, keras.layers.StackedRNNCells)
     if stacked and (own := own_methods(layer.cell, keras.layers.StackedRNNCells)):
-        return f"its {type(layer.cell).__name__} has a {own[0]} of its own"
+        return f"its {type(layer.cell).__name__} overrides {own[0]}"
     cells = cells_of(layer)
     for cell in cells:
         if find_kind(cell) is None:
             return (
-                f"its cell is a {type(cell).__name__}; only cells that are Keras layers and carry "
-                "one to four vectors of one width, or a flat list of such cells, and those of "
-                "Keras's ConvLSTM can be traced"
+                f"its cell is a {type(cell).__name__}; supported are Keras layers with one to four "
+                "state vectors of equal width, flat lists of such cells, and the cells of "
+                "Keras's ConvLSTM"
             )
     if len(_named_cells(address, layer)) < len(cells):
-        return "two of its cells have the same name; give them others"
+        return "two of its cells have the same name; rename one of them"
     return None

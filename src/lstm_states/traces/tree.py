@@ -1,4 +1,4 @@
-"""Lay out what was gathered as a labelled tree."""
+"""Build the labelled tree from the gathered values."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _node(
         "layer_output_error": error,
     }
     if own_rows:
-        attrs["rows"] = "what the layer was given side by side; the model's samples are others"
+        attrs["rows"] = "rows that the layer receives; they are not the model's samples"
     attrs |= {name: _name(getattr(cell, name)) for name in kind.activations}
     return xr.Dataset(variables, attrs=attrs)
 

@@ -1,4 +1,4 @@
-"""Notice recurrent layers and cells that run in a model without anything being recorded of them."""
+"""Find recurrent layers and cells that run in a model but are not recorded."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Watch:
         kind = type(layer).__name__
         if not isinstance(layer, RNN):
             name = self._cells.get(id(layer), layer.name)
-            self.missed[f"{name} (cell)"] = f"steps of this {kind} outside of a recurrent layer"
+            self.missed[f"{name} (cell)"] = f"steps of this {kind} outside a recurrent layer"
         elif not _among(layer, self._known):
             self.missed[layer.name] = f"a {kind} that the model runs but doesn't hold as a layer"
 

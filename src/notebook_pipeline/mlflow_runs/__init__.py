@@ -1,4 +1,4 @@
-"""The record of every run in MLflow: a SQLite store at the root, or the server that is set."""
+"""Record every run in MLflow: in a SQLite store at the root, or on the server that is set."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A run in MLflow for every state of the pipeline whose outputs are here."""
+"""Create the MLflow run of every state of the pipeline whose outputs exist."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def record_missing_runs(root: Path) -> list[str]:
             settings = state.parameters.get(name, {})
             run = mlflow_runs.create_run(client, name, settings, root, stage=stage, key=state.key)
             mlflow_runs.fill_run(client, run.info.run_id, root / "reports" / name)
-            done.append(f"made the run of {stage} from its outputs")
+            done.append(f"created the run of {stage} from its outputs")
             run_id = run.info.run_id
         else:
             run_id = known[state.key][0].info.run_id
             mlflow_runs.drop_older_runs(client, run_id, state.key)
             if files := mlflow_runs.restore_artifacts(client, run_id, root / "reports" / name):
-                done.append(f"put back into the run of {stage}: {', '.join(files)}")
+                done.append(f"restored in the run of {stage}: {', '.join(files)}")
         store = mlflow_runs.without_password(mlflow_runs.store_uri(root))
         _point_to(client, run_id, root / "reports" / name, store, state)
     return done

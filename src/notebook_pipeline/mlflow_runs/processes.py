@@ -1,4 +1,4 @@
-"""Which process a run belongs to, and the end of runs whose process is gone."""
+"""The process of each run, and the end of runs whose process is gone."""
 
 from __future__ import annotations
 

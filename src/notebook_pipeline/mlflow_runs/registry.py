@@ -1,4 +1,4 @@
-"""The registry of models: which run's model is the champion of its notebook."""
+"""The model registry: which run's model is the champion of its notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs made from outputs, where DVC has restored what nothing ran for here."""
+"""Create runs from outputs that DVC has restored without running anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is called, what it was made from, what is logged to it and how it ends."""
+"""The title of a run, its inputs, its logged values and its end."""
 
 from __future__ import annotations
 

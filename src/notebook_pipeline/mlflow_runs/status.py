@@ -1,4 +1,4 @@
-"""Whether dvc.lock, MLflow and the reports tell the same, and what belongs to none of them."""
+"""Check whether dvc.lock, MLflow and the reports agree, and find what belongs to none of them."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Status:
 
     Attributes:
         stages: What is to be said of each stage.
-        orphans: What is left of stages that are no more, in dvc.lock and reports.
-        counts: How many runs MLflow has, by kind: of the states in dvc.lock, by people, failed, of
-            stages that are no more, which is no problem.
+        orphans: What remains of removed stages in dvc.lock and reports.
+        counts: Number of runs in MLflow by kind: of the states in dvc.lock, by hand, failed, of
+            removed stages (which is not a problem).
     """
 
     stages: tuple[StageStatus, ...]
@@ -106,7 +106,7 @@ def _stage_statuses(
                 problems += _artifact_problems(client, folder, stage, mine, mend)
             if problems and stage in names and (root / FAILED / names[stage]).is_dir():
                 kept = f"{FAILED}/{names[stage]}"
-                problems.append(f"its last attempt failed, or is under way: it lies in {kept}")
+                problems.append(f"its last attempt failed or is still running: see {kept}")
             run = f"{mine[0].info.run_name} ({mine[0].info.run_id})" if mine else ""
             yield StageStatus(stage, run, tuple(problems))
 
@@ -114,7 +114,7 @@ def _stage_statuses(
 def _orphans(root: Path, states: Collection[str], locked: Iterable[str]) -> Iterator[str]:
     for name in locked:
         if name not in states:
-            yield f"dvc.lock: {name} is no stage"
+            yield f"dvc.lock: {name} is not a stage"
     with open_repo(root) as repo:
         made = [Path(out.def_path).parts for stage in stages_of(repo) for out in stage.outs]
     known = NO_REPORTS | {parts[1] for parts in made if parts[0] == "reports"}
@@ -127,7 +127,7 @@ def origin_of(file: Path, root: Path) -> dict[str, Any]:
     """Return the record of the run that made a file, wherever the file has been copied to.
 
     Raises:
-        ConfigError: if no report here holds a file of the same bytes, or its run isn't known.
+        ConfigError: if no report contains a file with the same bytes, or its run isn't known.
     """
     content, command = file.read_bytes(), project_of(root).command
     for name in notebook_stages(root):
@@ -140,7 +140,7 @@ def origin_of(file: Path, root: Path) -> dict[str, Any]:
                         f"{path} is the same file; `{command} backfill` finds its run"
                     )
                 return {"file": path.relative_to(root).as_posix(), **record, "made_from": made}
-    raise ConfigError(f"{file}: no report here holds a file of the same bytes")
+    raise ConfigError(f"{file}: no report contains a file with the same bytes")
 
 
 def _kind(run: Run, keys: set[str], stages: Collection[str]) -> str:
@@ -148,7 +148,7 @@ def _kind(run: Run, keys: set[str], stages: Collection[str]) -> str:
     if stage and stage not in stages:
         return f"of {stage}, which is no longer a stage"
     if run.data.tags.get("interactive") == "true":
-        return "by people"
+        return "by hand"
     if run.info.status != "FINISHED":
         return run.info.status.lower()
     return (
@@ -163,23 +163,23 @@ def _pipeline_problems(
         yield "has never run: `dvc repro` runs it"
         return
     if now != then:
-        yield f"is not what it was made from: {', '.join(changes(then, now))}; `dvc repro` runs it"
+        yield f"has changed since it ran: {', '.join(changes(then, now))}; `dvc repro` runs it"
     for problem in output_problems(repo, stage):
-        yield f"{problem}: `dvc checkout` or `dvc repro` brings it"
+        yield f"{problem}: `dvc checkout` or `dvc repro` restores it"
 
 
 def _record_problems(folder: Path, state: StageInputs, runs: list[Run], mend: str) -> Iterator[str]:
     made = read_provenance(folder) or {}
     if made.get("key") != state.key:
-        yield f"{folder.name}/report.ipynb was made from another state; `dvc repro -f` mends it"
+        yield f"{folder.name}/report.ipynb was made from another state; `dvc repro -f` fixes it"
     if not runs:
-        yield f"MLflow has no run of it: {mend} makes it"
+        yield f"MLflow has no run of it: {mend} creates it"
         return
     if len(runs) > 1:
         yield f"MLflow has {len(runs)} finished runs of it: {mend} keeps the last"
     told = (read_run(folder) or {}).get("run", "no run")
     if told != runs[0].info.run_id:
-        yield f"{folder.name}/run.json tells of {told}: {mend} mends it"
+        yield f"{folder.name}/run.json names {told}: {mend} fixes it"
 
 
 def _artifact_problems(
@@ -187,7 +187,7 @@ def _artifact_problems(
 ) -> Iterator[str]:
     for run in runs[:1]:
         if missing := mlflow_runs.missing_artifacts(client, run.info.run_id, folder):
-            yield (f"MLflow's run lacks {', '.join(missing)}: {mend} puts them back")
+            yield (f"MLflow's run lacks {', '.join(missing)}: {mend} restores them")
         if mlflow_runs.has_lost_model(client, run):
             yield (
                 "the model that MLflow's run logged is gone: "

@@ -119,7 +119,7 @@ def _unusable(uri: str, error: Exception) -> str:
             "mlflow.db in the repository"
         )
     if "schema" in reason:
-        reason = f"made by another version of MLflow than {mlflow.__version__}, which is here"
+        reason = f"made by another version of MLflow than {mlflow.__version__}, which is installed"
     return f"MLflow's {file}: {reason}; {_way_out(file)}"
 
 
@@ -169,9 +169,9 @@ def _check_file(path: Path) -> None:
 
 def _remedy(path: Path, error: sqlite3.Error) -> str:
     if "locked" in str(error):
-        return f"another process has held it for {PATIENCE} s: end that one and call again"
+        return f"another process has held it for {PATIENCE} s: stop that process and try again"
     if isinstance(error, sqlite3.OperationalError):
-        return "it must be a file that can be written, on a disk with room"
+        return "it must be a writable file on a disk with free space"
     return _way_out(path)
 
 

@@ -1,4 +1,4 @@
-"""A notebook's parameters cell: names, literals, comments; which of them a run has changed."""
+"""The parameters cell of a notebook: names, literals, comments, and values that a run changes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from notebook_pipeline.errors import ConfigError
 
 
 def notebook_defaults(notebook: nbformat.NotebookNode, name: str) -> dict[str, Any]:
-    """Return names and values of the cell tagged ``parameters``, which holds literals only.
+    """Return names and values of the cell tagged ``parameters``, which may hold only literals.
 
     Raises:
-        ConfigError: if there is no such cell, or if it holds something else.
+        ConfigError: if there is no such cell, or if it holds anything else.
     """
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
@@ -31,10 +31,10 @@ class Assignment:
     """A line of a parameters cell.
 
     Attributes:
-        name: The variable's.
-        value: What it is given, a literal.
+        name: Name of the variable.
+        value: Its value, a literal.
         written: The value as Python source.
-        comment: What stands behind it, empty where nothing does.
+        comment: The comment at the end of the line, or empty.
     """
 
     name: str
@@ -46,8 +46,8 @@ class Assignment:
 def read_assignments(source: str, name: str) -> Iterator[Assignment]:
     """Yield the lines of a parameters cell of the notebook ``name``.
 
-    papermill has a parser of these cells, too. It goes line by line, and passes over what it
-    doesn't understand, where a run would then go on with a value that nobody sees.
+    papermill has a parser of these cells, too, but it skips lines that it does not understand; a
+    run would then continue with a value that nobody sees.
 
     Raises:
         ConfigError: naming the line that is not of the form ``name = literal``.
@@ -68,11 +68,11 @@ def read_assignments(source: str, name: str) -> Iterator[Assignment]:
 
 
 def changed_parameters(path: Path, values: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return by name the value and the notebook's own, of those parameters where they differ.
+    """Return, by name, the value and the notebook's own value of each parameter that differs.
 
     Args:
         path: The notebook.
-        values: What it is run with.
+        values: The parameters of the run.
     """
     defaults = notebook_defaults(nbformat.read(path, as_version=4), path.name)
     return {
@@ -83,10 +83,10 @@ def changed_parameters(path: Path, values: Mapping[str, Any]) -> dict[str, tuple
 
 
 def parse_cell(source: str, name: str) -> ast.Module:
-    """Parse the code of a cell of the notebook ``name``, magics included.
+    """Parse the code of a cell of the notebook ``name``, including magics.
 
     Raises:
-        ConfigError: naming the line that is no Python.
+        ConfigError: naming the line that is not valid Python.
     """
     try:
         return ast.parse(TransformerManager().transform_cell(source))

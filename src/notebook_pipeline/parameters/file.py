@@ -1,4 +1,4 @@
-"""params.yaml: reading it, checking it, and saying in words what is wrong with it."""
+"""Read and check params.yaml, and describe what is wrong with it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FILE = "params.yaml"
 
 
 def load_parameters(root: Path | None = None) -> Any:
-    """Read and check params.yaml of a repository, by default the one that this process works for.
+    """Read and check params.yaml of a repository, by default that of this process.
 
     Returns:
-        What the project's schema makes of it: an attribute for each section.
+        The parameters as an object of the project's schema, with an attribute for each section.
 
     Raises:
-        ConfigError: as :func:`read_file`.
+        ConfigError: as for :func:`read_file`.
     """
     root = root or project_root()
     return read_file(root / FILE, _schema(root), project_of(root).sections_from)
@@ -39,22 +39,22 @@ def read_file(path: Path, schema: type[BaseModel], sections_from: str = "") -> A
 
     Args:
         path: The file.
-        schema: What it must hold.
-        sections_from: Where sections come from, in words, for whoever writes one that isn't known.
+        schema: Its schema.
+        sections_from: Says where sections come from; messages about unknown sections show it.
 
     Raises:
-        ConfigError: naming every key that is unknown, missing or out of range, or what keeps the
-            file from being read.
+        ConfigError: naming every key that is unknown, missing or out of range, or the reason why
+            the file cannot be read.
     """
     return _validated(schema, _read(path), path.name, sections_from)
 
 
 def read_parameters(name: str, namespace: Mapping[str, Any]) -> Any:
-    """Check the parameters that a notebook holds and return them as one frozen object.
+    """Check the parameters of a notebook and return them as one frozen object.
 
     Args:
         name: The notebook's section of params.yaml.
-        namespace: The notebook's ``globals()``; names that are no parameter are left alone.
+        namespace: The notebook's ``globals()``; names that are not parameters are ignored.
 
     Raises:
         ConfigError: naming every parameter that is missing or out of range.
@@ -90,10 +90,12 @@ def _types(section: Any, where: str) -> dict[str, Any]:
 def _named(values: Any, where: str) -> Mapping[str, Any]:
     """Return what must be values by names that a schema can have as attributes."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} is {values!r}; it must hold values by name")
+        raise ConfigError(f"{where} is {values!r}; it must map names to values")
     for name in values:
         if not re.fullmatch(r"[A-Za-z]\w*", str(name)) or hasattr(BaseModel, str(name)):
-            raise ConfigError(f"{where}: {name!r} can't be a name; take another, a letter first")
+            raise ConfigError(
+                f"{where}: {name!r} can't be a name; choose another one that starts with a letter"
+            )
     return values
 
 
@@ -128,7 +130,7 @@ def _explained(schema: type[BaseModel], problem: Any, sections_from: str) -> str
     key = ".".join(location) or "parameters"
     if location[-1:] == ["[key]"]:
         return (
-            f"{'.'.join(location[:-2])}: {problem['input']!r} is no name for one: {problem['msg']}"
+            f"{'.'.join(location[:-2])}: {problem['input']!r} is not a valid name: {problem['msg']}"
         )
     if problem["type"] == "extra_forbidden":
         hint = near_or_all(location[-1], part.model_fields)

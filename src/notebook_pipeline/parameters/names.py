@@ -1,4 +1,4 @@
-"""What to say of a name that isn't known."""
+"""Suggestions for unknown names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all parts of a schema share: nothing unknown, nothing converted, no change later."""
+"""The strict base of all schemas: no unknown keys, no conversion, no later change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 def _each_once(values: list[T]) -> list[T]:
     if len(set(values)) < len(values):
-        raise PydanticCustomError("each_once", "each may stand there once")
+        raise PydanticCustomError("each_once", "each value may appear only once")
     return values
 
 
@@ -23,6 +23,6 @@ Distinct = Annotated[list[T], Field(min_length=1), AfterValidator(_each_once)]
 
 
 class Strict(BaseModel):
-    """A part of a file that is read: unknown keys, other types, NaN and infinity are refused."""
+    """A part of a file: unknown keys, other types, NaN and infinity are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

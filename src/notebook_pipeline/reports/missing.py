@@ -1,4 +1,4 @@
-"""What a page says of a result that is missing."""
+"""The note of a page on a missing result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Missing:
 
     Attributes:
         stage: Its name in dvc.yaml, such as "trial@depth".
-        why: Such as "failed", or "left out: needs trial@depth".
+        why: Such as "failed", or "skipped: needs trial@depth".
         links: What there is of it, paths relative to the page by what they lead to.
     """
 

@@ -1,7 +1,7 @@
-"""Reports: executed notebooks as pages that people read.
+"""Reports: executed notebooks as readable pages.
 
-A report is one HTML file that needs nothing else, neither a file nor the network. The code is in
-it, folded away. Equal notebooks give equal bytes: DVC sees a change only where there is one.
+A report is one HTML file that needs no other file and no network. It contains the code, folded.
+Equal notebooks have equal bytes, so that DVC sees only real changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What pages of a project are rendered with."""
+"""The environment in which the pages of a project are rendered."""
 
 from __future__ import annotations
 

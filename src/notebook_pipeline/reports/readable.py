@@ -1,7 +1,7 @@
-"""Prepares a canonical notebook for readers: what to show, and what to call it.
+"""Prepare a canonical notebook for readers: which parts to show, and how to name them.
 
-The report template only lays out what it is given. Whatever needs a decision is decided here:
-which cells and outputs vanish, what the parameters were, what a figure shows in words.
+The report template only arranges its input. All decisions are made here: which cells and outputs
+to hide, the values of the parameters, and the captions of figures.
 """
 
 from __future__ import annotations

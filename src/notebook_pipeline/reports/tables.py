@@ -1,4 +1,4 @@
-"""HTML tables as outputs contain them, made fit for a report."""
+"""Prepare HTML tables in outputs for a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages where results are missing: made of what there is, they name what is not."""
+"""Make pages from the existing results and name the missing ones."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def write_pages(root: Path, without: Mapping[str, str]) -> list[str]:
         if stage in without or failed:  # a later page may lead to an earlier one
             try:
                 page.write(root, missing)
-                told.append(
-                    f"reports/{page.file} is made of what there is and names what is missing"
-                )
+                told.append(f"reports/{page.file} shows what exists and names what is missing")
             except Exception as problem:  # whatever it is, it must not hide what failed before
                 failed = True
                 (root / "reports" / page.file).unlink(missing_ok=True)
@@ -88,5 +86,5 @@ def missing_now(page: str, root: Path) -> list[Missing]:
             why = "has changed since its report was made"
             found.append(missing_result(stage, why, root))
     if len(found) == len(stages):
-        raise OutputsError("there is no report of what is here now; `dvc repro` makes them")
+        raise OutputsError("no report is up to date; `dvc repro` makes them")
     return found

@@ -1,4 +1,4 @@
-"""Run independent stages side by side, each by DVC itself, with the plain dvc.yaml."""
+"""Run independent stages in parallel, each by DVC itself, with the plain dvc.yaml."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _failure(pipeline: _Pipeline, root: Path) -> ReproError:
     from notebook_pipeline.repro.pages import write_pages
 
     without = dict.fromkeys(pipeline.failed, "failed") | {
-        stage: f"left out: needs {' and '.join(failed)}"
+        stage: f"skipped: needs {' and '.join(failed)}"
         for stage, failed in pipeline.left_out.items()
     }
     told = [f"{stage} failed. {pipeline.story(stage)}" for stage in pipeline.failed]
@@ -194,7 +194,7 @@ class _Pipeline:
             ready = self._needs[stage] <= self._ended
             if failed := self._failed_needs(stage):
                 self.left_out[stage] = failed
-                self._lines.end(stage, f"left out: needs {' and '.join(failed)}")
+                self._lines.end(stage, f"skipped: needs {' and '.join(failed)}")
             elif ready and stage not in self._changed:
                 self._end(stage, "unchanged")
             elif ready and self._has_room(stage, jobs):
@@ -278,4 +278,4 @@ class _Pipeline:
     def story(self, stage: str) -> str:
         """Return how the log of a stage ends."""
         ending = last_lines(self._log(stage))
-        return f"Its log ends with:\n{ending}\nAll of it is in {LOGS}/{stage}.log"
+        return f"Its log ends with:\n{ending}\nThe full log is {LOGS}/{stage}.log"

@@ -1,4 +1,4 @@
-"""What the command `repro` shows while it runs: a line a stage, and the end of a log."""
+"""The output of the command `repro` while it runs: a line per stage, and the end of a log."""
 
 from __future__ import annotations
 

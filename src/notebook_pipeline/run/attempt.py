@@ -1,4 +1,4 @@
-"""An attempt to run a notebook: its folder, which stays for people to look at where it fails."""
+"""An attempt to run a notebook: its folder, which stays for inspection if the run fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What params.yaml and a notebook owe each other, found out before a kernel starts."""
+"""Check that params.yaml and a notebook agree, before a kernel starts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def check_parameters(
         return
     for key in sorted(takes.keys() - read):
         raise ConfigError(
-            f"parameter {key!r} is never read in {name}; use settings.{key} in a cell, or take it "
-            f"out of params.yaml, its schema and {cell}"
+            f"parameter {key!r} is never read in {name}; use settings.{key} in a cell, or remove "
+            f"it from params.yaml, its schema and {cell}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A failed notebook opened at the cell that failed, with all above it folded away."""
+"""Open a failed notebook at the failed cell, with all cells above it folded."""
 
 from __future__ import annotations
 

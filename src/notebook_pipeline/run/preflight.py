@@ -1,4 +1,4 @@
-"""What must be right before a notebook starts."""
+"""Conditions that must hold before a notebook starts."""
 
 from __future__ import annotations
 

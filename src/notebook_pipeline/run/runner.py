@@ -1,4 +1,4 @@
-"""Run a notebook with the parameters of params.yaml, and keep what came of it."""
+"""Run a notebook with the parameters of params.yaml, and keep its results."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _notebook(path: Path) -> nbformat.NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
     except nbformat.reader.NotJSONError:
-        raise ConfigError(f"{path.name} is no notebook: it isn't JSON") from None
+        raise ConfigError(f"{path.name} is not a notebook: it isn't JSON") from None
 
 
 def _execute(
@@ -134,13 +134,13 @@ def _execute(
     except papermill.PapermillExecutionError as error:
         problem = f"failed in code cell {error.exec_count}: {error.ename}: {error.evalue}"
     except DeadKernelError:
-        problem = "stopped: its kernel died, perhaps for want of memory"
+        problem = "stopped: its kernel died, possibly out of memory"
     else:
         return
     kept = attempt.folder.relative_to(root)
     raise NotebookError(
-        f"{source.name} {problem}\nThe notebook up to there, its parameters, environment and log "
-        f"are in {kept}; `{project_of(root).command} debug {kept.name}` opens it there"
+        f"{source.name} {problem}\nThe notebook up to that cell, its parameters, environment and "
+        f"log are in {kept}; `{project_of(root).command} debug {kept.name}` opens it at that cell"
     )
 
 
@@ -154,8 +154,8 @@ def _check_unchanged(stage: str, state: StageInputs, root: Path) -> None:
     now = current_inputs(root, stage)[stage]
     if now != state:
         raise NotebookError(
-            f"changed while {stage} ran: {', '.join(changes(state, now))}. What it computed belongs"
-            " to neither state and is not kept as a report; run it again"
+            f"changed while {stage} ran: {', '.join(changes(state, now))}. Its results belong"
+            " to neither state and are not kept as a report; run it again"
         )
 
 

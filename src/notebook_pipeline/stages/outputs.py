@@ -1,4 +1,4 @@
-"""Reads what stages have made, and writes pages in place of what is there."""
+"""Read the outputs of stages, and replace pages."""
 
 from __future__ import annotations
 

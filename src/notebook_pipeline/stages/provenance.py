@@ -1,8 +1,8 @@
-"""What a report was made from, in its own bytes, and the record of the run that made it, beside it.
+"""The inputs of a report, in its own bytes, and the record of its run, in a separate file.
 
-A report holds parameters and digests alone, of data, environment and code. They are the same
-wherever and whenever it is made, so that equal runs give equal bytes. Commit, time, host and the
-class of machine differ; they stand in ``run.json``, which is no output of DVC, and in MLflow.
+A report holds only parameters and the digests of data, environment and code. They are the same
+wherever and whenever it is made, so that equal runs produce equal bytes. Commit, time, host and
+class of machine differ; they are in ``run.json``, which is not an output of DVC, and in MLflow.
 """
 
 from __future__ import annotations

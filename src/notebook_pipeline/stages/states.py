@@ -1,4 +1,4 @@
-"""The inputs of stages: what each is made from, as DVC sees it now and as dvc.lock tells it."""
+"""The inputs of stages, as DVC sees them now and as dvc.lock recorded them."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def output_problems(repo: Repo, stage: str) -> list[str]:
         if not out.exists:
             problems.append(f"{out.def_path} is missing")
         elif not out.hash_info or out.changed_checksum():
-            problems.append(f"{out.def_path} is not what dvc.lock tells")
+            problems.append(f"{out.def_path} does not match dvc.lock")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Where runs are kept, told without MLflow, which takes seconds to import."""
+"""The address of the store of runs, without importing MLflow, which takes seconds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _check_address(uri: str) -> None:
     if scheme in ("arn", "databricks"):
         return
     raise StoreError(
-        f"MLFLOW_TRACKING_URI is {uri!r}, where MLflow can keep no runs: set http://host:port for "
+        f"MLFLOW_TRACKING_URI is {uri!r}, which is not a supported store: set http://host:port for "
         "a server or sqlite:///path, with three slashes, for a file, or unset it: the runs then go "
         "to mlflow.db in the repository"
     )

@@ -1,4 +1,4 @@
-"""The environment that every process of a stage has: the same wherever it is started from."""
+"""The environment of every process of a stage, the same wherever it starts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def stage_environment(variables: Mapping[str, str], root: Path, project: Project
         ConfigError: if no variable can hold the repository's path.
     """
     if os.pathsep in str(root):
-        raise ConfigError(f"the path {root} has a {os.pathsep!r}, which parts paths: rename it")
+        raise ConfigError(
+            f"the path {root} contains {os.pathsep!r}, which separates paths: rename it"
+        )
     deciding = (*DECIDING, *project.deciding)
     kept = {
         name: text

@@ -1,4 +1,4 @@
-"""One at a time in a clone."""
+"""Locks: one process at a time in a clone."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def one_at_a_time(what: str, root: Path) -> Iterator[None]:
     except zc.lockfile.LockError:
         process = path.read_text(encoding="utf-8").strip()
         raise ReproError(
-            f"another run of {what} is under way in {root}, process {process}: "
-            "wait for its end, or use a clone of your own"
+            f"another run of {what} is active in {root}, process {process}: "
+            "wait until it ends, or use another clone"
         ) from None
     try:
         yield

@@ -1,4 +1,4 @@
-"""The class of a machine: what decides whether equal computations give equal bits."""
+"""The class of a machine, which decides whether equal computations produce equal bits."""
 
 from __future__ import annotations
 

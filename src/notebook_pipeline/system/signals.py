@@ -1,4 +1,4 @@
-"""How what is started here ends: by signals, and with what started it."""
+"""End child processes by signals, and together with their parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where arrays and pictures differ most, in words: Zarr stores, weights, PNG files."""
+"""Describe the largest difference of arrays and pictures: Zarr stores, weights, PNG files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compare_pictures(here: bytes, anew: bytes) -> str:
     a, b = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"), int) for data in (here, anew))
     if a.shape != b.shape:
         sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (a, b)]
-        return f"{sizes[0]} pixels here, {sizes[1]} anew"
+        return f"{sizes[0]} pixels here, {sizes[1]} in the clone"
     gaps = np.abs(a - b).max(axis=-1)
     if not gaps.any():
         return ""
@@ -47,7 +47,9 @@ def compare_pictures(here: bytes, anew: bytes) -> str:
 def gap(here: float, anew: float) -> str:
     """Show two numbers and, if it is one, how far they are apart."""
     apart = abs(here - anew)
-    return f"{here} here, {anew} anew" + (f", {apart:.3g} apart" if np.isfinite(apart) else "")
+    return f"{here} here, {anew} in the clone" + (
+        f", {apart:.3g} apart" if np.isfinite(apart) else ""
+    )
 
 
 Arrays = Mapping[str, Callable[[], np.ndarray]]
@@ -77,7 +79,7 @@ def _read(item: Any) -> np.ndarray:
 def _compare_arrays(here: Arrays, anew: Arrays) -> Found:
     for name in sorted(here.keys() | anew.keys()):
         if name not in here or name not in anew:
-            yield f", array {name}", "only here" if name in here else "only anew"
+            yield f", array {name}", "only here" if name in here else "only in the clone"
         elif what := _array_difference(here[name](), anew[name]()):
             yield f", array {name}", what
 
@@ -85,7 +87,7 @@ def _compare_arrays(here: Arrays, anew: Arrays) -> Found:
 def _array_difference(here: np.ndarray, anew: np.ndarray) -> str:
     """Say how many values of two arrays differ, and the largest difference; empty if none."""
     if here.shape != anew.shape or here.dtype != anew.dtype:
-        return f"{here.dtype} {here.shape} here, {anew.dtype} {anew.shape} anew"
+        return f"{here.dtype} {here.shape} here, {anew.dtype} {anew.shape} in the clone"
     numbers = here.dtype.kind in "fiub"
     same = here == anew
     if here.dtype.kind == "f":
@@ -101,5 +103,5 @@ def _array_difference(here: np.ndarray, anew: np.ndarray) -> str:
     place = np.unravel_index(gaps.argmax(), gaps.shape)
     index = ", ".join(str(int(i)) for i in place)
     a, b = here[place], anew[place]
-    shown = gap(a.item(), b.item()) if numbers else f"{a!r} here, {b!r} anew"
+    shown = gap(a.item(), b.item()) if numbers else f"{a!r} here, {b!r} in the clone"
     return f"{np.count_nonzero(~same)} of {same.size} values differ, most at [{index}]: {shown}"

@@ -1,4 +1,4 @@
-"""A temporary clone of the repository, uncommitted changes included, to run the pipeline in."""
+"""A temporary clone of the repository, including uncommitted changes, for a pipeline run."""
 
 from __future__ import annotations
 

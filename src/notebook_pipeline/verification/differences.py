@@ -1,4 +1,4 @@
-"""Where two outputs of the pipeline differ first, in words, and by how much."""
+"""Describe the first difference between two outputs of the pipeline, and its size."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def differences(here: Path, anew: Path, name: str) -> Iterator[Difference]:
     """
     kinds = _kind(here), _kind(anew)
     if kinds[0] != kinds[1]:
-        yield Difference(name, f"{kinds[0]} here, {kinds[1]} anew", is_missing=True)
+        yield Difference(name, f"{kinds[0]} here, {kinds[1]} in the clone", is_missing=True)
     elif kinds[0] == "a folder" and here.suffix != ".zarr":
         for child in sorted({path.name for folder in (here, anew) for path in folder.iterdir()}):
             yield from differences(here / child, anew / child, f"{name}/{child}")
@@ -74,7 +74,7 @@ def show_values(here: Any, anew: Any) -> str:
     try:
         return gap(float(here), float(anew))
     except (TypeError, ValueError):
-        return f"{here!r} here, {anew!r} anew"
+        return f"{here!r} here, {anew!r} in the clone"
 
 
 def _kind(path: Path) -> str:
@@ -106,7 +106,7 @@ def _compare_bytes(here: Path, anew: Path) -> Found:
     at = next(
         (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
     )
-    yield "", f"the same in other bytes, from byte {at} on; {len(a)} here, {len(b)} anew"
+    yield "", f"the same in other bytes, from byte {at} on; {len(a)} here, {len(b)} in the clone"
 
 
 def _compare_notebooks(here: Path, anew: Path) -> Found:
@@ -114,7 +114,7 @@ def _compare_notebooks(here: Path, anew: Path) -> Found:
     for number, (a, b) in enumerate(_pairs(*(book.cells for book in notebooks)), start=1):
         place = f", cell {number}"
         if a is None or b is None:
-            yield place, "only here" if b is None else "only anew"
+            yield place, "only here" if b is None else "only in the clone"
             continue
         for at, line in _lines(a.source, b.source):
             yield f"{place}, source{at}", line
@@ -128,7 +128,7 @@ def _compare_notebooks(here: Path, anew: Path) -> Found:
 def _compare_outputs(place: str, here: Any, anew: Any) -> Found:
     """Yield what differs between two outputs of a cell: pictures by pixels, texts by lines."""
     if here is None or anew is None:
-        yield place, "only here" if anew is None else "only anew"
+        yield place, "only here" if anew is None else "only in the clone"
         return
     a, b = (dict(flattened(output)) for output in (here, anew))
     for key in dict.fromkeys([*a, *b]):
@@ -155,7 +155,7 @@ def _compare_values(place: str, here: Any, anew: Any) -> Found:
     a, b = dict(flattened(here)), dict(flattened(anew))
     for key in dict.fromkeys([*a, *b]):
         if key not in a or key not in b:
-            yield f"{place}{key}", "only here" if key in a else "only anew"
+            yield f"{place}{key}", "only here" if key in a else "only in the clone"
         elif a[key] != b[key] and not (a[key] != a[key] and b[key] != b[key]):  # NaN both
             yield f"{place}{key}", show_values(a[key], b[key])
 
@@ -172,7 +172,7 @@ def _compare_tables(here: Path, anew: Path) -> Found:
     columns = tables[0][0] if tables[0] else []
     for number, (a, b) in enumerate(_pairs(*tables), start=1):
         if a is None or b is None or len(a) != len(b):
-            yield f", row {number}", f"{a} here, {b} anew"
+            yield f", row {number}", f"{a} here, {b} in the clone"
             continue
         for column, x, y in zip(columns, a, b, strict=False):
             if x != y:
@@ -200,7 +200,7 @@ def _lines(here: str, anew: str) -> Found:
     start = max(0, parted - BEFORE)
     shown = ["no line" if x is None else repr(x[start : start + SHOWN]) for x in (a, b)]
     more = f"; {len(differing)} lines differ" if len(differing) > 1 else ""
-    yield f", line {number}", f"{shown[0]} here, {shown[1]} anew{more}"
+    yield f", line {number}", f"{shown[0]} here, {shown[1]} in the clone{more}"
 
 
 def _pairs(here: Any, anew: Any) -> Iterator[tuple[Any, Any]]:

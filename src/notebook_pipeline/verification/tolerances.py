@@ -1,4 +1,4 @@
-"""tolerances.yaml: how far metrics may be apart between two classes of machine."""
+"""tolerances.yaml: how far metrics may differ between two classes of machine."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def load_tolerances(path: Path) -> Tolerances:
     """
     if not path.is_file():
         raise ConfigError(
-            f"{path.name} is missing: it says how far metrics may be apart between two classes of "
-            "machine; `metrics: {}` in it allows nothing"
+            f"{path.name} is missing: it says how far metrics may differ between two classes of "
+            "machine; `metrics: {}` allows no difference"
         )
     try:
         return Tolerances.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -90,7 +90,7 @@ def beyond_tolerance(
     a, b = (_metrics(path, name, compared) for path in (here, anew))
     for key in dict.fromkeys([*a, *b]):
         if key not in a or key not in b:
-            yield Difference(f"{name}, {key}", "only here" if key in a else "only anew")
+            yield Difference(f"{name}, {key}", "only here" if key in a else "only in the clone")
         elif problem := _problem(key, a[key], b[key], tolerances):
             yield Difference(f"{name}, {key}", problem)
 
@@ -106,7 +106,7 @@ def _problem(key: str, here: Any, anew: Any, tolerances: Tolerances) -> str:
         return "" if here == anew else show_values(here, anew)
     tolerance = tolerances.of(key)
     if tolerance is None:
-        return "no pattern in tolerances.yaml fits it"
+        return "no pattern in tolerances.yaml matches it"
     if tolerance.allows(here, anew):
         return ""
     allowed = f"{tolerance.absolute:g} + {tolerance.relative:g} of the larger"

@@ -1,4 +1,4 @@
-"""Verify that the pipeline gives the same bytes again: run it in a clone and compare."""
+"""Verify that the pipeline produces the same bytes again: run it in a clone and compare."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _check_outputs(root: Path, stages: Sequence[str]) -> None:
     if problems:
         more = f"\n  and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise OutputsError(
-            "nothing to compare with, `dvc repro` makes it:\n  " + "\n  ".join(problems[:3]) + more
+            "nothing to compare with; `dvc repro` makes it:\n  " + "\n  ".join(problems[:3]) + more
         )
 
 
@@ -127,7 +127,7 @@ def _check_data(root: Path) -> list[str]:
         kept = [stage for stage in repo.index.stages if not isinstance(stage, PipelineStage)]
         paths = [os.path.relpath(out.fs_path, root) for stage in kept for out in stage.outs]
     if missing := [path for path in paths if not (root / path).exists()]:
-        raise OutputsError(f"{missing[0]} is missing; `dvc pull` or `dvc checkout` brings it")
+        raise OutputsError(f"{missing[0]} is missing; `dvc pull` or `dvc checkout` restores it")
     return paths
 
 
@@ -145,7 +145,7 @@ def _reproduce(clone: Path, targets: Sequence[str]) -> None:
         process.wait()
         raise
     if status:
-        raise NotebookError("the pipeline failed in a fresh clone; what it said is above")
+        raise NotebookError("the pipeline failed in a fresh clone; see its output above")
 
 
 def _other_class(root: Path, stages: Sequence[str]) -> str:
@@ -156,7 +156,7 @@ def _other_class(root: Path, stages: Sequence[str]) -> str:
             continue
         record = read_run(root / "reports" / name)
         if record is None or record["key"] != locked[stage].key or "machine" not in record:
-            return f"nobody knows on which machine reports/{name} was made"
+            return f"it is unknown on which machine reports/{name} was made"
         if apart := class_difference(record["machine"], this):
             return f"reports/{name} was made on another class of machine than this: {apart}"
     return ""

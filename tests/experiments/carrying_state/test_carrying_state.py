@@ -227,11 +227,11 @@ def kept_as_answered():
 
 def test_the_answer_says_which_measures_contradict_the_answers_below_it():
     kept = kept_as_answered()
-    assert f"all {len(kept)} measures bear them out" in words.answer(kept)
+    assert f"All {len(kept)} measures confirm the answers" in words.answer(kept)
     kept["rows_out"]["values"] = {"trained": 8.0, "seed 0": 7.0}
     kept["kept_moves"]["values"] = {"trained": 0.0, "seed 0": float("nan")}
     said = words.answer(kept)
-    assert f"Of {len(kept)} measures behind the answers under the headings, 2 don't" in said
+    assert f"2 of {len(kept)} measures do not confirm the answers under the headings: " in said
     assert "kept_moves (0, no number in 1 of 2); rows_out (7 to 8)" in said
 
 
@@ -241,4 +241,4 @@ def test_the_answer_says_whether_epochs_start_anew(moved):
     kept["epochs_minus_carried"]["values"] = {"trained": moved, "seed 0": moved}
     said = words.answer(kept)
     assert ("Keras resets nothing between epochs" in said) is (moved == 0)
-    assert f"twice in a row by {moved:g}" in said
+    assert f"running the data twice by {moved:g}" in said

@@ -122,14 +122,14 @@ def test_a_figure_that_claims_share_gives_way_to_one_of_the_rule(root):
 def test_the_answer_stands_on_verdicts_and_goes_with_them(root):
     page = write_claims(root).read_text(encoding="utf-8")
     assert "c never leaves its layer" in page
-    assert "2 of the sentences" in page  # claims 3, 10 and others are open
+    assert "2 of the usual sentences" in page  # claims 3, 10 and others are open
     path = root / "reports/how_states_flow/evidence.json"
     evidence = json.loads(path.read_text(encoding="utf-8"))
     evidence["c_below_moves"]["values"] = {"trained": 0.3}
     path.write_text(json.dumps(evidence), encoding="utf-8")
     page = write_claims(root).read_text(encoding="utf-8")
     assert "c never leaves its layer" not in page
-    assert "3 of the sentences" in page
+    assert "3 of the usual sentences" in page
 
 
 def test_what_others_found_stands_beside_ours(root):
@@ -163,7 +163,7 @@ def test_a_claim_about_data_of_one_kind_does_not_apply_to_others(root):
     page = write_claims(root).read_text(encoding="utf-8")
     row = json.loads((root / "reports/claims.json").read_text(encoding="utf-8"))[25]
     assert row["verdict"] == "undecided"
-    assert row["reason"] == "it is about order_book, and stacked ran on machines"
+    assert row["reason"] == "it is about order_book, but stacked ran on machines"
     assert {test["outcome"] for test in row["tests"]} == {"open"}
     assert f"Not decided: {row['reason']}." in page
 

@@ -172,7 +172,11 @@ def test_a_table_without_rows_is_refused(tmp_path, table):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("mine.xlsx", b"", r"mine.xlsx is no table .* allowed are .csv, .csv.gz, .parquet"),
+        (
+            "mine.xlsx",
+            b"",
+            r"mine.xlsx is not a readable table; allowed are .csv, .csv.gz, .parquet",
+        ),
         ("mine.csv", b"", "mine.csv can't be read: "),
         ("mine.csv", b"t,a\n1,2\n1,2,3,4\n", "mine.csv can't be read: "),
         ("mine.csv", b"t,a\n\xff\xfe,1\n", "mine.csv can't be read: "),
@@ -217,13 +221,13 @@ OTHER_WORLDS = [
     (b"t,a,b,y\n12/31/2024 10:00,2,3,4\n", "line 2: 't' is '12/31/2024 10:00'; .* date such as"),
     (b"t,a,b,y\n\n1,2,3,4\n  \n2,-,4,5\n", "line 5: 'a' is '-'; it must be a finite number"),
     (b"t,a,b,y\n1,2,3,4,5\n2,3,4,5,6\n", "its lines hold more values than line 1 has names"),
-    (b"t,a,a,b,y\n1,2,3,4,5\n", "column 'a' stands twice in line 1"),
+    (b"t,a,a,b,y\n1,2,3,4,5\n", "column 'a' appears twice in line 1"),
     ("t,größe,b,y\n1,2,3,4\n".encode("latin-1"), "it is not UTF-8 .*; save it as UTF-8"),
     (b"", "it is empty; line 1 must name the columns"),
     (b"t,a,b,y\n1,2,3,4\n", "mine.csv: the target is 4 throughout; there is nothing to predict"),
     (
         b"t,a,b,y\n2024-01-01T00:00,2,3,4\n2024-01-01T01:00+01:00,3,4,5\n",
-        r"line 3: 't' is '2024-01-01T01:00\+01:00'; an offset from UTC must stand in all rows or",
+        r"line 3: 't' is '2024-01-01T01:00\+01:00'; a UTC offset must appear in all rows or",
     ),
 ]
 

@@ -233,7 +233,7 @@ def test_keras_has_its_documented_settings_whatever_keras_json_says(tmp_path):
 def test_another_backend_is_refused_in_one_line():
     done = in_a_process("import experiments.shared.learning", KERAS_BACKEND="jax")
     assert done.stderr.splitlines()[-1] == (
-        "ImportError: lstm_states stands on TensorFlow, and KERAS_BACKEND is 'jax': set it to "
+        "ImportError: lstm_states requires TensorFlow, but KERAS_BACKEND is 'jax': set it to "
         "tensorflow before Python starts"
     )
 

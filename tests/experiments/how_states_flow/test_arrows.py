@@ -31,7 +31,7 @@ def test_a_stock_stack():
     assert reached(altered.stack()) == (STOCK, ASKED)
     moves = measure_arrows({"one": altered.stack()}, X)
     assert describe_arrows(moves) == (
-        "Layer 2 is reached by h2(t-1), c2(t-1), h1(t); not by x(t), c1(t)"
+        "Layer 2 depends on h2(t-1), c2(t-1), h1(t); not on x(t), c1(t)"
     )
 
 

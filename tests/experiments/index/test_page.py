@@ -69,13 +69,13 @@ def test_index_sets_figures_of_one_caption_side_by_side() -> None:
 
 def test_index_names_what_is_missing() -> None:
     missing = [
-        Missing("trial@depth", "left out: needs experiment@stacked", {"an older report": "d.html"}),
+        Missing("trial@depth", "skipped: needs experiment@stacked", {"an older report": "d.html"}),
         Missing("claims", "can't be made: <wrong>"),
     ]
     page = render_index([], title="", intro="", trials=[], missing=missing)
     soup = BeautifulSoup(page, "html.parser")
     assert [item.get_text() for item in soup.select("ul.missing li")] == [
-        "trial@depth left out: needs experiment@stacked: an older report",
+        "trial@depth skipped: needs experiment@stacked: an older report",
         "claims can't be made: <wrong>",
     ]
     assert [link["href"] for link in soup.select("a")] == ["d.html"]

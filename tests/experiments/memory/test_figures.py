@@ -95,12 +95,12 @@ def test_errors_by_length(errors):
 def test_who_learns_in_words(errors):
     labels = {"gru": "GRU", "rnn": "SimpleRNN", "do_nothing": "always 1"}
     told = describe_errors(errors, labels)
-    assert told == "Over 20 steps all seeds learn with: GRU"
+    assert told == "Over 20 steps, all seeds learn with: GRU"
     lost = errors.copy(deep=True)
     lost["error"][0, 0, 0] = np.nan  # a training that diverged has not learnt it
-    assert describe_errors(lost, labels) == "Over 20 steps all seeds learn with: none"
+    assert describe_errors(lost, labels) == "Over 20 steps, all seeds learn with: none"
     none = errors.sel(predictor=["rnn", "do_nothing"]).assign(whole=("length", [True, True]))
-    assert describe_errors(none, labels).endswith("Over 50 steps all seeds learn with: none")
+    assert describe_errors(none, labels).endswith("Over 50 steps, all seeds learn with: none")
 
 
 def test_what_is_left_of_a_gradient_in_words():
@@ -109,6 +109,5 @@ def test_what_is_left_of_a_gradient_in_words():
          for name, low in (("default", 1e-9), ("chrono", 0.02), ("trained", 0.5))}
     )  # fmt: skip
     assert describe_slopes(kept) == (
-        "Left of the gradient at the first step: 1e-9 to 0.5 by default, 0.02 to 0.5 chrono, "
-        "0.5 trained"
+        "Gradient left at the first step: 1e-9 to 0.5 by default, 0.02 to 0.5 chrono, 0.5 trained"
     )

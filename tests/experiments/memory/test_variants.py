@@ -74,7 +74,7 @@ def test_setting_a_forget_bias_leaves_all_else():
 
 def test_what_can_not_be_built_is_named():
     with pytest.raises(
-        ValueError, match=r"variant is 'lstm'; there are forget_bias_0, forget_bias"
+        ValueError, match=r"variant is 'lstm'; allowed are forget_bias_0, forget_bias"
     ):
         variants.build_variant("lstm", STEPS, 2, units=UNITS)
     with pytest.raises(ValueError, match="longest is 2; chrono initialisation needs 3 steps"):
@@ -85,8 +85,12 @@ def test_what_can_not_be_built_is_named():
     ("name", "value", "message"),
     [
         ("lengths", [20, 100], r"lengths is \[20, 100\]; each must be below steps, which is 100"),
-        ("lengths", [20, 20], r"lengths is \[20, 20\]: each may stand there once"),
-        ("forget_biases", [1.0, 1.0], r"forget_biases is \[1.0, 1.0\]: each may stand there once"),
+        ("lengths", [20, 20], r"lengths is \[20, 20\]: each value may appear only once"),
+        (
+            "forget_biases",
+            [1.0, 1.0],
+            r"forget_biases is \[1.0, 1.0\]: each value may appear only once",
+        ),
     ],
 )
 def test_parameters_that_do_not_fit_are_named(name, value, message):

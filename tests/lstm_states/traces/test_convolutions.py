@@ -266,5 +266,5 @@ def test_states_and_masks_of_unknown_axes_are_refused_at_once():
         record_traces(model, make_x(4, 3))
     masked = [L.Masking(), L.ConvLSTM1D(2, 3, name="conv")]
     model = keras.Sequential([keras.Input((STEPS, 4, 2)), *masked])
-    with pytest.raises(UnsupportedLayerError, match=r"'conv' is given a mask of shape .*, 4\)"):
+    with pytest.raises(UnsupportedLayerError, match=r"'conv' receives a mask of shape .*, 4\)"):
         record_traces(model, make_x(4, 2))

@@ -295,14 +295,14 @@ def test_a_function_is_given_targets_and_losses_of_several_outputs(rng):
 def test_targets_that_do_not_fit_are_refused(rng):
     model, x, y, weights = masked_classifier(rng)
     for given, message in [
-        ({"output": "loss"}, "needs targets; give them as y="),
+        ({"output": "loss"}, "needs targets; pass them as y="),
         ({"output": "los"}, "output is 'los'; it must be a function, 'loss' or None"),
-        ({"sample_weight": weights}, "sample_weight goes with targets"),
+        ({"sample_weight": weights}, "sample_weight requires targets"),
         ({"y": y[:4], "output": "loss"}, r"shape \(4, 5\) for 5 samples"),
     ]:
         with pytest.raises(ValueError, match=message):
             record_gradients(model, x, **given)
-    with pytest.raises(ValueError, match="have it give targets too"):
+    with pytest.raises(ValueError, match="include targets in them"):
         record_gradients(model, iter([x]), y=y, output="loss")
     plain = keras.Sequential([keras.Input((5, 2)), L.GRU(1)], name="plain")
     with pytest.raises(ValueError, match="model 'plain' is not compiled with a loss"):
@@ -396,7 +396,7 @@ def test_a_model_that_gives_something_else_each_time_is_refused():
     # Not tf.random: where a global seed is set, both runs would draw the same numbers.
     noise = L.Lambda(lambda h: h + tf.cast(tf.sin(1e6 * tf.timestamp()), h.dtype))
     model = keras.Sequential([keras.Input((3, 2)), L.LSTM(1), noise])
-    with pytest.raises(TraceError, match="gives other outputs each time"):
+    with pytest.raises(TraceError, match="returns other outputs at each run"):
         record_gradients(model, np.ones((2, 3, 2), "float32"))
 
 
@@ -404,9 +404,9 @@ def test_a_model_that_gives_something_else_each_time_is_refused():
     ("output", "message"),
     [
         (None, r"outputs have shapes \[\(2, 2\)\], not one number per sample"),
-        (lambda y: y, r"output gives float32 of shape \(2, 2\) for 2 samples"),
-        (lambda y: tf.reduce_sum(y), r"output gives float32 of shape \(\) for 2 samples"),
-        (lambda y: tf.argmax(y, -1), r"output gives int64 of shape \(2,\) for 2 samples"),
+        (lambda y: y, r"output returns float32 of shape \(2, 2\) for 2 samples"),
+        (lambda y: tf.reduce_sum(y), r"output returns float32 of shape \(\) for 2 samples"),
+        (lambda y: tf.argmax(y, -1), r"output returns int64 of shape \(2,\) for 2 samples"),
         (lambda y: tf.zeros(2), r"depends on none of the layers \['low'\]"),
     ],
     ids=["none", "too many", "one for all", "integers", "constant"],

@@ -40,11 +40,11 @@ def test_pieces_of_a_session_are_the_whole(x):
         ValueError, match=r"'/top' of piece 1 doesn't begin where .* initial_hidden"
     ):
         join_traces([pieces[0], pieces[2]])
-    with pytest.raises(ValueError, match="there is no piece"):
+    with pytest.raises(ValueError, match="there are no pieces"):
         join_traces([])
     with pytest.raises(ValueError, match=r"piece 1 holds \['/inner', '/inner/low'\], the first"):
         join_traces([pieces[0], session.record(x, layers="inner")])
-    with pytest.raises(ValueError, match="holds chosen steps; all are needed"):
+    with pytest.raises(ValueError, match="holds selected steps; all steps are needed"):
         join_traces([pieces[0].isel(time=slice(0, 2)), pieces[1]])
     with pytest.raises(ValueError, match=r"has sample \[0, 1\], the one before \[0\]"):
         join_traces([pieces[0].isel(sample=[0]), pieces[1]])

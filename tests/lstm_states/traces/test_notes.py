@@ -52,7 +52,7 @@ class _Box:
 def by_hand():
     model = Feedback()
     model(np.ones((2, 5, 3)))
-    return model, ["rnn (cell): steps of this LSTMCell outside of a recurrent layer"]
+    return model, ["rnn (cell): steps of this LSTMCell outside a recurrent layer"]
 
 
 def hidden():
@@ -104,10 +104,12 @@ def test_a_layer_that_can_not_be_traced_is_left_out_and_run_by_keras(rng):
     low = Odd(4, return_sequences=True, name="low")
     model = shake(keras.Sequential([keras.Input((5, 3)), low, L.LSTM(3, name="top")]), rng)
     x = rng.normal(size=(2, 5, 3)).astype("float32")
-    with pytest.raises(UnsupportedLayerError, match=r"'low' .* leave it out with layers="):
+    with pytest.raises(
+        UnsupportedLayerError, match=r"'low' .* Exclude it from record_traces with layers="
+    ):
         record_traces(model, x)
     traces = record_traces(model, x, layers="top")
-    assert traces.attrs["not_recorded"] == ["low: this Odd has an inner_loop of its own"]
+    assert traces.attrs["not_recorded"] == ["low: this Odd overrides inner_loop"]
     np.testing.assert_allclose(traces["outputs"], model.predict(x, verbose=0), atol=1e-6)
     gradients = record_gradients(model, x, layers="top", output=lambda y: y[:, 0])
     assert gradients.attrs["not_recorded"] == traces.attrs["not_recorded"]
@@ -116,7 +118,7 @@ def test_a_layer_that_can_not_be_traced_is_left_out_and_run_by_keras(rng):
 def test_a_layer_that_drops_is_left_out(rng):
     model, x = Drops(), np.ones((2, 5, 3), "float32")
     model(x)
-    with pytest.raises(UnsupportedLayerError, match="'low' drops units although"):
+    with pytest.raises(UnsupportedLayerError, match="'low' applies dropout in prediction"):
         record_traces(model, x)
     assert list(record_traces(model, x, layers="top").children) == ["top"]
 

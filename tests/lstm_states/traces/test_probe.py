@@ -62,7 +62,7 @@ def test_states_that_explode_are_recorded_and_the_first_nan_is_named(tmp_path):
     assert len(rows) > 1
     assert first[rows[0]] > 1
     place = f"sample {rows[0]}, step {first[rows[0]]}"
-    with pytest.warns(UserWarning, match=f"'low' from {place}. x and the weights hold none"):
+    with pytest.warns(UserWarning, match=f"'low' from {place}. x and the weights hold no NaN"):
         traces = record_traces(model, x, batch_size=2, store=tmp_path / "states.zarr")
     # Which units are NaN and which infinite hangs on the order in which a product is added up.
     nan = np.isnan(expected).any(2)
@@ -79,7 +79,7 @@ def test_nan_in_x_and_in_the_weights_is_named(rng):
     model = shake(keras.Sequential([keras.Input((5, 4)), low]), rng)
     x = rng.normal(size=(3, 5, 4)).astype("float32")
     x[1, 2] = np.nan
-    with pytest.warns(UserWarning, match=r"from sample 1, step 2\. Look for NaN in x"):
+    with pytest.warns(UserWarning, match=r"from sample 1, step 2\. x holds NaN"):
         traces = record_traces(model, x)
     assert np.isnan(traces["low/hidden"]).any("unit").values.tolist() == [
         [False] * 5, [True, True, True, False, False], [False] * 5,

@@ -228,10 +228,10 @@ class AlwaysDropping(LSTM):
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (lambda: keras.layers.RNN(Doubling([keras.layers.GRUCell(3)])), "Doubling has a call of"),
+        (lambda: keras.layers.RNN(Doubling([keras.layers.GRUCell(3)])), "Doubling overrides call"),
         (lambda: keras.layers.RNN(Projected()), "its cell is a Projected"),
         (lambda: keras.layers.RNN([keras.layers.GRUCell(3), Projected()]), "is a Projected"),
-        (lambda: OwnLoop(3), "OwnLoop has an inner_loop of its own"),
+        (lambda: OwnLoop(3), "OwnLoop overrides inner_loop"),
         (
             lambda: keras.layers.RNN(
                 [keras.layers.GRUCell(3, name="a"), keras.layers.GRUCell(3, name="a")]
@@ -372,7 +372,7 @@ def test_lengths_may_differ_from_call_to_call_below_time_distributed(rng):
 
 def test_a_layer_that_drops_units_when_it_predicts_is_refused():
     model = keras.Sequential([keras.Input((4, 3)), AlwaysDropping(3, dropout=0.5)])
-    with pytest.raises(UnsupportedLayerError, match="drops units although the model predicts"):
+    with pytest.raises(UnsupportedLayerError, match="applies dropout in prediction"):
         record_traces(model, np.zeros((1, 4, 3), "float32"))
 
 
@@ -454,7 +454,7 @@ def test_masks_with_an_axis_of_features(rng):
     np.testing.assert_array_equal(traces.leaves[0]["mask"], np.abs(x[..., 0]) > 0.5)
     np.testing.assert_allclose(traces["outputs"], model.predict(x, verbose=0), atol=1e-6)
     model = keras.Sequential([keras.Input((6, 4)), MaskedByFeature(2)])
-    with pytest.raises(UnsupportedLayerError, match=r"lstm' is given a mask of shape \(3, 6, 2\)"):
+    with pytest.raises(UnsupportedLayerError, match=r"lstm' receives a mask of shape \(3, 6, 2\)"):
         record_traces(model, x)
 
 
@@ -481,11 +481,11 @@ def test_shapes_that_do_not_fit_are_named_after_a_good_call_too(rng):
             record_traces(own, x, mask=np.ones((3, 5), bool))
     for wrong in (x[..., :3], x[:, :5], x[0], np.ones((3, 6), int)):
         with pytest.raises(
-            ValueError, match=r"input 'x' .* is given \(.*; it takes \(None, 6, 4\)"
+            ValueError, match=r"input 'x' .* receives \(.*; it expects \(None, 6, 4\)"
         ):
             record_traces(model, wrong)
     for own in (bare, sequential):
-        with pytest.raises(ValueError, match=r"'lstm' is given \(3, 6, 3\); .* \(batch, time, 4\)"):
+        with pytest.raises(ValueError, match=r"'lstm' receives \(3, 6, 3\); .* \(batch, time, 4\)"):
             record_traces(own, x[..., :3])
     longer = np.concatenate([x, x], 1)  # Keras holds a Functional model alone to a length
     np.testing.assert_allclose(
@@ -528,7 +528,7 @@ def test_nested_layers_are_indexed_and_chosen(rng):
         ([top, "both/forward"], ["both/forward", "top"]),
     ]:
         assert record_traces(model, x, layers=wanted).attrs["layers"] == addresses
-    with pytest.raises(ValueError, match=r"layers is empty; there are \['both/forward'"):
+    with pytest.raises(ValueError, match=r"layers is empty; available are \['both/forward'"):
         record_traces(model, x, layers=[])
     with pytest.raises(ValueError, match="no recurrent layer matches <LSTM name=other"):
         record_traces(model, x, layers=LSTM(2, name="other"))

@@ -144,11 +144,11 @@ def test_a_batch_of_another_length_is_named_and_the_store_stays(model, x, whole,
 
 
 def test_nothing_to_record_is_refused(model, tmp_path):
-    with pytest.raises(ValueError, match="x gives no batch"):
+    with pytest.raises(ValueError, match="x yields no batch"):
         record_traces(model, iter(()))
-    with pytest.raises(ValueError, match="x gives no batch"):
+    with pytest.raises(ValueError, match="x yields no batch"):
         record_traces(model, iter(()), store=tmp_path / "states.zarr")
-    with pytest.raises(ValueError, match="mask goes with arrays"):
+    with pytest.raises(ValueError, match="mask requires arrays"):
         record_traces(model, iter(()), mask=np.ones((2, 6), bool))
 
 

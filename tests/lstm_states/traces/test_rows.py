@@ -148,7 +148,7 @@ def test_a_batch_of_no_rows(rng, tmp_path):
     node = record_traces(model, x, batch_size=2, quantities=["cell"])["lstm"]
     expected = record_traces(model, x[[0, 1, 4]], quantities=["cell"])["lstm"]
     np.testing.assert_allclose(node["cell"], expected["cell"], atol=1e-6)
-    with pytest.raises(ValueError, match=r"\['lstm'\] are given other rows .* after sample 2,"):
+    with pytest.raises(ValueError, match=r"\['lstm'\] receive other rows .* after sample 2,"):
         record_traces(model, x, batch_size=2, quantities=["cell"], store=tmp_path / "states.zarr")
 
 
@@ -172,7 +172,7 @@ def test_rows_that_are_others_later_on(rng, tmp_path):
     traces = record_traces(model, x, batch_size=4)
     assert traces["lstm/hidden"].dims == ("row", "time", "unit")
     np.testing.assert_allclose(traces["lstm/hidden"], traces["outputs"], atol=1e-6)
-    told = "layers ['lstm'] are given other rows than the samples after sample 4, but not before"
+    told = "layers ['lstm'] receive other rows than the samples after sample 4, but not before"
     with pytest.raises(ValueError, match=re.escape(told)):
         record_traces(model, x, batch_size=4, isel={"time": [1, 2]})
     with pytest.raises(ValueError, match=re.escape(told)):
@@ -182,17 +182,17 @@ def test_rows_that_are_others_later_on(rng, tmp_path):
 
 
 def test_states_of_samples_are_not_given_to_other_rows(folding, x, rng):
-    with pytest.raises(UnsupportedLayerError, match=r"is given 35 rows, not the 7 samples"):
+    with pytest.raises(UnsupportedLayerError, match=r"receives 35 rows, not the 7 samples"):
         record_traces(folding, x, initial_state={"fold/lstm": [np.zeros((7, 4))] * 2})
     model, sequences = Own(ROWS["turned around"]), rng.normal(size=(4, 5, 3)).astype("float32")
     model(sequences)
-    with pytest.raises(UnsupportedLayerError, match=r"\['lstm'\] are given other rows than"):
+    with pytest.raises(UnsupportedLayerError, match=r"\['lstm'\] receive other rows than"):
         record_traces(model, sequences, initial_state={"lstm": [np.zeros((4, 2))] * 2})
     free = keras.Input((None, 3))
     gathered = L.Lambda(lambda v: tf.concat([v, v], 0), output_shape=(None, 3))(free)
     half = L.Lambda(lambda v: v[: tf.shape(v)[0] // 2], output_shape=(2,))
     doubled = keras.Model(free, half(L.LSTM(2, name="lstm")(gathered)))
-    with pytest.raises(UnsupportedLayerError, match="is given 2 rows for 1 samples"):
+    with pytest.raises(UnsupportedLayerError, match="receives 2 rows for 1 samples"):
         StreamingSession(doubled)
 
 

@@ -300,10 +300,10 @@ def test_files_that_are_no_sessions_are_refused(embedded, tmp_path):
     with pytest.raises(FileNotFoundError, match="no session at"):
         StreamingSession.load(path, embedded.model)
     path.write_bytes(b"not a zip file")
-    with pytest.raises(ValueError, match=r"bad\.npz isn't a session"):
+    with pytest.raises(ValueError, match=r"bad\.npz isn't a readable session"):
         StreamingSession.load(path, embedded.model)
     np.savez(path, session=np.array({"format": "x"}, dtype=object))  # pickled
-    with pytest.raises(ValueError, match=r"bad\.npz isn't a session"):
+    with pytest.raises(ValueError, match=r"bad\.npz isn't a readable session"):
         StreamingSession.load(path, embedded.model)
     embedded.session().save(path)
     with np.load(path) as arrays:
@@ -376,8 +376,8 @@ def sequences(*layers):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: build(L.Bidirectional(L.LSTM(3), name="b")), "layer 'b/backward' goes backwards"),
-        (lambda: build(L.GRU(3, go_backwards=True, name="g")), "layer 'g' goes backwards"),
+        (lambda: build(L.Bidirectional(L.LSTM(3), name="b")), "layer 'b/backward' runs backwards"),
+        (lambda: build(L.GRU(3, go_backwards=True, name="g")), "layer 'g' runs backwards"),
         (
             lambda: build(L.Conv1D(4, 3, padding="causal"), L.LSTM(3, name="l")),
             r"can't be streamed.*final states of layer 'l' differ by",
@@ -426,7 +426,7 @@ def test_layers_that_take_each_step_by_itself_are_streamed(rng):
         shown = session.step({name: values[:, t] for name, values in x.items()})
         np.testing.assert_allclose(shown["each"], whole["each"][:, t], atol=2e-6)
     np.testing.assert_allclose(shown["last"], whole["last"], atol=2e-6)
-    with pytest.raises(ValueError, match=r"x is a ndarray; the model takes 2 inputs, .*'other'"):
+    with pytest.raises(ValueError, match=r"x is a ndarray; the model expects 2 inputs, .*'other'"):
         session.run(x["other"])
     with pytest.raises(ValueError, match=r"the inputs have \[3, 5\] steps"):
         session.run({**x, "other": x["other"][:, :3]})
@@ -473,12 +473,12 @@ def test_what_does_not_fit_leaves_the_session_as_it_was(stacked, embedded):
     session.run(x[:, :2])
     before = session.states
     for call, error, message in [
-        (lambda: session.run(x[:2]), ValueError, r"takes 3 samples, .*is given \(2, 11, 4\)"),
+        (lambda: session.run(x[:2]), ValueError, r"expects 3 samples, .*receives \(2, 11, 4\)"),
         (lambda: session.run(x[:, :0]), ValueError, "at least 1 step"),
         (lambda: session.run(x[..., :3]), ValueError, r"and then \(4,\)"),
-        (lambda: session.step(x), ValueError, r"takes 3 samples, \(4,\) .*is given \(3, 11, 4\)"),
+        (lambda: session.step(x), ValueError, r"expects 3 samples, \(4,\) .*receives \(3, 11, 4\)"),
         (lambda: session.run(x, mask=mask[:, 1:]), ValueError, r"it must be \(3, 11\)"),
-        (lambda: session.run(np.where(mask, np.nan, 0)[..., None] + x), TraceError, "gives NaN"),
+        (lambda: session.run(np.where(mask, np.nan, 0)[..., None] + x), TraceError, "returns NaN"),
         (lambda: session.record(x, quantities=["cel"]), ValueError, "quantities is"),
         (lambda: session.record(x, layers="lo"), ValueError, "no recurrent layer matches 'lo'"),
         (lambda: session.reset({"lowest": 0}), ValueError, "initial_state names 'lowest'"),
@@ -500,12 +500,12 @@ def test_lists_are_taken_and_what_is_no_array_is_named(stacked):
         np.testing.assert_array_equal(listed.step(x[:, t].tolist()), expected)
     np.testing.assert_array_equal(listed.run([x[:, 2:]]), session.run(x[:, 2:].tolist()))
     for wrong, message in [
-        ([1.0, 2.0, 3.0, 4.0], r"takes 3 samples, \(4,\) of float32; it is given \(4,\)"),
+        ([1.0, 2.0, 3.0, 4.0], r"expects 3 samples, \(4,\) of float32; it receives \(4,\)"),
         ([[1.0, 2.0], [3.0], [4.0]], "no shape or no numbers"),
         (None, "no shape or no numbers"),
-        (1.5, r"it is given \(\)"),
-        (np.full((3, 4), "a"), "it is given string"),
-        (x[:, 0] * 1j, "it is given complex64"),
+        (1.5, r"it receives \(\)"),
+        (np.full((3, 4), "a"), "it receives string"),
+        (x[:, 0] * 1j, "it receives complex64"),
         ({"x": x[:, 0]}, "no shape or no numbers"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -528,7 +528,7 @@ def test_inputs_without_time_are_told_what_they_are():
     x, h, c = keras.Input((None, 4)), keras.Input((3,), name="h"), keras.Input((3,), name="c")
     layer = L.LSTM(3, return_sequences=True, return_state=True, name="decoder")
     decoder = keras.Model([x, h, c], layer(x, initial_state=[h, c]))
-    with pytest.raises(ValueError, match=r"(?s)input 'h' .*is a state that layer 'decoder' starts"):
+    with pytest.raises(ValueError, match=r"(?s)input 'h' .*is an initial state of layer 'decoder'"):
         StreamingSession(decoder)
     # What the message advises.
     session = StreamingSession(
@@ -540,7 +540,7 @@ def test_inputs_without_time_are_told_what_they_are():
     context = keras.Input((2,), name="context")
     dense = L.Dense(3)(context)
     told = keras.Model([x, context], L.LSTM(3)(x, initial_state=[dense, dense]))
-    with pytest.raises(ValueError, match=r"'context' has shape \(None, 2\), without an axis"):
+    with pytest.raises(ValueError, match=r"'context' has shape \(None, 2\), without a time axis"):
         StreamingSession(told)
 
 

@@ -182,7 +182,7 @@ def test_what_is_no_store_is_named(tmp_path):
 
 def test_a_half_written_store_is_resumed(tmp_path):
     half(tmp_path / "s")
-    with pytest.raises(IncompleteTracesError, match=r"first 9 samples .* record_traces resumes"):
+    with pytest.raises(IncompleteTracesError, match=r"first 9 samples .* record_traces to resume"):
         open_traces(tmp_path / "s")
     with pytest.raises(FileExistsError, match="exists"):
         write_traces(whole([2]), tmp_path / "s")
