@@ -69,7 +69,7 @@ def test_the_stacks_learn_from_your_own_tables(tmp_path):
 def test_your_own_tables_run_through_the_whole_pipeline(tmp_path):
     own = with_own_tables(tmp_path / "own")
     told = own.run("lstm-states", "repro")
-    assert "measures depart from what the committed runs found" in told
+    assert "measures depart from the committed runs" in told
     check_results(own, ["stacked", "how_states_flow", "memory", "depth", "carrying_state"])
     claims = json.loads((own.path / "reports/claims.json").read_text(encoding="utf-8"))
     assert "order_book" in claims[25]["reason"]  # which that claim is about, and pendulum isn't
