@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import PurePath
 
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 
 def git(*arguments):

@@ -11,22 +11,7 @@ import mlflow
 import nbformat
 import yaml
 
-ROOT = Path(__file__).parents[1]
-
-
-def committed(path: str) -> str:
-    """A file as the last commit holds it, whatever has been made of it here since."""
-    shown = subprocess.run(
-        ["git", "show", f"HEAD:{path}"], cwd=ROOT, check=True, capture_output=True
-    )
-    return shown.stdout.decode()
-
-
-def as_committed(*paths: str) -> bool:
-    """Whether files, or all below folders, are here as the last commit holds them."""
-    command = ["git", "diff", "--quiet", "HEAD", "--", *paths]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
-
+from tests.repository import ROOT
 
 SMALL = {"units": [4, 3], "epochs": 2, "seeds": [0, 1], "trace_samples": 4, "resamples": 100}
 SMALL_WINDOWS = {**SMALL, "window": 20, "train_stride": 20}

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import Phase, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.clone import ROOT, Clone, make_clone
 from tests.leaks import nothing_leaks, own_store
+from tests.repository import ROOT
 
 # A few examples, the same each time, in `make test`; thousands of new ones in `make nightly`,
 # which then takes its time to make a failing one small.
@@ -95,11 +95,13 @@ def rng():
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory) -> Clone:
+def clone(tmp_path_factory):
     """A clone of the working tree with small parameters, its pipeline run from nothing.
 
     What its stages read is written down beside it.
     """
+    from tests.clone import make_clone  # imports MLflow, which takes seconds
+
     clone = make_clone(tmp_path_factory.mktemp("clone") / "lstm-states")
     audit = clone.path.parent / "audit"
     audit.mkdir()

@@ -7,7 +7,7 @@ from collections import Counter
 
 import grimp
 
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 PACKAGES = ("lstm_states", "notebook_pipeline", "experiments")
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 START, END = "<!-- verdicts -->\n", "<!-- end of verdicts -->\n"
 

@@ -20,8 +20,8 @@ from bench.processes import without_paths
 from bench.run import run_plan
 from bench.statistics import growth, ratios
 from bench.targets import TARGETS, judge
-from tests.clone import ROOT
 from tests.lstm_states.oracle import lstm, run_sequence, sigmoid
+from tests.repository import ROOT
 
 CASE = Case("case", (4, 3), 6, 2, mask="right", samples=4)
 PLAN = Plan(

@@ -5,7 +5,7 @@ import ast
 import nbformat
 import pytest
 
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 OPENS = {"open", "fdopen", "NamedTemporaryFile", "TemporaryFile"}
 NO_TEXT = {"os.open", "Image.open"}

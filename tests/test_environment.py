@@ -4,8 +4,8 @@ import re
 import subprocess
 from importlib.metadata import version
 
-from tests.clone import ROOT
 from tests.environment import render
+from tests.repository import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ from notebook_pipeline.departures import departures_in_words, expectations_of_al
 from notebook_pipeline.stages.states import notebook_stages
 from notebook_pipeline.verification.differences import flattened
 from notebook_pipeline.verification.tolerances import load_tolerances
-from tests.clone import ROOT, as_committed, committed
+from tests.repository import ROOT, as_committed, committed
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "reports/index.html").is_file(), reason="`make repro` has not run here"

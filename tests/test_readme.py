@@ -1,5 +1,5 @@
-from tests.clone import committed
 from tests.readme import split_readme, verdict_table
+from tests.repository import committed
 
 
 def test_the_table_of_verdicts_is_that_of_claims_json():

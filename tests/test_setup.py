@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import pytest
 
-from tests.clone import ROOT
+from tests.repository import ROOT
 from tests.wheel import write_wheel
 
 

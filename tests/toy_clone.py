@@ -14,7 +14,8 @@ from mlflow.tracking._tracking_service import utils
 from nbformat.v4 import new_code_cell
 
 from notebook_pipeline.mlflow_runs.store import Client
-from tests.clone import ROOT, Clone
+from tests.clone import Clone
+from tests.repository import ROOT
 
 TOY = ROOT / "tests/toy"
 

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 CANONICAL = "src/notebook_pipeline/reports/canonical.py"
 """The one module of the engine that decides what of a notebook's run is kept."""

@@ -13,7 +13,7 @@ from notebook_pipeline import load_parameters, read_parameters
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.file import read_file
 from notebook_pipeline.repository import project_root
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 FILE = ROOT / "params.yaml"
 VALUES = yaml.safe_load(FILE.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ import pytest
 from experiments.project import PROJECT
 from notebook_pipeline.stages.provenance import read_run
 from notebook_pipeline.system.environment import stage_environment
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 HOSTILE = {
     "KERAS_BACKEND": "jax",

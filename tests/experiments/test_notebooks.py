@@ -9,7 +9,7 @@ import yaml
 from notebook_pipeline.parameters.cell import notebook_defaults
 from notebook_pipeline.run.contract import check_parameters
 from notebook_pipeline.stages.states import notebook_stages
-from tests.clone import ROOT, as_committed
+from tests.repository import ROOT, as_committed
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

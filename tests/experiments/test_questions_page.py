@@ -8,7 +8,7 @@ import numpy as np
 
 import lstm_states
 from experiments.shared import models
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 ROWS = [
     [part.strip() for part in line.strip("|\n").split("|")]

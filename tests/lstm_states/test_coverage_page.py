@@ -3,7 +3,7 @@
 import importlib
 import re
 
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 PAGE = ROOT / "docs" / "coverage.md"
 LINK = re.compile(r"\[`(\w+)(?:\[(.+?)\])?`\]\(\.\./(tests/[\w/]+)\.py\)")

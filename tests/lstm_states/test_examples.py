@@ -3,7 +3,7 @@ import runpy
 import numpy as np
 
 from lstm_states.cells import QUANTITIES
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 
 def test_the_example_of_the_readme_runs(capsys):

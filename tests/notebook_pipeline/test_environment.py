@@ -15,7 +15,7 @@ from notebook_pipeline.project import Project
 from notebook_pipeline.stages.provenance import read_run
 from notebook_pipeline.system.environment import FIXED, stage_environment
 from notebook_pipeline.system.machine import machine_class
-from tests.clone import ROOT
+from tests.repository import ROOT
 from tests.toy_clone import make_toy, wait_for
 
 ENGINE = ROOT / "src/notebook_pipeline"

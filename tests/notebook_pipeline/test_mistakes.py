@@ -15,7 +15,7 @@ from notebook_pipeline.project import project_of
 from notebook_pipeline.repository import project_root
 from notebook_pipeline.run.runner import run_notebook
 from notebook_pipeline.system.machine import machine_class
-from tests.clone import ROOT
+from tests.repository import ROOT
 from tests.toy_clone import make_stages
 
 

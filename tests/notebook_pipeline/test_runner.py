@@ -13,8 +13,8 @@ from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.reports.readable import has_tag
 from notebook_pipeline.run.debugging import debug_command
 from notebook_pipeline.run.runner import find_notebook
-from tests.clone import ROOT
 from tests.lab import serving
+from tests.repository import ROOT
 
 pytestmark = pytest.mark.slow
 

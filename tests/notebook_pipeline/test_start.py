@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from notebook_pipeline.cli import COMMANDS
 from notebook_pipeline.results import Results
-from tests.clone import ROOT
+from tests.repository import ROOT
 from tests.toy_clone import Toy
 
 README = (ROOT / "src/notebook_pipeline/README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters import file
 from notebook_pipeline.parameters.file import load_parameters
 from notebook_pipeline.project import Project, project_of
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 ALL_MODULES = """
 import importlib, pkgutil, sys, notebook_pipeline
@@ -99,7 +99,7 @@ def test_without_a_schema_each_parameter_has_the_type_that_it_has_there(tmp_path
             'project = "no.such:PROJECT"',
             "names the project 'no.such:PROJECT'.*module named 'no'",
         ),
-        ('project = "tests.clone:NONE"', "has no attribute 'NONE'; write package.module:NAME"),
+        ('project = "tests.repository:NONE"', "has no attribute 'NONE'; write package.module:NAME"),
     ],
 )
 def test_a_table_that_is_wrong_is_told(tmp_path, table, told):
@@ -110,4 +110,4 @@ def test_a_table_that_is_wrong_is_told(tmp_path, table, told):
 
 def test_a_project_without_the_code_that_it_names_is_told(tmp_path):
     with pytest.raises(ConfigError, match="src is missing: the code that runs must be"):
-        project_of(write_project(tmp_path, 'project = "tests.clone:ROOT"'))
+        project_of(write_project(tmp_path, 'project = "tests.repository:ROOT"'))

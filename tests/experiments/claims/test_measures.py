@@ -7,7 +7,7 @@ import pytest
 
 from experiments.claims import measures
 from experiments.claims.measures import Measures
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 CODE = """
 @for_each_model(c_below_moves=("Move of h", "1"))

@@ -15,7 +15,7 @@ from experiments.parameters import SECTIONS
 from notebook_pipeline import cli
 from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.reports.missing import Missing
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 TRIALS = sorted(SECTIONS.keys() - CONFIGURATIONS)
 

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from experiments.claims.rules import ClaimTest, LedgerError, decide, load_ledger
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 SIDE = {"holds": "> 1", "because": "it counts", "measure": "a"}
 

@@ -10,8 +10,8 @@ import xarray as xr
 from experiments.claims.rules import decide, load_ledger
 from experiments.cost import costs, returning, streaming, timing, training, wrapping
 from lstm_states.stateful import reset_states
-from tests.clone import ROOT
 from tests.experiments.cost import held
+from tests.repository import ROOT
 
 CLAIM = load_ledger(ROOT / "claims.yaml").claims[2]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from experiments.forecasting.training import save_model
-from tests.clone import ROOT
 from tests.experiments.forecasting.killed_training import build, train
+from tests.repository import ROOT
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"

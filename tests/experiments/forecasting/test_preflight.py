@@ -13,7 +13,7 @@ from experiments.data.table import Table
 from experiments.forecasting.preflight import check_data
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.file import load_parameters
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 ROWS = 400
 CLASSES = {"loss": "sparse_categorical_crossentropy", "head_activation": "softmax"}

@@ -6,7 +6,7 @@ import yaml
 from experiments.memory import variants
 from notebook_pipeline import read_parameters
 from notebook_pipeline.errors import ConfigError
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 UNITS, STEPS = 8, 40
 PARAMETERS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["memory"]

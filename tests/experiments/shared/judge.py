@@ -1,7 +1,7 @@
 """What the rules of claims.yaml make of evidence."""
 
 from experiments.claims.rules import decide, load_ledger
-from tests.clone import ROOT
+from tests.repository import ROOT
 
 LEDGER = load_ledger(ROOT / "claims.yaml").claims
 

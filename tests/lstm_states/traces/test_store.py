@@ -21,9 +21,9 @@ from zarr.storage import _local as local
 from lstm_states import open_traces, record_traces, write_traces
 from lstm_states.store.store import IncompleteTracesError
 from lstm_states.store.writer import TraceWriter, datasets_of
-from tests.clone import ROOT
 from tests.conftest import shake
 from tests.lstm_states.traces.batches import ATTRS, RECORDING, batch, batches, whole, write
+from tests.repository import ROOT
 
 CHILD = Path(__file__).with_name("batches.py")
 

@@ -1,0 +1,20 @@
+"""Where this repository is and what git holds of it, for tests that need nothing heavier."""
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def committed(path: str) -> str:
+    """A file as the last commit holds it, whatever has been made of it here since."""
+    shown = subprocess.run(
+        ["git", "show", f"HEAD:{path}"], cwd=ROOT, check=True, capture_output=True
+    )
+    return shown.stdout.decode()
+
+
+def as_committed(*paths: str) -> bool:
+    """Whether files, or all below folders, are here as the last commit holds them."""
+    command = ["git", "diff", "--quiet", "HEAD", "--", *paths]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
