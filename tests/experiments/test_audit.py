@@ -30,7 +30,7 @@ ASIDE = (
 # The environment was made from the one; the index page shows the others, and a browser opens them.
 PAGES = {"pages", *PROJECT.pages}
 READ_BY_OTHERS = {"requirements.lock"} | {f"reports/{name}/figures" for name in CONFIGURATIONS}
-# The modules of data sets hold the schemas of their sections, too: to pages they are nothing else.
+# Each process imports all of it, for the schemas of data sets: test_dvc_yaml says who uses what.
 SCHEMAS = ("src/experiments/data",)
 
 
@@ -55,9 +55,8 @@ def read_by(stage, clone):
 
 def excused(stage, file):
     """Whether a stage needn't declare a file that it reads."""
-    page = stage in PAGES
     return (
-        starts_the_work(file) or of_the_engine(file, page=page) or (page and covers(SCHEMAS, file))
+        starts_the_work(file) or of_the_engine(file, page=stage in PAGES) or covers(SCHEMAS, file)
     )
 
 

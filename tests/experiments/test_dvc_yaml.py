@@ -9,12 +9,14 @@ import pytest
 from dvc.repo import Repo
 
 import lstm_states
+from experiments.data.catalogue import _KINDS, any_data_set
 from notebook_pipeline.repository import find_notebook
 from notebook_pipeline.stages.states import notebook_stages
-from tests.clone import ROOT
 from tests.experiments.declared import of_the_engine, starts_the_work
+from tests.repository import ROOT
 
 GRAPH = grimp.build_graph("lstm_states", "notebook_pipeline", "experiments")
+any_data_set()  # imports all kinds
 STAGES = notebook_stages(ROOT)
 """Of each notebook."""
 
@@ -87,9 +89,12 @@ def test_page(stage, module):
     assert undeclared({module}, deps_of(stage), page=True) == set()
 
 
-def test_prepare():
-    data = {m for m in GRAPH.modules if m.startswith("experiments.data")}
-    assert undeclared(data, deps_of("prepare@order_book")) == set()
+@pytest.mark.parametrize(("maker", "kind"), _KINDS.items())
+def test_prepare(maker, kind):
+    """Of any kind of data set, each in a module of its name."""
+    own, book = (f"src/experiments/data/{name}.py" for name in (maker, "order_book"))
+    deps = [own if dep == book else dep for dep in deps_of("prepare@order_book")]
+    assert undeclared({"experiments.data.prepare", kind.__module__}, deps) == set()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,7 @@ def test_prepare():
     [
         ("src/lstm_states", "src/lstm_states/summary.py"),
         ("src/experiments/shared", "src/experiments/shared/learning.py"),
+        *[(path := "src/experiments/data/samples.py", path)],
         ("src/experiments/forecasting", "src/experiments/forecasting/training.py"),
         *[(path := "src/notebook_pipeline/reports/canonical.py", path)],
     ],

@@ -4,7 +4,7 @@ import networkx as nx
 import pytest
 
 from notebook_pipeline.stages.states import notebook_stages, open_repo
-from tests.clone import make_clone
+from tests.clone import Clone, make_clone
 
 PAGES = {"pages", "claims", "index"}
 
@@ -40,17 +40,20 @@ def after(root, stages):
 
 @pytest.fixture
 def change(root):
-    """Add to a file of the clone, and put it back afterwards."""
+    """Add to a file of the clone, which may be a new one, and put it back afterwards."""
     kept = {}
 
     def add(name):
         path = root / name
-        kept[path] = path.read_bytes()
-        path.write_bytes(kept[path] + b"\n")
+        kept[path] = path.read_bytes() if path.exists() else None
+        path.write_bytes((kept[path] or b"") + b"\n")
 
     yield add
     for path, content in kept.items():
-        path.write_bytes(content)
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +100,18 @@ def test_an_experiments_file_makes_that_experiment_run_again_and_the_pages(root,
 def test_what_decides_all_results_makes_all_run_again(root, change, file):
     change(file)
     assert stale(root) >= set(notebook_stages(root).values())
+
+
+def test_a_new_data_set_makes_its_own_stage_run_alone(root, change):
+    """As docs/own-experiment.md makes one: a kind of its own, and a section of params.yaml."""
+    change("src/experiments/data/waves.py")
+    assert stale(root) == set()
+    change("params.yaml")
+    waves = {"maker": "waves", "source": "data/sources.yaml"}
+    Clone(root).set_parameters({"datasets": {"waves": waves}})
+    assert stale(root) == {"prepare@waves"}
+
+
+def test_a_kind_of_data_set_decides_its_own_data(root, change):
+    change("src/experiments/data/order_book.py")
+    assert stale(root) == {"prepare@order_book"}
