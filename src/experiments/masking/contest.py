@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import keras
 import numpy as np
@@ -11,9 +12,8 @@ import xarray as xr
 from experiments.data.schema import PARTS
 from experiments.masking.encodings import MASK_VALUE
 from experiments.shared.baselines import fit_baselines
-from experiments.shared.learning import restore, training_state
+from experiments.shared.learning import build_each, restore, training_state
 from experiments.shared.models import build_variable_length
-from lstm_states.acceleration import accelerate
 
 
 def build_contestants(
@@ -45,17 +45,15 @@ def build_contestants(
     """
     columns = 3 * samples.sizes["feature"]
     x = keras.Input((None, columns))
+    build = partial(build_variable_length, columns, units=units, mask_value=MASK_VALUE)
     outputs = []
-    for seed in seeds:
-        keras.utils.set_random_seed(seed)
-        stack = build_variable_length(columns, units=units, mask_value=MASK_VALUE)
+    for seed, stack in build_each(build, seeds):
         stack.name = f"seed_{seed}"
         outputs.append(stack(x))
     model = keras.Model(x, keras.layers.Concatenate()(outputs) if len(seeds) > 1 else outputs[0])
     batches = -(-int((samples["part"] == PARTS.index("train")).sum()) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, batches * epochs)
     model.compile(keras.optimizers.Adam(rate), loss="mse")
-    accelerate(model)
     return model
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -91,8 +90,3 @@ def _cpu_minus_bare(layer: keras.layers.LSTM, mask: np.ndarray) -> float:
         for row, real in zip(x, mask, strict=True)
     ]
     return distance(masked, bare)
-
-
-def default_padding_side() -> str:
-    """Return the side on which the installed ``pad_sequences`` pads unless told otherwise."""
-    return str(inspect.signature(keras.utils.pad_sequences).parameters["padding"].default)

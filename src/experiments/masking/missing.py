@@ -72,29 +72,26 @@ def in_blocks(samples: xr.Dataset, *, ahead: int, stride: int) -> xr.Dataset:
     return samples.assign(part=("sample", part)).isel(sample=kept)[["x", "y", "part"]]
 
 
-def observed_numbers(shape: tuple[int, ...], *, missing: float, seed: int = 0) -> np.ndarray:
+def observed_numbers(shape: tuple[int, ...], *, missing: float) -> np.ndarray:
     """Draw which numbers are there, each by itself.
 
     Args:
         shape: ``(sample, time, feature)``.
         missing: Share of numbers that are not there.
-        seed: Of the draw.
 
     Returns:
         True where a number is there, of that shape.
     """
-    return np.random.default_rng(seed).random(shape) >= missing
+    return np.random.default_rng(0).random(shape) >= missing
 
 
-def observed_steps(
-    shape: tuple[int, ...], *, missing: float, gap: float, seed: int = 0
-) -> np.ndarray:
+def observed_steps(shape: tuple[int, ...], *, missing: float, gap: float) -> np.ndarray:
     """Draw which steps are there; others are missing with all their features, in gaps.
 
     Arguments and result are those of :func:`observed_numbers`; ``gap`` is the mean length of a gap
     in steps. Gaps have geometric lengths: a gap ends at each step with probability ``1 / gap``.
     """
-    draws = np.random.default_rng(seed).random(shape[:2])
+    draws = np.random.default_rng(0).random(shape[:2])
     begins = missing / (1 - missing) / gap  # so that the share of missing steps is the same at all
     there = np.empty(shape[:2], bool)
     there[:, 0] = draws[:, 0] >= missing
