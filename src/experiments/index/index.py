@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from experiments.claims.rules import load_ledger
 from experiments.forecasting.settings import SECTIONS as CONFIGURATIONS
 from experiments.forecasting.words import lead_in_words
 from experiments.index.page import ReportRow, Thumbnail, TrialRow, render_index
@@ -46,6 +47,7 @@ def write_index(root: Path, missing: Sequence[Missing] = ()) -> Path:
         The page.
 
     Raises:
+        LedgerError: if claims.yaml, which names the experiments behind verdicts, breaks its rules.
         OutputsError: if another report is missing.
     """
     without = {one.stage for one in missing}
@@ -54,8 +56,13 @@ def write_index(root: Path, missing: Sequence[Missing] = ()) -> Path:
     departs = {name: note_on(kept) for name, kept in found.items()}
     scored = [name for name in shown if name in CONFIGURATIONS]
     rows = [replace(_row(name, root), departs=departs.get(name, "")) for name in scored]
-    others = [name for name in shown if name not in scored]
-    trials = [replace(_trial(name, root), departs=departs.get(name, "")) for name in others]
+    claims = {} if "claims" in without else load_ledger(root / "claims.yaml").claims
+    deciding = {claim.notebook for claim in claims.values()}
+    trials = [
+        _trial(name, root, decides=name in deciding, departs=departs.get(name, ""))
+        for name in shown
+        if name not in scored
+    ]
     page = root / "reports" / "index.html"
     text = render_index(
         rows,
@@ -75,9 +82,10 @@ def verdict(metrics: dict[str, Any]) -> str:
     return lead_in_words(name.replace("_", " "), best["gain"], best["gain_low"], best["gain_high"])
 
 
-def _trial(name: str, root: Path) -> TrialRow:
+def _trial(name: str, root: Path, *, decides: bool, departs: str) -> TrialRow:
     notebook = read_report(name, root)
-    return TrialRow(first_heading(notebook), answer(notebook), f"{name}/report.html")
+    report = f"{name}/report.html"
+    return TrialRow(first_heading(notebook), answer(notebook), report, decides, departs)
 
 
 def _row(name: str, root: Path) -> ReportRow:

@@ -70,12 +70,14 @@ class TrialRow:
         question: The question that it answers.
         answer: Its answer, plain HTML.
         report: Path of the report, relative to the index.
+        decides: Whether it decides claims.
         departs: Where the run departs from what the committed one found; may be empty.
     """
 
     question: str
     answer: str
     report: str
+    decides: bool
     departs: str = ""
 
 
@@ -102,7 +104,7 @@ def render_index(
     Args:
         rows: The configurations, in the order to show them.
         title: The page's title and heading.
-        trials: The experiments that decide claims, in the order to show them.
+        trials: The other experiments, in the order to show them.
         departures: Where runs depart from what the committed ones found, the summary first.
         intro: A paragraph below the heading; plain text, empty lines separate paragraphs.
         missing: What the page is made without. If the stage ``claims`` is among it, no link leads

@@ -38,8 +38,19 @@ def index_page() -> str:
         report_row("stacked", Thumbnail("stacked/a.png", "Loss"), Thumbnail("s.png", "Alone")),
         report_row("masked", Thumbnail("masked/a.png", "Loss")),
     ]
-    trial = TrialRow("Does c rise?", "<p>Only <code>h</code> does.</p>", "flow/report.html")
-    return render_index(rows, title="LSTM & states", intro="First.\n\nSecond <p>.", trials=[trial])
+    trials = [
+        TrialRow("Does it swing?", "<p>Yes.</p>", "swing/report.html", decides=False),
+        TrialRow("Does c rise?", "<p>Only <code>h</code> does.</p>", "flow/report.html", True),
+    ]
+    return render_index(rows, title="LSTM & states", intro="First.\n\nSecond <p>.", trials=trials)
+
+
+def listed(soup: BeautifulSoup) -> dict[str, list[str]]:
+    """The questions of experiments by the heading that they stand below."""
+    return {
+        part.find_previous("h2").get_text(): [question.get_text() for question in part.select("dt")]
+        for part in soup.select(".trials")
+    }
 
 
 def test_index_shows_result_against_baseline_with_links() -> None:
@@ -57,6 +68,13 @@ def test_index_shows_result_against_baseline_with_links() -> None:
     assert soup.select_one(".trials dd code").get_text() == "h"
 
 
+def test_index_sets_experiments_that_decide_no_claim_apart() -> None:
+    assert listed(BeautifulSoup(index_page(), "html.parser")) == {
+        "Every claim on trial": ["Does c rise?"],
+        "Other experiments": ["Does it swing?"],
+    }
+
+
 def test_index_sets_figures_of_one_caption_side_by_side() -> None:
     soup = BeautifulSoup(index_page(), "html.parser")
     groups = {
@@ -72,13 +90,15 @@ def test_index_names_what_is_missing() -> None:
         Missing("trial@depth", "skipped: needs experiment@stacked", {"an older report": "d.html"}),
         Missing("claims", "can't be made: <wrong>"),
     ]
-    page = render_index([], title="", intro="", trials=[], missing=missing)
+    trial = TrialRow("Does it swing?", "", "swing/report.html", decides=False)
+    page = render_index([], title="", intro="", trials=[trial], missing=missing)
     soup = BeautifulSoup(page, "html.parser")
     assert [item.get_text() for item in soup.select("ul.missing li")] == [
         "trial@depth skipped: needs experiment@stacked: an older report",
         "claims can't be made: <wrong>",
     ]
-    assert [link["href"] for link in soup.select("a")] == ["d.html"]
+    assert [link["href"] for link in soup.select("a")] == ["d.html", "swing/report.html"]
+    assert listed(soup) == {"Experiments": ["Does it swing?"]}
     assert BeautifulSoup(index_page(), "html.parser").select("ul.missing") == []
 
 
@@ -95,7 +115,7 @@ def test_index_fits_a_phone(browser: Browser) -> None:
 def test_index_says_where_runs_depart() -> None:
     departs = "This run departs from 1 of 4."
     rows = [replace(report_row("stacked"), departs=departs), report_row("b")]
-    trials = [TrialRow("Does it?", "", "flow/report.html", "None of <5>.")]
+    trials = [TrialRow("Does it?", "", "flow/report.html", True, "None of <5>.")]
     told = ["1 of 9 measures depart:", "  stacked: R²: 0.5, expected > 0.6 (by 0.1)"]
     page = render_index(rows, title="t", intro="i", trials=trials, departures=told)
     soup = BeautifulSoup(page, "html.parser")
