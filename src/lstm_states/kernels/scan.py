@@ -79,31 +79,29 @@ def scan_cell(
         isn't its first state.
     """
     kind = kind_of(cell)
+    scan = _scan_known
     if kind.step is None:
-        return _scan_custom(cell, kind, sequences, states, mask, added or {})
-    return _scan_known(cell, kind, sequences, states, mask, added or {})
+        scan = _scan_custom
+    elif mask is not None:
+        # A NaN in the padding would turn all gradients into NaN.
+        sequences = tf.where(mask[..., tf.newaxis], sequences, tf.zeros_like(sequences))
+    steps = {
+        "inputs": sequences,
+        "real": tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask,
+        **(added or {}),
+    }
+    return CellRun(scan(cell, kind, steps, states), _slots(mask))
 
 
 def _scan_known(
-    cell: keras.Layer,
-    kind: CellKind,
-    sequences: tf.Tensor,
-    states: tuple[tf.Tensor, ...],
-    mask: tf.Tensor | None,
-    added: Mapping[str, tf.Tensor],
-) -> CellRun:
+    cell: keras.Layer, kind: CellKind, steps: Values, states: tuple[tf.Tensor, ...]
+) -> Values:
     """Take the steps by the equations of the cell's kind."""
     project, step, names = kind.project, kind.step, kind.quantities
     assert project is not None
     assert step is not None
-    if mask is not None:
-        # A NaN in the padding would turn all gradients into NaN.
-        sequences = tf.where(mask[..., tf.newaxis], sequences, tf.zeros_like(sequences))
-    steps = {
-        "inputs": project(cell, tf.cast(sequences, cell.compute_dtype)),
-        "real": tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask,
-        **added,
-    }
+    sequences = tf.cast(steps["inputs"], cell.compute_dtype)
+    steps = {**steps, "inputs": project(cell, sequences)}
     states = tuple(tf.cast(state, cell.compute_dtype) for state in states)
     nothing = tf.zeros_like(states[0])
 
@@ -120,7 +118,7 @@ def _scan_known(
         ran = [value[tf.newaxis] for value in advance(first, {k: v[0] for k, v in steps.items()})]
     else:
         ran = tf.scan(advance, steps, first)
-    return CellRun(dict(zip(names, ran, strict=True)), _slots(mask))
+    return dict(zip(names, ran, strict=True))
 
 
 def _slots(mask: tf.Tensor | None) -> tf.Tensor | None:
@@ -132,13 +130,8 @@ def _slots(mask: tf.Tensor | None) -> tf.Tensor | None:
 
 
 def _scan_custom(
-    cell: keras.Layer,
-    kind: CellKind,
-    sequences: tf.Tensor,
-    states: tuple[tf.Tensor, ...],
-    mask: tf.Tensor | None,
-    added: Mapping[str, tf.Tensor],
-) -> CellRun:
+    cell: keras.Layer, kind: CellKind, steps: Values, states: tuple[tf.Tensor, ...]
+) -> Values:
     """Have ``cell`` itself take the steps, as ``keras.layers.RNN`` does, and keep its states."""
     options = {"training": False} if cell._call_has_training_arg else {}
 
@@ -146,7 +139,7 @@ def _scan_custom(
         output, after = cell(inputs, tuple(before), **options)
         return [output, *keras.tree.flatten(after)]
 
-    first, *after = run(sequences[0], states)
+    first, *after = run(steps["inputs"][0], states)
     shows_state = first is after[0]
 
     def advance(before: list[tf.Tensor], now: Values) -> list[tf.Tensor]:
@@ -156,13 +149,8 @@ def _scan_custom(
         pairs = zip(ran, before, plus, strict=True)
         return [tf.where(spread(now["real"], new), new, old) + more for new, old, more in pairs]
 
-    steps = {
-        "inputs": sequences,
-        "real": tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask,
-        **added,
-    }
     found = tf.scan(advance, steps, [tf.zeros_like(first), *states])
     values = dict(zip(("output", *kind.states), found, strict=True))
     if shows_state:
         del values["output"]
-    return CellRun(values, _slots(mask))
+    return values
