@@ -39,6 +39,14 @@ def every_mask(steps):
     return mask
 
 
+def in_batches(x, size, stop=None):
+    """Yield ``x`` batch by batch; before sample ``stop`` somebody interrupts."""
+    for start in range(0, len(x), size):
+        if start == stop:
+            raise KeyboardInterrupt
+        yield x[start : start + size]
+
+
 def make_states(layer, rng, samples):
     """Return random states to start ``layer`` (or a cell) from, each ``(sample, unit)``."""
     cell = getattr(layer, "cell", layer)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from lstm_states import RecordTraces, StreamingSession, record_gradients, record_traces
+from tests.lstm_states.traces.models import in_batches
 
 L = keras.layers
 
@@ -74,13 +75,6 @@ def assert_same(first, second):
         np.testing.assert_array_equal(one, two)
 
 
-def batches(x, stop=None):
-    for start in range(0, 8, 2):
-        if start == stop:
-            raise KeyboardInterrupt
-        yield x[start : start + 2]
-
-
 def test_batches_go_on_as_in_predict_and_nothing_stays_moved(model, x, tmp_path):
     keras.utils.set_random_seed(1)
     before = moved(model)
@@ -89,10 +83,10 @@ def test_batches_go_on_as_in_predict_and_nothing_stays_moved(model, x, tmp_path)
     assert record_traces(model, x, batch_size=2).identical(traces)
     store = tmp_path / "states.zarr"
     with pytest.raises(KeyboardInterrupt):
-        record_traces(model, batches(x, stop=4), store=store)
+        record_traces(model, in_batches(x, 2, stop=4), store=store)
     assert_same(moved(model), before)
     # The noise goes on as if nothing had been interrupted.
-    assert record_traces(model, batches(x), store=store).load().identical(traces)
+    assert record_traces(model, in_batches(x, 2), store=store).load().identical(traces)
     gradients = record_gradients(model, x, batch_size=2)
     np.testing.assert_allclose(gradients["outputs"], traces["outputs"], atol=1e-6)
     assert_same(moved(model), before)
@@ -105,14 +99,14 @@ def test_batches_go_on_as_in_predict_and_nothing_stays_moved(model, x, tmp_path)
 def test_a_store_is_not_resumed_from_other_seeds(model, x, tmp_path):
     store = tmp_path / "states.zarr"
     with pytest.raises(KeyboardInterrupt):
-        record_traces(model, batches(x, stop=4), store=store)
+        record_traces(model, in_batches(x, 2, stop=4), store=store)
     seeds = model.layers[0].seeds.state
     kept = seeds.numpy()
     seeds.assign(kept + 1)
     with pytest.raises(ValueError, match="had other live states, seeds or counters"):
-        record_traces(model, batches(x), store=store)
+        record_traces(model, in_batches(x, 2), store=store)
     seeds.assign(kept)
-    assert record_traces(model, batches(x), store=store).sizes["sample"] == 8
+    assert record_traces(model, in_batches(x, 2), store=store).sizes["sample"] == 8
 
 
 def test_an_error_leaves_nothing_moved(model, x):

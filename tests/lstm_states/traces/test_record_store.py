@@ -13,6 +13,7 @@ import xarray as xr
 
 from lstm_states import IncompleteTracesError, open_traces, record_traces
 from tests.conftest import shake
+from tests.lstm_states.traces.models import in_batches
 
 LSTM = keras.layers.LSTM
 
@@ -114,16 +115,10 @@ def test_a_stateful_model_goes_on_from_the_state_before_the_interruption(x, tmp_
     whole = record_traces(model, x)
     np.testing.assert_allclose(whole["outputs"], expected, atol=1e-6)
 
-    def short(stop=None):
-        for start in range(0, 70, 10):
-            if start == stop:
-                raise KeyboardInterrupt
-            yield x[start : start + 10]
-
     store = tmp_path / "states.zarr"
     with pytest.raises(KeyboardInterrupt):
-        record_traces(model, short(stop=30), store=store)
-    resumed = record_traces(model, short(), store=store).load()
+        record_traces(model, in_batches(x, 10, stop=30), store=store)
+    resumed = record_traces(model, in_batches(x, 10), store=store).load()
     xr.testing.assert_identical(resumed["live"].to_dataset(), whole["live"].to_dataset())
 
 

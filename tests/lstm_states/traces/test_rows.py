@@ -17,7 +17,7 @@ from lstm_states import (
 )
 from lstm_states.traces.rows import keeps_rows
 from tests.conftest import shake
-from tests.lstm_states.traces.models import assert_close, run_stack
+from tests.lstm_states.traces.models import assert_close, in_batches, run_stack
 
 L = keras.layers
 
@@ -68,16 +68,10 @@ def test_folded_rows_have_a_dimension_of_their_own(folding, x, tmp_path):
 
 
 def test_a_store_of_folded_rows_is_resumed(folding, x, tmp_path):
-    def batches(stop=None):
-        for start in (0, 3, 6):
-            if start == stop:
-                raise KeyboardInterrupt
-            yield x[start : start + 3]
-
     store = tmp_path / "states.zarr"
     with pytest.raises(KeyboardInterrupt):
-        record_traces(folding, batches(stop=6), store=store)
-    resumed = record_traces(folding, batches(), store=store).load()
+        record_traces(folding, in_batches(x, 3, stop=6), store=store)
+    resumed = record_traces(folding, in_batches(x, 3), store=store).load()
     assert resumed.identical(record_traces(folding, x, batch_size=3))
 
 
