@@ -71,20 +71,28 @@ def halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def measure_epochs(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     """Look at the live state after two epochs of ``fit`` on one batch."""
     live, y = carrying(model, len(x)), zeros_like_output(model, x)
-
-    def after_two_epochs(*callbacks: keras.callbacks.Callback) -> list[np.ndarray]:
-        reset_states(live)
-        options = {"batch_size": len(x), "shuffle": False, "verbose": 0}
-        live.fit(x, y, epochs=2, callbacks=list(callbacks), **options)
-        return current(live)
-
-    plain = after_two_epochs()
+    plain = _after_fit(live, x, y, epochs=2)
+    reset = _after_fit(live, x, y, ResetStates(), epochs=2)
     once = ends(model, x)
     return {
         "epochs_minus_carried": apart(plain, ends(model, np.concatenate([x, x], axis=1))),
         "epochs_minus_fresh": apart(plain, once),
-        "with_callback_minus_fresh": apart(after_two_epochs(ResetStates()), once),
+        "with_callback_minus_fresh": apart(reset, once),
     }
+
+
+def _after_fit(
+    live: keras.Model,
+    x: np.ndarray,
+    y: np.ndarray,
+    *callbacks: keras.callbacks.Callback,
+    **options: Any,
+) -> list[np.ndarray]:
+    """Return the live states that ``fit`` on one batch leaves, from zeros."""
+    reset_states(live)
+    options |= {"batch_size": len(x), "shuffle": False, "verbose": 0}
+    live.fit(x, y, callbacks=list(callbacks), **options)
+    return current(live)
 
 
 @for_each_model(
@@ -113,6 +121,10 @@ def measure_moves(model: keras.Model, x: np.ndarray) -> dict[str, float]:
             act()
             return apart(before, current(live))
 
+    def moved_by_validation(*callbacks: keras.callbacks.Callback) -> float:
+        both = (None, (second, y))
+        return apart(*(_after_fit(live, first, y, *callbacks, validation_data=v) for v in both))
+
     def evaluate_and_put_back() -> None:
         with kept_states(live):
             live.evaluate(second, y, **options)
@@ -120,26 +132,8 @@ def measure_moves(model: keras.Model, x: np.ndarray) -> dict[str, float]:
     return {
         "predict_moves": moved(lambda: live.predict(second, **options)),
         "evaluate_moves": moved(lambda: live.evaluate(second, y, **options)),
-        "validation_moves": _moved_by_validation(live, first, second, y),
+        "validation_moves": moved_by_validation(),
         "submodel_moves": moved(lambda: shared(second)),
         "kept_moves": moved(evaluate_and_put_back),
-        "validation_with_callback_moves": _moved_by_validation(
-            live, first, second, y, ResetStates()
-        ),
+        "validation_with_callback_moves": moved_by_validation(ResetStates()),
     }
-
-
-def _moved_by_validation(
-    live: keras.Model,
-    first: np.ndarray,
-    second: np.ndarray,
-    y: np.ndarray,
-    *callbacks: keras.callbacks.Callback,
-) -> float:
-    left = []
-    for validation in (None, (second, y)):
-        reset_states(live)
-        options = {"batch_size": len(first), "shuffle": False, "verbose": 0}
-        live.fit(first, y, validation_data=validation, callbacks=list(callbacks), **options)
-        left.append(current(live))
-    return apart(*left)

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.shared.figures import FLOOR
+from experiments.shared.figures import FLOOR, show_from_floor
 from lstm_states.plots.style import make_axes
 
 _HOLDS, _FAILS = "C2", "C3"
@@ -51,10 +51,7 @@ def _spread_axis(axis: Axes, values: Sequence[float]) -> tuple[float, float]:
     smallest, largest = min(values), max(values)
     if smallest >= 0 and min((value for value in values if value > 0), default=1.0) < 0.01:
         low, high = FLOOR / 3, max(3 * largest, 1.0)
-        axis.set_xscale("log")
-        ticks = [FLOOR, 1e-12, 1e-8, 1e-4, 1.0]
-        axis.set_xticks(ticks, ["0", *[f"$10^{{{round(np.log10(t))}}}$" for t in ticks[1:-1]], "1"])
-        axis.minorticks_off()
+        show_from_floor(axis)
     else:
         margin = 0.15 * (largest - smallest or 1.0)
         low, high = smallest - margin, largest + margin

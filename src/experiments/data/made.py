@@ -8,9 +8,7 @@ import xarray as xr
 from experiments.data.schema import PARTS
 
 
-def make_adding(
-    samples: int, *, shortest: int, longest: int, seed: int, mask_value: float = -1.0
-) -> xr.Dataset:
+def make_adding(samples: int, *, shortest: int, longest: int, seed: int) -> xr.Dataset:
     """Draw the adding task: the target is the sum of the two marked numbers of a sequence.
 
     Source: Hochreiter and Schmidhuber (1997), experiment 4. The constant answer 1 has a mean
@@ -21,12 +19,11 @@ def make_adding(
         shortest: Least length of a sequence in steps, at least 2.
         longest: Greatest length; lengths are drawn evenly.
         seed: Seed of the draw.
-        mask_value: Value of the padding after a sequence, in both channels.
 
     Returns:
         ``x (sample, time, feature)`` float32 with the channels ``number``, from 0 to 1, and
-        ``marker``, 1 at one step of each half and else 0; ``y (sample)``, ``length (sample)`` in
-        steps and ``part (sample)``.
+        ``marker``, 1 at one step of each half and else 0, both -1 after the sequence; ``y
+        (sample)``, ``length (sample)`` in steps and ``part (sample)``.
 
     Raises:
         ValueError: if the lengths don't fit, or there are fewer than 5 samples.
@@ -48,7 +45,7 @@ def make_adding(
     rows = np.arange(samples)[:, np.newaxis]
     x[rows, marked, 1] = 1
     y = x[rows, marked, 0].sum(axis=1)
-    x[np.arange(longest) >= length[:, np.newaxis]] = mask_value
+    x[np.arange(longest) >= length[:, np.newaxis]] = -1
     task = _made("adding task", x, y, target="sum", features=["number", "marker"])
     return task.assign(length=("sample", length))
 

@@ -13,8 +13,8 @@ from experiments.shared.evidence import as_evidence
 from experiments.shared.learning import (
     Models,
     Tasks,
+    error_of,
     named,
-    part_of,
     predict_by_ridge,
     squared_error,
 )
@@ -63,10 +63,9 @@ def measure_depths(stacks: Mapping[int, Models], tasks: Tasks) -> xr.Dataset:
     rows, says = {}, _of_depths(stacks)
     for seed, task in tasks.items():
         errors = {depth: squared_error(models[seed], task) for depth, models in stacks.items()}
-        y = part_of(task, "test")["y"].values
         rows[seed] = {f"adding_error_depth_{depth}": error for depth, error in errors.items()} | {
-            "adding_error_ridge": np.mean((predict_by_ridge(task) - y) ** 2),
-            "adding_error_do_nothing": np.mean((y - 1) ** 2),
+            "adding_error_ridge": error_of(predict_by_ridge(task), task),
+            "adding_error_do_nothing": error_of(1.0, task),
             "error_flat_over_deep": np.divide(errors[1], errors[2]),
         }
     return as_evidence(named(rows), says)

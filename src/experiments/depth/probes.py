@@ -1,8 +1,8 @@
 """Linear probes: what can be read from the states of a layer.
 
 A probe is fitted on every other sample and scored on the ones between, at steps that have
-:data:`~experiments.limits.LAGS` steps before them. States are scaled to variance 1 first, so
-that the probes' small penalty means the same for each layer.
+:data:`~experiments.depth.settings.LAGS` steps before them. States are scaled to variance 1 first,
+so that the probes' small penalty means the same for each layer.
 """
 
 from __future__ import annotations

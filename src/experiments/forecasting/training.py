@@ -78,12 +78,9 @@ def _fit(
     **options: int,
 ) -> None:
     callbacks: list[keras.callbacks.Callback] = [told]
-    stop = (
-        keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
-        if patience
-        else None
-    )
-    if stop:
+    stop = None
+    if patience:
+        stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
         callbacks.append(stop)
     first = 0
     if backup:
@@ -171,10 +168,9 @@ def _history(
         name: np.array([[e[name] for e in h] + [np.nan] * (epochs - len(h)) for h in histories])
         for name in ("loss", "val_loss")
     }
-    last = np.full(len(seeds), epochs)
     # A loss that is no number is no best one; where none is, Keras keeps the first epoch's weights.
     known = np.where(np.isnan(losses["val_loss"]), np.inf, losses["val_loss"])
-    kept = known.argmin(axis=1) + 1 if best else last
+    kept = known.argmin(axis=1) + 1 if best else np.full(len(seeds), epochs)
     return xr.Dataset(
         {name: (("seed", "epoch"), values) for name, values in losses.items()}
         | {"kept_epoch": ("seed", kept)},

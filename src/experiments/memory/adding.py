@@ -12,8 +12,8 @@ from experiments.memory.variants import VARIANTS, build_variant
 from experiments.shared.learning import (
     Models,
     Tasks,
+    error_of,
     fit_models,
-    part_of,
     predict_by_ridge,
     squared_error,
 )
@@ -84,17 +84,13 @@ def _errors(models: Mapping[str, Models], tasks: Tasks) -> xr.DataArray:
         else [np.nan] * len(tasks)
         for variant in VARIANTS
     }
-    rows["ridge"] = [_error(task, predict_by_ridge(task)) for task in tasks.values()]
-    rows["do_nothing"] = [_error(task, np.ones(1)) for task in tasks.values()]
+    rows["ridge"] = [error_of(predict_by_ridge(task), task) for task in tasks.values()]
+    rows["do_nothing"] = [error_of(np.ones(1), task) for task in tasks.values()]
     return xr.DataArray(
         list(rows.values()),
         dims=("predictor", "model"),
         coords={"predictor": list(rows), "model": [f"seed {seed}" for seed in tasks]},
     )
-
-
-def _error(task: xr.Dataset, predicted: np.ndarray) -> float:
-    return float(np.mean((predicted - part_of(task, "test")["y"].values) ** 2))
 
 
 def as_errors(errors: xr.Dataset) -> xr.Dataset:

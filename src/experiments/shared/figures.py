@@ -8,6 +8,7 @@ from collections.abc import Collection
 import numpy as np
 import seaborn as sns
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lstm_states.plots.style import make_axes, make_logarithmic
@@ -34,12 +35,9 @@ def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
             shown[:, column], range(len(names)), "o" if trained else "|", ms=6 if trained else 11,
             mew=1.4, color="C3" if trained else "C0", zorder=3 if trained else 2, label=model,
         )  # fmt: skip
-    axis.set_xscale("log")
+    show_from_floor(axis)
     largest = shown.max(where=np.isfinite(shown), initial=0.0)
     axis.set_xlim(FLOOR / 3, max(10.0, 3 * largest))
-    ticks = [FLOOR, 1e-12, 1e-8, 1e-4, 1.0]
-    axis.set_xticks(ticks, ["0", *[f"$10^{{{round(np.log10(t))}}}$" for t in ticks[1:-1]], "1"])
-    axis.minorticks_off()
     labels = [textwrap.fill(evidence[name].attrs["long_name"], 44) for name in names]
     axis.set_yticks(range(len(names)), labels)
     axis.set_ylim(len(names) - 0.5, -0.5)
@@ -49,6 +47,14 @@ def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
     axis.set(title=title, xlabel=f"largest difference{seeds}")
     sns.despine(figure, left=True)
     return figure
+
+
+def show_from_floor(axis: Axes) -> None:
+    """Make the x axis logarithmic, with 0 at :data:`FLOOR`."""
+    axis.set_xscale("log")
+    ticks = [FLOOR, 1e-12, 1e-8, 1e-4, 1.0]
+    axis.set_xticks(ticks, ["0", *[f"$10^{{{round(np.log10(t))}}}$" for t in ticks[1:-1]], "1"])
+    axis.minorticks_off()
 
 
 def plot_seeds(

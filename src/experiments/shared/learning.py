@@ -120,7 +120,12 @@ def predict(model: Callable[[np.ndarray], Any], task: xr.Dataset) -> np.ndarray:
 
 def squared_error(model: Callable[[np.ndarray], Any], task: xr.Dataset) -> float:
     """Return the mean squared error of ``model`` on the test part."""
-    return float(np.mean((predict(model, task) - part_of(task, "test")["y"].values) ** 2))
+    return error_of(predict(model, task), task)
+
+
+def error_of(predicted: np.ndarray | float, task: xr.Dataset) -> float:
+    """Return the mean squared error of what was ``predicted`` of the test part, ``(sample,)``."""
+    return float(np.mean((predicted - part_of(task, "test")["y"].values) ** 2))
 
 
 def predict_by_ridge(task: xr.Dataset) -> np.ndarray:

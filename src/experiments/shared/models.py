@@ -122,32 +122,20 @@ def build_variable_length(
 
 
 def build_encoder_decoder(
-    features: int,
-    target_features: int,
-    *,
-    units: Sequence[int] = (64, 32),
-    head_units: int = 1,
-    head_activation: str | None = None,
-    loss: str = "mse",
-    learning_rate: float = 0.001,
-    dropout: float = 0.0,
+    features: int, target_features: int, *, units: Sequence[int] = (64, 32)
 ) -> keras.Model:
     """Build a stack that reads one sequence, and a stack of the same widths that continues from it.
 
-    Layer n of the decoder starts from the final ``h`` and ``c`` of layer n of the encoder.
+    Layer n of the decoder starts from the final ``h`` and ``c`` of layer n of the encoder. The rest
+    follows the defaults of :func:`build_stacked`.
 
     Args:
         features: Number F of features per timestep of the encoder's input.
         target_features: Number G of features per timestep of the decoder's input.
         units: Width of each LSTM layer, lowest first, in both stacks.
-        head_units: Width K of the dense head on each step of the decoder.
-        head_activation: As for :func:`build_stacked`, like the following arguments.
-        loss: Any Keras loss.
-        learning_rate: Adam's step size.
-        dropout: Share of each LSTM layer's inputs that training drops.
 
     Returns:
-        A compiled model from ``[(batch, any S, F), (batch, any T, G)]`` to ``(batch, T, K)``. Its
+        A compiled model from ``[(batch, any S, F), (batch, any T, G)]`` to ``(batch, T, 1)``. Its
         layers are ``encoder``, ``encoder_1`` and so on, ``decoder``, ``decoder_1`` and so on.
 
     Raises:
@@ -157,25 +145,25 @@ def build_encoder_decoder(
         >>> build_encoder_decoder(8, 2).output_shape
         (None, None, 1)
     """
-    _check_sizes(features=features, target_features=target_features, head_units=head_units)
+    _check_sizes(features=features, target_features=target_features)
     read, given = keras.Input((None, features)), keras.Input((None, target_features))
     final = []
     sequence = read
-    for layer in _lstm_layers(units, dropout, name="encoder"):
+    for layer in _lstm_layers(units, name="encoder"):
         layer.return_state = True
         sequence, *states = layer(sequence)
         final.append(states)
     sequence = given
-    for layer, states in zip(_lstm_layers(units, dropout, name="decoder"), final, strict=True):
+    for layer, states in zip(_lstm_layers(units, name="decoder"), final, strict=True):
         sequence = layer(sequence, initial_state=states)
-    outputs = keras.layers.Dense(head_units, activation=head_activation)(sequence)
-    model = keras.Model([read, given], outputs, name="encoder_decoder")
-    return _compile(model, loss, learning_rate)
+    model = keras.Model([read, given], keras.layers.Dense(1)(sequence), name="encoder_decoder")
+    model.compile("adam", "mse")
+    return model
 
 
 def _lstm_layers(
     units: Sequence[int],
-    dropout: float,
+    dropout: float = 0.0,
     *,
     last_returns_sequences: bool = True,
     name: str = "lstm",
@@ -198,10 +186,7 @@ def _lstm_layers(
 
 
 def _compiled(name: str, layers: list[keras.Layer], loss: str, learning_rate: float) -> keras.Model:
-    return _compile(keras.Sequential(layers, name=name), loss, learning_rate)
-
-
-def _compile(model: keras.Model, loss: str, learning_rate: float) -> keras.Model:
+    model = keras.Sequential(layers, name=name)
     model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss)
     return model
 

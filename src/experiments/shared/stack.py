@@ -202,7 +202,7 @@ def make_models(
     return models
 
 
-def randomise(model: keras.Model, seed: int, scale: float = 0.3) -> None:
-    """Draw all weights of ``model`` from a normal distribution with deviation ``scale``."""
+def randomise(model: keras.Model, seed: int) -> None:
+    """Draw all weights of ``model`` from a normal distribution with deviation 0.3."""
     rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(scale=scale, size=w.shape) for w in model.get_weights()])
+    model.set_weights([rng.normal(scale=0.3, size=w.shape) for w in model.get_weights()])

@@ -79,8 +79,8 @@ def test_bad_sizes_are_named(call, message):
 
 
 def test_a_decoder_starts_layer_by_layer_where_the_encoder_ended(rng):
-    model = shake(build_encoder_decoder(3, 2, units=(5, 4), head_units=2), rng)
-    assert model.output_shape == (None, None, 2)
+    model = shake(build_encoder_decoder(3, 2, units=(5, 4)), rng)
+    assert model.output_shape == (None, None, 1)
     assert model.loss == "mse"
     read, given = rng.normal(size=(3, 6, 3)), rng.normal(size=(3, 4, 2))
     first, second = (model.get_layer(name) for name in ("encoder", "encoder_1"))
@@ -92,7 +92,7 @@ def test_a_decoder_starts_layer_by_layer_where_the_encoder_ended(rng):
     np.testing.assert_allclose(model([read, given]), expected, atol=1e-6)
     without = model.get_layer("decoder_1")(model.get_layer("decoder")(given))
     assert np.abs(model.layers[-1](without) - expected).max() > 1e-2
-    model.fit([read, given], rng.normal(size=(3, 4, 2)), verbose=0)
+    model.fit([read, given], rng.normal(size=(3, 4, 1)), verbose=0)
     again = keras.Model.from_config(model.get_config())
     again.set_weights(model.get_weights())
     np.testing.assert_allclose(again([read, given]), model([read, given]), atol=1e-6)
