@@ -81,7 +81,7 @@ check: lint ## run the checks and the quick tests of what has changed; use it be
 	@tests="$$($(BIN)/python -m tests.changed)"; test -z "$$tests" || \
 		$(RUN) $(BIN)/python -m pytest --quiet -m 'not slow' --numprocesses auto --maxprocesses 2 $$tests || test $$? = 5
 
-nightly: $(READY) ## test thousands of random models, and kill the pipeline at 30 moments; takes hours
+nightly: $(READY) ## test a thousand random models, and kill the pipeline at 30 moments; takes about an hour
 	$(RUN) python -m pytest -m nightly
 	$(RUN) python -m pytest tests/lstm_states/traces/test_properties.py --hypothesis-profile=nightly
 

@@ -21,12 +21,12 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.leaks import nothing_leaks, own_store
 from tests.repository import ROOT
 
-# A few examples, the same each time, in `make test`; thousands of new ones in `make nightly`,
+# A few examples, the same each time, in `make test`; a thousand new ones in `make nightly`,
 # which then takes its time to make a failing one small.
 settings.register_profile(
     "fast", max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate]
 )
-settings.register_profile("nightly", max_examples=3000, deadline=None, print_blob=True)
+settings.register_profile("nightly", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("fast")
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -1,4 +1,4 @@
-"""Random models, options, masks, precisions and starts; ``make nightly`` tries thousands."""
+"""Random models, options, masks, precisions and starts; ``make nightly`` tries a thousand."""
 
 import keras
 import numpy as np
@@ -86,7 +86,7 @@ def make_start(layer, rng, samples):
 def test_traces_of_random_models(
     dtype, shape, mask_kind, from_masking, specs, sequences, starts, seed
 ):
-    keras.backend.clear_session()  # else thousands of models would be kept
+    keras.backend.clear_session()  # else a thousand models would be kept
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(*shape, 3)).astype("float32")
     mask = make_mask(mask_kind, rng, shape)
