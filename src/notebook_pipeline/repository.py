@@ -63,12 +63,14 @@ def check_own_code(root: Path) -> None:
     Raises:
         ConfigError: naming both, and what brings the repository's own code.
     """
-    for name, path in _imported_elsewhere(root):
-        raise ConfigError(
-            f"this is {root}, but Python has imported {name} from {path}: set "
-            f"PYTHONPATH={root / 'src'} before it starts, or use the environment that `make env` "
-            "creates here"
-        )
+    source = (root / "src").resolve()
+    for name, path in _loaded(root):
+        if not path.is_relative_to(source):
+            raise ConfigError(
+                f"this is {root}, but Python has imported {name} from {path}: set "
+                f"PYTHONPATH={root / 'src'} before it starts, or use the environment that "
+                "`make env` creates here"
+            )
 
 
 def check_loaded_code(root: Path) -> None:
@@ -86,13 +88,6 @@ def check_loaded_code(root: Path) -> None:
                 f"{path.relative_to(root.resolve())} changed while its code was running. "
                 f"The results of {name} belong to no state and are not kept; run it again"
             )
-
-
-def _imported_elsewhere(root: Path) -> Iterator[tuple[str, Path]]:
-    source = (root / "src").resolve()
-    for name, path in _loaded(root):
-        if not path.is_relative_to(source):
-            yield name, path
 
 
 def _loaded(root: Path) -> Iterator[tuple[str, Path]]:

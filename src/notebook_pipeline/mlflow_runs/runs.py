@@ -50,7 +50,6 @@ def create_run(
         key: Of the state of the stage.
     """
     git = git_state(root)
-    lock = root / "dvc.lock"
     about = project_of(root).title(name, settings)
     experiment_name = os.environ.get("DVC_EXP_NAME", "")
     run_name = f"{about} @{git.commit[:7] or 'no-commit'} {experiment_name}".strip()
@@ -59,14 +58,11 @@ def create_run(
         "interactive": str(not key).lower(),
         "stage": stage,
         KEY: key,
-        "git.dirty": "unknown" if git.dirty is None else str(git.dirty).lower(),
-        "git.problem": git.problem,
         "dvc.experiment": experiment_name,
-        "dvc.lock.sha256": _digest(lock.read_bytes()) if lock.is_file() else "",
         "params.sha256": _digest(json.dumps(dict(settings), sort_keys=True).encode()),
         "mlflow.source.name": find_notebook(name, root).relative_to(root).as_posix(),
         "mlflow.source.type": "NOTEBOOK",
-        "mlflow.source.git.commit": git.commit,
+        **_state_tags(git, root),
         **process_tags(),
     }
     run = client.create_run(client.experiment_id, tags=tags, run_name=run_name)
@@ -74,6 +70,17 @@ def create_run(
         run.info.run_id, params=[Param(key, str(value)) for key, value in settings.items()]
     )
     return run
+
+
+def _state_tags(git: GitState, root: Path) -> dict[str, str]:
+    """Return tags that say of which commit and of which dvc.lock a run is."""
+    lock = root / "dvc.lock"
+    return {
+        "git.dirty": "unknown" if git.dirty is None else str(git.dirty).lower(),
+        "git.problem": git.problem,
+        "mlflow.source.git.commit": git.commit,
+        "dvc.lock.sha256": _digest(lock.read_bytes()) if lock.is_file() else "",
+    }
 
 
 def close_run(client: Client, run_id: str, status: str, folder: Path, *, leave: str = "") -> None:

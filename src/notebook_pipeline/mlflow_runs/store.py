@@ -86,7 +86,7 @@ def connect(root: Path) -> Client:
     with file.with_name(f"{file.name}.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if file == home_of(root) / "mlflow.db":
-            _bring_artifactshome_of(file, name, artifacts)
+            _move_artifacts(file, name, artifacts)
         return _client(uri, name, artifacts)
 
 
@@ -135,7 +135,7 @@ def search_runs(client: Client, condition: str = "") -> list[Run]:
     return found
 
 
-def _bring_artifactshome_of(file: Path, name: str, artifacts: str) -> None:
+def _move_artifacts(file: Path, name: str, artifacts: str) -> None:
     """Have a store that was copied or moved with its clone keep artifacts beside it."""
     with closing(sqlite3.connect(file, timeout=PATIENCE)) as database, database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}

@@ -76,15 +76,12 @@ def _schema(root: Path) -> type[BaseModel]:
         except ImportError as error:
             raise ConfigError(f"the schema of {FILE} can't be imported: {error}") from error
     path = root / FILE
-    sections: dict[str, Any] = {
-        name: (create_model(name, __base__=Strict, **_types(section, f"{path.name}: {name}")), ...)
-        for name, section in _named(_read(path), path.name).items()
-    }
+    sections: dict[str, Any] = {}
+    for name, section in _named(_read(path), path.name).items():
+        values = _named(section, f"{path.name}: {name}")
+        types: dict[str, Any] = {key: (type(value), ...) for key, value in values.items()}
+        sections[name] = create_model(name, __base__=Strict, **types), ...
     return create_model("Parameters", __base__=Strict, **sections)
-
-
-def _types(section: Any, where: str) -> dict[str, Any]:
-    return {key: (type(value), ...) for key, value in _named(section, where).items()}
 
 
 def _named(values: Any, where: str) -> Mapping[str, Any]:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from notebook_pipeline.expectations import Expectations
 
-__all__ = ["ExternalResourceError", "external_resources", "render_html"]
-
 TEMPLATES = Path(__file__).parent / "templates"
 BASE_TEMPLATES = Path(sys.prefix) / "share" / "jupyter" / "nbconvert" / "templates"
 SHOWN_TYPES = (

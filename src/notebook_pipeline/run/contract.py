@@ -84,7 +84,9 @@ def _names_read(notebook: nbformat.NotebookNode, name: str) -> set[str] | None:
                     stored.add(changed)
                 case ast.Call(func=ast.Name(id="start_results")):
                     pass
-                case ast.Call() if any(map(_is_settings, [*node.args, *_values(node.keywords)])):
+                case ast.Call(args=given, keywords=named) if any(
+                    map(_is_settings, [*given, *(keyword.value for keyword in named)])
+                ):
                     return None
                 case ast.Attribute(value=ast.Name(id="settings"), attr=read, ctx=ast.Load()):
                     settings.add(read)
@@ -93,7 +95,3 @@ def _names_read(notebook: nbformat.NotebookNode, name: str) -> set[str] | None:
 
 def _is_settings(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "settings"
-
-
-def _values(keywords: list[ast.keyword]) -> list[ast.expr]:
-    return [keyword.value for keyword in keywords]

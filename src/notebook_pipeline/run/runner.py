@@ -12,13 +12,14 @@ from typing import Any
 
 import nbformat
 import papermill
+from mlflow.entities import Run
 from nbclient.exceptions import DeadKernelError
 
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.errors import ConfigError, NotebookError
 from notebook_pipeline.parameters.file import load_parameters
 from notebook_pipeline.parameters.names import near_or_all
-from notebook_pipeline.project import project_of
+from notebook_pipeline.project import Project, project_of
 from notebook_pipeline.reports.canonical import canonical_notebook
 from notebook_pipeline.reports.page import write_report
 from notebook_pipeline.repository import check_loaded_code, find_notebook
@@ -60,7 +61,6 @@ def run_notebook(name: str, root: Path) -> Path:
         ReproError: if another run of it is under way in this clone; nothing was started.
     """
     began = time.monotonic()
-    project = project_of(root)
     source, stage, parameters = _check_all(name, root)
     with one_at_a_time(name, root), ended_by_signals():
         client = mlflow_runs.connect(root)
@@ -73,14 +73,10 @@ def run_notebook(name: str, root: Path) -> Path:
             with attempt.logged():
                 _execute(source, attempt, parameters, run_id, root)
             _check_unchanged(stage, state, root)
-            check_loaded_code(root)
             _write_report(attempt, state)
             write_run(attempt.results, _record(run_id, attempt, state, root, began))
             # All that MLflow may refuse comes before the attempt, with its backups, goes.
-            mlflow_runs.close_run(client, run_id, "FINISHED", attempt.results)
-            mlflow_runs.drop_older_runs(client, run_id, state.key)
-            if project.champion:
-                mlflow_runs.register_champion(client, run_id, name, project.champion)
+            _finish(client, run, attempt, project_of(root))
             return _publish(attempt, root / "reports" / name)
         except BaseException as error:
             _close(client, run_id, error, attempt)
@@ -157,6 +153,7 @@ def _check_unchanged(stage: str, state: StageInputs, root: Path) -> None:
             f"changed while {stage} ran: {', '.join(changes(state, now))}. Its results belong"
             " to neither state and are not kept as a report; run it again"
         )
+    check_loaded_code(root)
 
 
 def _write_report(attempt: Attempt, state: StageInputs) -> None:
@@ -189,6 +186,15 @@ def _record(
             **cell_seconds(executed),
         },
     }
+
+
+def _finish(client: Any, run: Run, attempt: Attempt, project: Project) -> None:
+    """End a run that has succeeded, in place of older ones of its state."""
+    run_id, tags = run.info.run_id, run.data.tags
+    mlflow_runs.close_run(client, run_id, "FINISHED", attempt.results)
+    mlflow_runs.drop_older_runs(client, run_id, tags[mlflow_runs.KEY])
+    if project.champion:
+        mlflow_runs.register_champion(client, run_id, tags["configuration"], project.champion)
 
 
 def _publish(attempt: Attempt, report: Path) -> Path:

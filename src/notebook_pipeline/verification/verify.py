@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,12 @@ from notebook_pipeline.system.machine import class_difference, machine_class
 from notebook_pipeline.system.signals import ended_by_signals
 from notebook_pipeline.verification.clone import environment_of, temporary_clone
 from notebook_pipeline.verification.differences import Difference, differences
-from notebook_pipeline.verification.tolerances import beyond_tolerance, is_compared, load_tolerances
+from notebook_pipeline.verification.tolerances import (
+    Tolerances,
+    beyond_tolerance,
+    is_compared,
+    load_tolerances,
+)
 
 
 @dataclass(frozen=True)
@@ -68,30 +73,37 @@ def verify(root: Path, names: Sequence[str] = ()) -> Verification:
     tolerances = load_tolerances(root / "tolerances.yaml")
     plan = _plan(root, targets)
     _check_outputs(root, list(plan))
-    outputs = tuple(path for paths in plan.values() for path in paths)
     with ended_by_signals(), temporary_clone(root, _check_data(root)) as clone:
         _reproduce(clone, targets)
-        found = tuple(
-            difference
-            for path in outputs
-            for difference in differences(root / path, clone / path, path)
-        )
-        reason = _other_class(root, list(plan)) if found else ""
-        if not reason:
-            return Verification(outputs, "byte by byte", found)
-        known = project_of(root).compared
-        compared = tuple(path for path in outputs if is_compared(path, known))
-        beyond = tuple(
-            difference
-            for path in compared
-            for difference in beyond_tolerance(root / path, clone / path, path, tolerances, known)
-        )
-        return Verification(
-            compared,
-            f"metrics within tolerances.yaml and verdicts alone: bytes differ (first {found[0]}), "
-            f"and {reason}",
-            (*(difference for difference in found if difference.is_missing), *beyond),
-        )
+        return _compare(root, clone, plan, tolerances)
+
+
+def _compare(
+    root: Path, clone: Path, plan: Mapping[str, Sequence[str]], tolerances: Tolerances
+) -> Verification:
+    """Compare outputs byte by byte; those of another class of machine within tolerances."""
+    outputs = tuple(path for paths in plan.values() for path in paths)
+    found = tuple(
+        difference
+        for path in outputs
+        for difference in differences(root / path, clone / path, path)
+    )
+    reason = _other_class(root, plan) if found else ""
+    if not reason:
+        return Verification(outputs, "byte by byte", found)
+    known = project_of(root).compared
+    compared = tuple(path for path in outputs if is_compared(path, known))
+    beyond = tuple(
+        difference
+        for path in compared
+        for difference in beyond_tolerance(root / path, clone / path, path, tolerances, known)
+    )
+    return Verification(
+        compared,
+        f"metrics within tolerances.yaml and verdicts alone: bytes differ (first {found[0]}), "
+        f"and {reason}",
+        (*(difference for difference in found if difference.is_missing), *beyond),
+    )
 
 
 def _plan(root: Path, targets: Sequence[str]) -> dict[str, list[str]]:
@@ -148,7 +160,7 @@ def _reproduce(clone: Path, targets: Sequence[str]) -> None:
         raise NotebookError("the pipeline failed in a fresh clone; see its output above")
 
 
-def _other_class(root: Path, stages: Sequence[str]) -> str:
+def _other_class(root: Path, stages: Collection[str]) -> str:
     """Say why what is here may come from another class of machine; empty if it doesn't."""
     locked, this = locked_inputs(root), machine_class(project_of(root).packages)
     for name, stage in notebook_stages(root).items():
