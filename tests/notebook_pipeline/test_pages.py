@@ -107,7 +107,8 @@ def write_without(copy, without):
     """Call `write_pages` with the toy's own code, and return its lines."""
     code = (
         "from pathlib import Path; from notebook_pipeline.repro.pages import write_pages; "
-        f"print(*write_pages(Path.cwd(), {without!r}), sep='\\n')"
+        "from notebook_pipeline.stages.states import notebook_stages; root = Path.cwd(); "
+        f"print(*write_pages(root, {without!r}, notebook_stages(root)), sep='\\n')"
     )
     return copy.run("python", "-c", code).splitlines()
 
@@ -125,12 +126,7 @@ def test_a_page_that_cannot_be_made_is_taken_away(copy, pages):
     code = path.read_text(encoding="utf-8")
     head = "def _write_answers(root: Path, missing: Sequence[Missing]) -> Path:\n"
     path.write_text(code.replace(head, f"{head}    raise OSError('no ink')\n"), encoding="utf-8")
-    printed = copy.run(
-        "python", "-c",
-        "from pathlib import Path; from notebook_pipeline.repro.pages import write_pages; "
-        "print(*write_pages(Path.cwd(), {'answers': 'failed'}), sep='\\n')",
-    )  # fmt: skip
-    answers_page, index = printed.splitlines()
+    answers_page, index = write_without(copy, {"answers": "failed"})
     assert answers_page == "reports/answers.html can't be made: no ink"
     assert index == "reports/index.html shows what exists and names what is missing"
     assert not (copy.path / "reports/answers.html").exists()

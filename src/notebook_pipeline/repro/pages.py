@@ -9,15 +9,10 @@ from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.project import project_of
 from notebook_pipeline.reports.missing import Missing
 from notebook_pipeline.stages.provenance import read_provenance
-from notebook_pipeline.stages.states import (
-    current_inputs,
-    notebook_stages,
-    notebooks_of,
-    open_repo,
-)
+from notebook_pipeline.stages.states import current_inputs, notebooks_of, open_repo
 
 
-def write_pages(root: Path, without: Mapping[str, str]) -> list[str]:
+def write_pages(root: Path, without: Mapping[str, str], notebooks: Mapping[str, str]) -> list[str]:
     """Make the pages that DVC can't make while stages fail, of the results that there are.
 
     DVC is told nothing: to it these pages are files that have changed, which its next successful
@@ -26,14 +21,18 @@ def write_pages(root: Path, without: Mapping[str, str]) -> list[str]:
     Args:
         root: The repository.
         without: Why the result of a stage isn't used, by stage: "failed", or another reason.
+        notebooks: The stages that run notebooks, by the notebook's name.
 
     Returns:
         What became of each page.
     """
     told: list[str] = []
-    pages = project_of(root).pages
-    missing = [missing_result(stage, why, root) for stage, why in without.items()]
-    missing = [one for one in missing if one.stage not in pages]
+    pages, names = project_of(root).pages, {stage: name for name, stage in notebooks.items()}
+    missing = [
+        missing_result(stage, why, root, names.get(stage))
+        for stage, why in without.items()
+        if stage not in pages
+    ]
     failed = False
     for stage, page in pages.items():
         if stage in without or failed:  # a later page may lead to an earlier one
@@ -43,17 +42,23 @@ def write_pages(root: Path, without: Mapping[str, str]) -> list[str]:
             except Exception as problem:  # whatever it is, it must not hide what failed before
                 failed = True
                 (root / "reports" / page.file).unlink(missing_ok=True)
-                missing.append(missing_result(stage, f"can't be made: {problem}", root))
+                missing.append(Missing(stage, f"can't be made: {problem}"))
                 told.append(f"reports/{page.file} can't be made: {problem}")
     return told
 
 
-def missing_result(stage: str, why: str, root: Path) -> Missing:
-    """Return what a page says of a stage without a result, with what there is to look at."""
+def missing_result(stage: str, why: str, root: Path, name: str | None) -> Missing:
+    """Return what a page says of a stage without a result, with what there is to look at.
+
+    Args:
+        stage: Its name in dvc.yaml.
+        why: Why there is none, in words.
+        root: The repository.
+        name: The notebook's, if it runs one.
+    """
     reports = root / "reports"
     found = {"its log": reports / "logs" / f"{stage}.log"} if why == "failed" else {}
-    names = {stage: name for name, stage in notebook_stages(root).items()}
-    if name := names.get(stage):
+    if name:
         for notebook in (reports / "failed" / name).glob("*.ipynb"):
             found["the notebook of its last attempt"] = notebook
         found["an older report"] = reports / name / "report.html"
@@ -81,10 +86,10 @@ def missing_now(page: str, root: Path) -> list[Missing]:
     for stage, name in stages.items():
         made = read_provenance(root / "reports" / name)
         if made is None:
-            found.append(missing_result(stage, "has no report", root))
+            found.append(missing_result(stage, "has no report", root, name))
         elif made.get("key") != states[stage].key:
             why = "has changed since its report was made"
-            found.append(missing_result(stage, why, root))
+            found.append(missing_result(stage, why, root, name))
     if len(found) == len(stages):
         raise OutputsError("no report is up to date; `dvc repro` makes them")
     return found

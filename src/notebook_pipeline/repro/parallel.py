@@ -84,11 +84,11 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
             pipeline = _Pipeline(root, plan, lines)
             pipeline.run(jobs, stop)
         if pipeline.failed:
-            raise _failure(pipeline, root)
+            raise _failure(pipeline, root, plan.notebooks)
         return plan
 
 
-def _failure(pipeline: _Pipeline, root: Path) -> ReproError:
+def _failure(pipeline: _Pipeline, root: Path, notebooks: Mapping[str, str]) -> ReproError:
     """Return what is to be said of stages that failed, once the pages are made without them."""
     from notebook_pipeline.repro.pages import write_pages
 
@@ -98,7 +98,7 @@ def _failure(pipeline: _Pipeline, root: Path) -> ReproError:
     }
     told = [f"{stage} failed. {pipeline.story(stage)}" for stage in pipeline.failed]
     told += ["\n".join(f"{stage}: {without[stage]}" for stage in pipeline.left_out)]
-    told += ["\n".join(write_pages(root, without))]
+    told += ["\n".join(write_pages(root, without, notebooks))]
     return ReproError("\n\n".join(filter(None, told)))
 
 

@@ -73,8 +73,7 @@ def run_notebook(name: str, root: Path) -> Path:
             with attempt.logged():
                 _execute(source, attempt, parameters, run_id, root)
             _check_unchanged(stage, state, root)
-            _write_report(attempt, state)
-            write_run(attempt.results, _record(run_id, attempt, state, root, began))
+            _write_report(attempt, state, _record(run_id, attempt, state, root, began))
             # All that MLflow may refuse comes before the attempt, with its backups, goes.
             _finish(client, run, attempt, project_of(root))
             return _publish(attempt, root / "reports" / name)
@@ -156,11 +155,12 @@ def _check_unchanged(stage: str, state: StageInputs, root: Path) -> None:
     check_loaded_code(root)
 
 
-def _write_report(attempt: Attempt, state: StageInputs) -> None:
+def _write_report(attempt: Attempt, state: StageInputs, record: dict[str, Any]) -> None:
     notebook = canonical_notebook(nbformat.read(attempt.notebook, as_version=4))
     notebook.metadata[MADE_FROM] = provenance(state)
     nbformat.write(notebook, attempt.results / "report.ipynb")
     write_report(attempt.results)
+    write_run(attempt.results, record)
 
 
 def _record(

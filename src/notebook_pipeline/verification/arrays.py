@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,35 +51,26 @@ def gap(here: float, anew: float) -> str:
     )
 
 
-Arrays = Mapping[str, Callable[[], np.ndarray]]
-"""How to read each array, by its path."""
+Arrays = Mapping[str, Any]
+"""What holds each array, by its path; ``[...]`` reads it."""
 
 
 def _arrays_of_store(path: Path) -> Arrays:
     members = zarr.open_group(path, mode="r", use_consolidated=False).members(max_depth=None)
-    return {name: partial(_read, item) for name, item in members if isinstance(item, zarr.Array)}
+    return {name: item for name, item in members if isinstance(item, zarr.Array)}
 
 
 def _arrays_of_file(file: h5py.File) -> Arrays:
-    arrays: dict[str, Callable[[], np.ndarray]] = {}
-
-    def keep(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            arrays[name] = partial(_read, item)
-
-    file.visititems(keep)
-    return arrays
-
-
-def _read(item: Any) -> np.ndarray:
-    return np.asarray(item[...])
+    members: dict[str, Any] = {}
+    file.visititems(members.__setitem__)
+    return {name: item for name, item in members.items() if isinstance(item, h5py.Dataset)}
 
 
 def _compare_arrays(here: Arrays, anew: Arrays) -> Found:
     for name in sorted(here.keys() | anew.keys()):
         if name not in here or name not in anew:
             yield f", array {name}", "only here" if name in here else "only in the clone"
-        elif what := _array_difference(here[name](), anew[name]()):
+        elif what := _array_difference(*(np.asarray(part[name][...]) for part in (here, anew))):
             yield f", array {name}", what
 
 
