@@ -23,10 +23,6 @@ from notebook_pipeline.system.signals import end_with_dvc
 if TYPE_CHECKING:
     from notebook_pipeline.reports.missing import Missing
 
-# jsonschema, under nbformat, would import it and so build a grammar of addresses: more than a
-# second at each start, for a check that no schema of notebooks asks for. None makes it go without.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-
 
 def main(arguments: Sequence[str] | None = None, find: Callable[[], Path] = project_root) -> int:
     """Run one command and return its exit status: 1 with a few lines on stderr if it failed.
