@@ -15,7 +15,7 @@ def row(verdict, *sides):
 
 
 @pytest.mark.parametrize(
-    ("here", "anew", "agree"),
+    ("here", "again", "agree"),
     [
         (row("supported", "holds"), row("supported", "holds"), True),
         (row("supported", "holds"), row("refuted", "fails"), False),
@@ -23,9 +23,9 @@ def row(verdict, *sides):
         (row("undecided", "holds", "open"), row("undecided", "open", "open"), True),
     ],
 )
-def test_verdicts_must_be_the_same_on_another_class_of_machine(here, anew, agree):
+def test_verdicts_must_be_the_same_on_another_class_of_machine(here, again, agree):
     compared = PROJECT.compared["claims.json"]
-    assert (compared([here]) == compared([anew])) is agree
+    assert (compared([here]) == compared([again])) is agree
     assert list(compared([here])) == ["claim 7"]
 
 

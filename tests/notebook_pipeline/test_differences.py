@@ -60,16 +60,16 @@ def here(tmp_path):
 
 
 @pytest.fixture
-def anew(here):
-    return shutil.copytree(here, here.parent / "anew")
+def again(here):
+    return shutil.copytree(here, here.parent / "again")
 
 
-def found(here, anew):
-    return [str(difference) for difference in differences(here, anew, "out")]
+def found(here, again):
+    return [str(difference) for difference in differences(here, again, "out")]
 
 
-def test_equal_folders_do_not_differ(here, anew):
-    assert found(here, anew) == []
+def test_equal_folders_do_not_differ(here, again):
+    assert found(here, again) == []
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_equal_folders_do_not_differ(here, anew):
         ),
     ],
 )
-def test_a_notebook(here, anew, change, said):
+def test_a_notebook(here, again, change, said):
     changed = notebook()
     change(changed)
-    nbformat.write(changed, anew / "report.ipynb")
-    assert found(here, anew) == [f"out/report.ipynb{said}"]
+    nbformat.write(changed, again / "report.ipynb")
+    assert found(here, again) == [f"out/report.ipynb{said}"]
 
 
 @pytest.mark.parametrize(
@@ -132,68 +132,68 @@ def test_a_notebook(here, anew, change, said):
         ({"r2": "0.5?", "gain": math.nan}, "test.r2: 0.5 here, '0.5?' in the clone"),
     ],
 )
-def test_metrics(here, anew, metrics, said):
-    (anew / "metrics.json").write_text(json.dumps({**METRICS, "test": metrics}), encoding="utf-8")
-    assert found(here, anew) == [f"out/metrics.json, {said}"]
+def test_metrics(here, again, metrics, said):
+    (again / "metrics.json").write_text(json.dumps({**METRICS, "test": metrics}), encoding="utf-8")
+    assert found(here, again) == [f"out/metrics.json, {said}"]
 
 
-def test_only_the_first_difference_in_a_file_is_named(here, anew):
-    (anew / "metrics.json").write_text(
+def test_only_the_first_difference_in_a_file_is_named(here, again):
+    (again / "metrics.json").write_text(
         json.dumps({"test": {"r2": 1, "gain": 1}, "seeds": [3]}), encoding="utf-8"
     )
-    assert len(found(here, anew)) == 1
+    assert len(found(here, again)) == 1
 
 
-def test_the_same_metrics_written_otherwise(here, anew):
-    (anew / "metrics.json").write_text(json.dumps(METRICS, indent=1), encoding="utf-8")
-    [said] = found(here, anew)
+def test_the_same_metrics_written_otherwise(here, again):
+    (again / "metrics.json").write_text(json.dumps(METRICS, indent=1), encoding="utf-8")
+    [said] = found(here, again)
     assert said.startswith("out/metrics.json: the same in other bytes, from byte 1 on;")
 
 
-def test_a_picture(here, anew):
-    (anew / "figure.png").write_bytes(picture(5))
-    assert found(here, anew) == [
+def test_a_picture(here, again):
+    (again / "figure.png").write_bytes(picture(5))
+    assert found(here, again) == [
         "out/figure.png: 1 of 12 pixels differ, by at most 5 of 255, the first in row 2, column 1"
     ]
-    Image.new("RGB", (4, 5)).save(anew / "figure.png")
-    assert found(here, anew) == ["out/figure.png: 4 x 3 pixels here, 4 x 5 in the clone"]
-    (anew / "figure.png").write_bytes(picture(compress_level=0))
-    [said] = found(here, anew)
+    Image.new("RGB", (4, 5)).save(again / "figure.png")
+    assert found(here, again) == ["out/figure.png: 4 x 3 pixels here, 4 x 5 in the clone"]
+    (again / "figure.png").write_bytes(picture(compress_level=0))
+    [said] = found(here, again)
     assert said.startswith("out/figure.png: the same in other bytes")
 
 
-def test_a_table(here, anew):
-    (anew / "losses.csv").write_text("epoch,loss\n1,0.5\n2,0.75\n", encoding="utf-8")
-    assert found(here, anew) == [
+def test_a_table(here, again):
+    (again / "losses.csv").write_text("epoch,loss\n1,0.5\n2,0.75\n", encoding="utf-8")
+    assert found(here, again) == [
         "out/losses.csv, row 3, column loss: 0.25 here, 0.75 in the clone, 0.5 apart"
     ]
-    (anew / "losses.csv").write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
-    assert found(here, anew) == ["out/losses.csv, row 3: ['2', '0.25'] here, None in the clone"]
+    (again / "losses.csv").write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
+    assert found(here, again) == ["out/losses.csv, row 3: ['2', '0.25'] here, None in the clone"]
 
 
-def test_lines_of_text(here, anew):
-    (anew / "page.html").write_text("<p>one\n<p>2\n<p>3\n", encoding="utf-8")
-    assert found(here, anew) == [
+def test_lines_of_text(here, again):
+    (again / "page.html").write_text("<p>one\n<p>2\n<p>3\n", encoding="utf-8")
+    assert found(here, again) == [
         "out/page.html, line 2: '<p>two\\n' here, '<p>2\\n' in the clone; 2 lines differ"
     ]
     long = "x" * 1000
     (here / "page.html").write_text(f"{long}a{long}", encoding="utf-8")
-    (anew / "page.html").write_text(f"{long}b{long}", encoding="utf-8")
-    [said] = found(here, anew)
+    (again / "page.html").write_text(f"{long}b{long}", encoding="utf-8")
+    [said] = found(here, again)
     assert f"'{'x' * 20}a{'x' * 39}' here" in said
 
 
-def test_bytes_that_are_no_text(here, anew):
-    (anew / "data.gz").write_bytes(b"\x1f\x8b\xff\x02\x03")
-    assert found(here, anew) == [
+def test_bytes_that_are_no_text(here, again):
+    (again / "data.gz").write_bytes(b"\x1f\x8b\xff\x02\x03")
+    assert found(here, again) == [
         "out/data.gz: the same in other bytes, from byte 3 on; 4 here, 5 in the clone"
     ]
 
 
-def test_one_weight(here, anew):
-    with h5py.File(anew / "model/model.weights.h5", "r+") as file:
+def test_one_weight(here, again):
+    with h5py.File(again / "model/model.weights.h5", "r+") as file:
         file["layers/lstm/vars/0"][1, 2] = 0.5
-    assert found(here, anew) == [
+    assert found(here, again) == [
         "out/model/model.weights.h5, array layers/lstm/vars/0: 1 of 6 values differ, most at "
         "[1, 2]: 0.0 here, 0.5 in the clone, 0.5 apart"
     ]
@@ -211,43 +211,43 @@ def test_one_weight(here, anew):
         ((1, 1), np.inf, "1 of 6 values differ, most at [1, 1]: 0.0 here, inf in the clone"),
     ],
 )
-def test_one_value_of_a_store(here, anew, place, value, said):
-    zarr.open_array(anew / "states.zarr/lstm/hidden")[place] = value
-    assert found(here, anew) == [f"out/states.zarr, array lstm/hidden: {said}"]
+def test_one_value_of_a_store(here, again, place, value, said):
+    zarr.open_array(again / "states.zarr/lstm/hidden")[place] = value
+    assert found(here, again) == [f"out/states.zarr, array lstm/hidden: {said}"]
 
 
-def test_no_number_is_farther_from_a_number_than_any_other(here, anew):
-    array = zarr.open_array(anew / "states.zarr/lstm/hidden")
+def test_no_number_is_farther_from_a_number_than_any_other(here, again):
+    array = zarr.open_array(again / "states.zarr/lstm/hidden")
     array[0, 1], array[1, 0] = 1000.0, np.nan
-    [said] = found(here, anew)
+    [said] = found(here, again)
     assert said.endswith("2 of 6 values differ, most at [1, 0]: 0.0 here, nan in the clone")
 
 
-def test_other_arrays_in_a_store(here, anew):
-    zarr.open_array(anew / "states.zarr/lstm/name")[1] = "z"
-    [said] = found(here, anew)
+def test_other_arrays_in_a_store(here, again):
+    zarr.open_array(again / "states.zarr/lstm/name")[1] = "z"
+    [said] = found(here, again)
     assert "array lstm/name: 1 of 2 values differ, most at [1]" in said
-    shutil.rmtree(anew / "states.zarr/lstm/hidden")
-    assert found(here, anew) == ["out/states.zarr, array lstm/hidden: only here"]
-    zarr.open_group(anew / "states.zarr").create_array("lstm/hidden", data=np.zeros(2, "int8"))
-    assert found(here, anew) == [
+    shutil.rmtree(again / "states.zarr/lstm/hidden")
+    assert found(here, again) == ["out/states.zarr, array lstm/hidden: only here"]
+    zarr.open_group(again / "states.zarr").create_array("lstm/hidden", data=np.zeros(2, "int8"))
+    assert found(here, again) == [
         "out/states.zarr, array lstm/hidden: float64 (2, 3) here, int8 (2,) in the clone"
     ]
 
 
-def test_metadata_alone_of_a_store(here, anew):
-    zarr.open_group(anew / "states.zarr").attrs["seed"] = 3
-    assert found(here, anew) == [
+def test_metadata_alone_of_a_store(here, again):
+    zarr.open_group(again / "states.zarr").attrs["seed"] = 3
+    assert found(here, again) == [
         "out/states.zarr/zarr.json, attributes.seed: 1.0 here, 3.0 in the clone, 2 apart"
     ]
 
 
-def test_missing_and_additional_files(here, anew):
-    (anew / "figure.png").unlink()
-    (anew / "new.txt").write_text("", encoding="utf-8")
-    shutil.rmtree(anew / "model")
-    (anew / "model").write_text("", encoding="utf-8")
-    assert found(here, anew) == [
+def test_missing_and_additional_files(here, again):
+    (again / "figure.png").unlink()
+    (again / "new.txt").write_text("", encoding="utf-8")
+    shutil.rmtree(again / "model")
+    (again / "model").write_text("", encoding="utf-8")
+    assert found(here, again) == [
         "out/figure.png: a file here, missing in the clone",
         "out/model: a folder here, a file in the clone",
         "out/new.txt: missing here, a file in the clone",

@@ -78,7 +78,7 @@ def test_what_has_not_changed_is_left_alone(repository):
     clone = repository(**diamond())
     clone.call("repro")
     pipeline = yaml.safe_load((clone.path / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    pipeline["left"]["cmd"] += "; true"  # runs anew, with the same output
+    pipeline["left"]["cmd"] += "; true"  # runs again, with the same output
     clone = repository(**pipeline)
     printed = clone.call("repro", "--jobs", "2")
     assert lines(printed, "top") == ["top: unchanged"]

@@ -13,19 +13,19 @@ def tolerances(tmp_path, text):
     return load_tolerances(path)
 
 
-def beyond(tmp_path, name, here, anew, text='metrics: {"stacked.*": {absolute: 0.1}}'):
-    for folder, content in (("here", here), ("anew", anew)):
+def beyond(tmp_path, name, here, again, text='metrics: {"stacked.*": {absolute: 0.1}}'):
+    for folder, content in (("here", here), ("again", again)):
         path = tmp_path / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
-    paths = (tmp_path / folder / name for folder in ("here", "anew"))
+    paths = (tmp_path / folder / name for folder in ("here", "again"))
     compared = {"verdicts.json": lambda found: {"verdict": found[0]}}
     found = beyond_tolerance(*paths, name, tolerances(tmp_path, text), compared)
     return [str(difference) for difference in found]
 
 
 @pytest.mark.parametrize(
-    ("here", "anew", "agree"),
+    ("here", "again", "agree"),
     [
         (1.0, 1.1, True),
         (1.0, 1.11, True),  # 0.1 + 0.01 of the larger
@@ -39,8 +39,8 @@ def beyond(tmp_path, name, here, anew, text='metrics: {"stacked.*": {absolute: 0
         (math.inf, 1.0, False),
     ],
 )
-def test_numbers_agree_within_both_bounds(here, anew, agree):
-    assert Tolerance(absolute=0.1, relative=0.01).allows(here, anew) is agree
+def test_numbers_agree_within_both_bounds(here, again, agree):
+    assert Tolerance(absolute=0.1, relative=0.01).allows(here, again) is agree
 
 
 def test_metrics_beyond_are_named_with_their_size_and_what_is_allowed(tmp_path):
@@ -65,11 +65,11 @@ def test_a_metric_that_no_pattern_fits_never_passes(tmp_path):
 
 def test_of_evidence_the_values_are_compared(tmp_path):
     name = "reports/stacked/evidence.json"
-    here, anew = (
+    here, again = (
         {"lead": {"values": {"seed 0": value}, "says": "Lead", "execution_count": count}}
         for value, count in ((0.5, 3), (0.75, 4))
     )
-    [said] = beyond(tmp_path, name, here, anew)
+    [said] = beyond(tmp_path, name, here, again)
     assert said.startswith(f"{name}, stacked.lead.seed 0: 0.5 here, 0.75 in the clone")
     assert beyond(tmp_path, name, here, here) == []
 

@@ -117,14 +117,14 @@ def test_on_one_class_of_machine_every_byte_counts(project, monkeypatch, capfd):
     assert (project.path / METRICS).read_text(encoding="utf-8") == '{"r2": 0.5}'
 
 
-@pytest.mark.parametrize(("anew", "differences"), [("0.5625", 0), ("0.75", 1)])
-def test_on_another_class_tolerances_decide(project, monkeypatch, anew, differences):
+@pytest.mark.parametrize(("r2", "differences"), [("0.5625", 0), ("0.75", 1)])
+def test_on_another_class_tolerances_decide(project, monkeypatch, r2, differences):
     record_machine(project.path, {**machine_class(), "cores": 1024})
-    monkeypatch.setenv("R2", anew)
+    monkeypatch.setenv("R2", r2)
     result = verify(project.path, ["variable_length"])
     assert len(result.found) == differences
     assert result.outputs == (METRICS,)
-    assert f"first {METRICS}, r2: 0.5 here, {anew} in the clone" in result.comparison
+    assert f"first {METRICS}, r2: 0.5 here, {r2} in the clone" in result.comparison
     assert f"another class of machine than this: cores 1024 for {machine_class()['cores']}" in (
         result.comparison
     )

@@ -16,20 +16,20 @@ Found = Iterator[tuple[str, str]]
 """Places within a file, each with what differs there; the first comes first."""
 
 
-def compare_stores(here: Path, anew: Path) -> Found:
+def compare_stores(here: Path, clone: Path) -> Found:
     """Yield the arrays that differ between two Zarr stores."""
-    yield from _compare_arrays(*(_arrays_of_store(path) for path in (here, anew)))
+    yield from _compare_arrays(*(_arrays_of_store(path) for path in (here, clone)))
 
 
-def compare_weights(here: Path, anew: Path) -> Found:
+def compare_weights(here: Path, clone: Path) -> Found:
     """Yield the arrays that differ between two HDF5 files."""
-    with h5py.File(here) as a, h5py.File(anew) as b:
+    with h5py.File(here) as a, h5py.File(clone) as b:
         yield from _compare_arrays(*(_arrays_of_file(file) for file in (a, b)))
 
 
-def compare_pictures(here: bytes, anew: bytes) -> str:
+def compare_pictures(here: bytes, clone: bytes) -> str:
     """Say how the pixels of two pictures differ; empty if they don't."""
-    a, b = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"), int) for data in (here, anew))
+    a, b = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"), int) for data in (here, clone))
     if a.shape != b.shape:
         sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (a, b)]
         return f"{sizes[0]} pixels here, {sizes[1]} in the clone"
@@ -43,10 +43,10 @@ def compare_pictures(here: bytes, anew: bytes) -> str:
     )
 
 
-def gap(here: float, anew: float) -> str:
+def gap(here: float, clone: float) -> str:
     """Show two numbers and, if it is one, how far they are apart."""
-    apart = abs(here - anew)
-    return f"{here} here, {anew} in the clone" + (
+    apart = abs(here - clone)
+    return f"{here} here, {clone} in the clone" + (
         f", {apart:.3g} apart" if np.isfinite(apart) else ""
     )
 
@@ -66,32 +66,32 @@ def _arrays_of_file(file: h5py.File) -> Arrays:
     return {name: item for name, item in members.items() if isinstance(item, h5py.Dataset)}
 
 
-def _compare_arrays(here: Arrays, anew: Arrays) -> Found:
-    for name in sorted(here.keys() | anew.keys()):
-        if name not in here or name not in anew:
+def _compare_arrays(here: Arrays, clone: Arrays) -> Found:
+    for name in sorted(here.keys() | clone.keys()):
+        if name not in here or name not in clone:
             yield f", array {name}", "only here" if name in here else "only in the clone"
-        elif what := _array_difference(*(np.asarray(part[name][...]) for part in (here, anew))):
+        elif what := _array_difference(*(np.asarray(part[name][...]) for part in (here, clone))):
             yield f", array {name}", what
 
 
-def _array_difference(here: np.ndarray, anew: np.ndarray) -> str:
+def _array_difference(here: np.ndarray, clone: np.ndarray) -> str:
     """Say how many values of two arrays differ, and the largest difference; empty if none."""
-    if here.shape != anew.shape or here.dtype != anew.dtype:
-        return f"{here.dtype} {here.shape} here, {anew.dtype} {anew.shape} in the clone"
+    if here.shape != clone.shape or here.dtype != clone.dtype:
+        return f"{here.dtype} {here.shape} here, {clone.dtype} {clone.shape} in the clone"
     numbers = here.dtype.kind in "fiub"
-    same = here == anew
+    same = here == clone
     if here.dtype.kind == "f":
-        same |= np.isnan(here) & np.isnan(anew)
+        same |= np.isnan(here) & np.isnan(clone)
     if same.all():
         return ""
     gaps = np.zeros(here.shape)
     if numbers:
         with np.errstate(invalid="ignore"):  # of two infinities
-            gaps = np.abs(here.astype(float) - anew.astype(float))
+            gaps = np.abs(here.astype(float) - clone.astype(float))
     # A number and no number are farther apart than any two numbers.
     gaps = np.where(same, -1.0, np.nan_to_num(gaps, nan=np.inf))
     place = np.unravel_index(gaps.argmax(), gaps.shape)
     index = ", ".join(str(int(i)) for i in place)
-    a, b = here[place], anew[place]
+    a, b = here[place], clone[place]
     shown = gap(a.item(), b.item()) if numbers else f"{a!r} here, {b!r} in the clone"
     return f"{np.count_nonzero(~same)} of {same.size} values differ, most at [{index}]: {shown}"

@@ -47,7 +47,7 @@ class Difference:
         return f"{self.place}: {self.what}"
 
 
-def differences(here: Path, anew: Path, name: str) -> Iterator[Difference]:
+def differences(here: Path, clone: Path, name: str) -> Iterator[Difference]:
     """Yield the first difference in each file that differs, in the order of their names.
 
     Notebooks are compared cell by cell, JSON value by value, tables row by row, Zarr stores (a file
@@ -56,25 +56,25 @@ def differences(here: Path, anew: Path, name: str) -> Iterator[Difference]:
 
     Args:
         here: The file or folder that is there.
-        anew: The same, made anew.
+        clone: The same in the clone.
         name: What to call it, such as ``reports/stacked/report.ipynb``.
     """
-    kinds = _kind(here), _kind(anew)
+    kinds = _kind(here), _kind(clone)
     if kinds[0] != kinds[1]:
         yield Difference(name, f"{kinds[0]} here, {kinds[1]} in the clone", is_missing=True)
     elif kinds[0] == "a folder" and here.suffix != ".zarr":
-        for child in sorted({path.name for folder in (here, anew) for path in folder.iterdir()}):
-            yield from differences(here / child, anew / child, f"{name}/{child}")
-    elif (found := _first_difference(here, anew)) is not None:
+        for child in sorted({path.name for folder in (here, clone) for path in folder.iterdir()}):
+            yield from differences(here / child, clone / child, f"{name}/{child}")
+    elif (found := _first_difference(here, clone)) is not None:
         yield Difference(f"{name}{found[0]}", found[1])
 
 
-def show_values(here: Any, anew: Any) -> str:
+def show_values(here: Any, clone: Any) -> str:
     """Show two values; numbers, also those in text, with how far they are apart."""
     try:
-        return gap(float(here), float(anew))
+        return gap(float(here), float(clone))
     except (TypeError, ValueError):
-        return f"{here!r} here, {anew!r} in the clone"
+        return f"{here!r} here, {clone!r} in the clone"
 
 
 def _kind(path: Path) -> str:
@@ -83,34 +83,34 @@ def _kind(path: Path) -> str:
     return "a file" if path.exists() else "missing"
 
 
-def _first_difference(here: Path, anew: Path) -> tuple[str, str] | None:
+def _first_difference(here: Path, clone: Path) -> tuple[str, str] | None:
     """Return the first place in a file, and what differs there; None where no byte does."""
     if here.is_dir():
-        return next(itertools.chain(compare_stores(here, anew), _store_files(here, anew)), None)
-    if here.read_bytes() == anew.read_bytes():
+        return next(itertools.chain(compare_stores(here, clone), _store_files(here, clone)), None)
+    if here.read_bytes() == clone.read_bytes():
         return None
     compare = _COMPARISONS.get(here.suffix, _compare_texts)
-    return next(itertools.chain(compare(here, anew), _compare_bytes(here, anew)))
+    return next(itertools.chain(compare(here, clone), _compare_bytes(here, clone)))
 
 
-def _store_files(here: Path, anew: Path) -> Found:
+def _store_files(here: Path, clone: Path) -> Found:
     """Yield the files of a Zarr store that differ though all values are the same."""
-    names = {path.relative_to(store) for store in (here, anew) for path in store.rglob("*")}
+    names = {path.relative_to(store) for store in (here, clone) for path in store.rglob("*")}
     for name in sorted(name for name in names if not (here / name).is_dir()):
-        for difference in differences(here / name, anew / name, ""):
+        for difference in differences(here / name, clone / name, ""):
             yield f"/{name}{difference.place}", difference.what
 
 
-def _compare_bytes(here: Path, anew: Path) -> Found:
-    a, b = here.read_bytes(), anew.read_bytes()
+def _compare_bytes(here: Path, clone: Path) -> Found:
+    a, b = here.read_bytes(), clone.read_bytes()
     at = next(
         (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
     )
     yield "", f"the same in other bytes, from byte {at} on; {len(a)} here, {len(b)} in the clone"
 
 
-def _compare_notebooks(here: Path, anew: Path) -> Found:
-    notebooks = [nbformat.read(path, as_version=4) for path in (here, anew)]
+def _compare_notebooks(here: Path, clone: Path) -> Found:
+    notebooks = [nbformat.read(path, as_version=4) for path in (here, clone)]
     for number, (a, b) in enumerate(_pairs(*(book.cells for book in notebooks)), start=1):
         place = f", cell {number}"
         if a is None or b is None:
@@ -125,12 +125,12 @@ def _compare_notebooks(here: Path, anew: Path) -> Found:
     yield from _compare_values(", metadata ", *(book.metadata for book in notebooks))
 
 
-def _compare_outputs(place: str, here: Any, anew: Any) -> Found:
+def _compare_outputs(place: str, here: Any, clone: Any) -> Found:
     """Yield what differs between two outputs of a cell: pictures by pixels, texts by lines."""
-    if here is None or anew is None:
-        yield place, "only here" if anew is None else "only in the clone"
+    if here is None or clone is None:
+        yield place, "only here" if clone is None else "only in the clone"
         return
-    a, b = (dict(flattened(output)) for output in (here, anew))
+    a, b = (dict(flattened(output)) for output in (here, clone))
     for key in dict.fromkeys([*a, *b]):
         x, y = a.get(key), b.get(key)
         if x == y:
@@ -144,15 +144,15 @@ def _compare_outputs(place: str, here: Any, anew: Any) -> Found:
             yield f"{place}, {key}", show_values(x, y)
 
 
-def _compare_documents(here: Path, anew: Path) -> Found:
+def _compare_documents(here: Path, clone: Path) -> Found:
     yield from _compare_values(
-        ", ", *(json.loads(path.read_text(encoding="utf-8")) for path in (here, anew))
+        ", ", *(json.loads(path.read_text(encoding="utf-8")) for path in (here, clone))
     )
 
 
-def _compare_values(place: str, here: Any, anew: Any) -> Found:
+def _compare_values(place: str, here: Any, clone: Any) -> Found:
     """Yield the values that differ between two pieces of nested JSON."""
-    a, b = dict(flattened(here)), dict(flattened(anew))
+    a, b = dict(flattened(here)), dict(flattened(clone))
     for key in dict.fromkeys([*a, *b]):
         if key not in a or key not in b:
             yield f"{place}{key}", "only here" if key in a else "only in the clone"
@@ -160,14 +160,14 @@ def _compare_values(place: str, here: Any, anew: Any) -> Found:
             yield f"{place}{key}", show_values(a[key], b[key])
 
 
-def _compare_pictures(here: Path, anew: Path) -> Found:
-    if what := compare_pictures(here.read_bytes(), anew.read_bytes()):
+def _compare_pictures(here: Path, clone: Path) -> Found:
+    if what := compare_pictures(here.read_bytes(), clone.read_bytes()):
         yield "", what
 
 
-def _compare_tables(here: Path, anew: Path) -> Found:
+def _compare_tables(here: Path, clone: Path) -> Found:
     tables = [
-        list(csv.reader(path.read_text(encoding="utf-8").splitlines())) for path in (here, anew)
+        list(csv.reader(path.read_text(encoding="utf-8").splitlines())) for path in (here, clone)
     ]
     columns = tables[0][0] if tables[0] else []
     for number, (a, b) in enumerate(_pairs(*tables), start=1):
@@ -179,17 +179,17 @@ def _compare_tables(here: Path, anew: Path) -> Found:
                 yield f", row {number}, column {column}", show_values(x, y)
 
 
-def _compare_texts(here: Path, anew: Path) -> Found:
+def _compare_texts(here: Path, clone: Path) -> Found:
     try:
-        a, b = (path.read_bytes().decode() for path in (here, anew))
+        a, b = (path.read_bytes().decode() for path in (here, clone))
     except UnicodeDecodeError:
         return
     yield from _lines(a, b)
 
 
-def _lines(here: str, anew: str) -> Found:
+def _lines(here: str, clone: str) -> Found:
     """Yield the first line that differs, from a little before where the two part."""
-    lines = _pairs(*(text.splitlines(keepends=True) for text in (here, anew)))
+    lines = _pairs(*(text.splitlines(keepends=True) for text in (here, clone)))
     differing = [
         (number, *pair) for number, pair in enumerate(lines, start=1) if pair[0] != pair[1]
     ]
@@ -203,9 +203,9 @@ def _lines(here: str, anew: str) -> Found:
     yield f", line {number}", f"{shown[0]} here, {shown[1]} in the clone{more}"
 
 
-def _pairs(here: Any, anew: Any) -> Iterator[tuple[Any, Any]]:
+def _pairs(here: Any, clone: Any) -> Iterator[tuple[Any, Any]]:
     """Pair what two sequences hold; None where one has come to its end."""
-    return itertools.zip_longest(here, anew)
+    return itertools.zip_longest(here, clone)
 
 
 _COMPARISONS: Mapping[str, Callable[[Path, Path], Found]] = {

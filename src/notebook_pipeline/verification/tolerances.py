@@ -33,14 +33,14 @@ class Tolerance(Strict):
     relative: Share = 0.0
     verdict: bool = False
 
-    def allows(self, here: float, anew: float) -> bool:
+    def allows(self, here: float, clone: float) -> bool:
         """Whether two numbers agree; NaN and infinities agree with their like alone."""
         if self.verdict:
             return True
-        if not (math.isfinite(here) and math.isfinite(anew)):
-            return str(here) == str(anew)
-        allowed = self.absolute + self.relative * max(abs(here), abs(anew))
-        return abs(here - anew) <= allowed
+        if not (math.isfinite(here) and math.isfinite(clone)):
+            return str(here) == str(clone)
+        allowed = self.absolute + self.relative * max(abs(here), abs(clone))
+        return abs(here - clone) <= allowed
 
 
 class Tolerances(Strict):
@@ -76,18 +76,18 @@ def load_tolerances(path: Path) -> Tolerances:
 
 
 def beyond_tolerance(
-    here: Path, anew: Path, name: str, tolerances: Tolerances, compared: Compared
+    here: Path, clone: Path, name: str, tolerances: Tolerances, compared: Compared
 ) -> Iterator[Difference]:
     """Yield what of a JSON file doesn't agree, each with what is allowed.
 
     Args:
         here: A file that :func:`is_compared`.
-        anew: The same, made anew.
+        clone: The same in the clone.
         name: Its path in the repository.
         tolerances: Those of the repository.
         compared: As in :class:`Project`.
     """
-    a, b = (_metrics(path, name, compared) for path in (here, anew))
+    a, b = (_metrics(path, name, compared) for path in (here, clone))
     for key in dict.fromkeys([*a, *b]):
         if key not in a or key not in b:
             yield Difference(f"{name}, {key}", "only here" if key in a else "only in the clone")
@@ -100,17 +100,17 @@ def is_compared(path: str, compared: Collection[str]) -> bool:
     return Path(path).name in ("metrics.json", "evidence.json", *compared)
 
 
-def _problem(key: str, here: Any, anew: Any, tolerances: Tolerances) -> str:
+def _problem(key: str, here: Any, clone: Any, tolerances: Tolerances) -> str:
     """Say why two values don't agree; empty if they do."""
-    if not isinstance(here, int | float) or not isinstance(anew, int | float):
-        return "" if here == anew else show_values(here, anew)
+    if not isinstance(here, int | float) or not isinstance(clone, int | float):
+        return "" if here == clone else show_values(here, clone)
     tolerance = tolerances.of(key)
     if tolerance is None:
         return "no pattern in tolerances.yaml matches it"
-    if tolerance.allows(here, anew):
+    if tolerance.allows(here, clone):
         return ""
     allowed = f"{tolerance.absolute:g} + {tolerance.relative:g} of the larger"
-    return f"{show_values(here, anew)}, allowed are {allowed}"
+    return f"{show_values(here, clone)}, allowed are {allowed}"
 
 
 def _metrics(path: Path, name: str, compared: Compared) -> Mapping[str, Any]:
