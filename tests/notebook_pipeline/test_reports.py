@@ -186,7 +186,7 @@ def test_the_answer_goes_up_to_the_question_and_to_other_pages() -> None:
     ("departing", "differs", "note", "listed"),
     [
         (1, (), "departs from 1 of 2", ["Move <of> c: 2, expected < 1 (by 1)"]),
-        (0, ("epochs is 1, not 8",), "departs from none of 1 expectations; they", []),
+        (0, ("epochs is 1, not 8",), "departs from none of 1 expectations; these", []),
         (0, (), "", []),
     ],
 )
