@@ -129,6 +129,7 @@ def test_status_finds_what_belongs_to_nothing(pulled):
 
 
 def test_runs_of_a_stage_that_was_removed_are_told_once_and_are_no_problem(pulled):
+    pulled.call("backfill")
     client = pulled.client()
     runs = []
     for state in ("FINISHED", "FAILED"):
