@@ -139,8 +139,10 @@ def judged(node: CellTrace) -> CellTrace:
     recorded = [np.asarray(state, np.float64) for state in probe.recorded]
     # Beyond this a product may overflow; the order of the terms then decides between NaN and inf.
     safe = np.sqrt(float(probe.own[0].dtype.max))
-    flat = [np.asarray(v, np.float64).reshape(len(v), -1) for v in probe.given]
-    overflows = ~(np.abs(np.concatenate(flat, 1)).max(1, initial=0) < safe)
+    overflows = np.zeros(len(recorded[0]), bool)
+    for values in probe.given:
+        sizes = np.abs(np.asarray(values, np.float64))
+        overflows |= ~(sizes < safe).all(tuple(range(1, sizes.ndim)))
     peak = np.max([_largest(state) for state in recorded], 0)
     error = excess = 0.0
     for state, own in zip(recorded, probe.own, strict=True):

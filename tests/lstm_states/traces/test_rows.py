@@ -54,7 +54,7 @@ def test_folded_rows_have_a_dimension_of_their_own(folding, x, tmp_path):
     for name, values in expected.items():
         assert node[name].dims == ("row", "time", "unit")
         assert_close(node[name], values, 2e-6, name)
-    assert "others" in node.attrs["rows"]
+    assert "not the model's samples" in node.attrs["rows"]
     np.testing.assert_allclose(traces["outputs"], folding.predict(x, verbose=0), atol=1e-6)
     assert traces["outputs"].dims[0] == "sample"
     stored = record_traces(folding, x, batch_size=3, store=tmp_path / "states.zarr")
