@@ -8,7 +8,7 @@ import pytest
 
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters import file
-from notebook_pipeline.parameters.file import load_parameters
+from notebook_pipeline.parameters.file import load_parameters, read_parameters
 from notebook_pipeline.project import Project, project_of
 from tests.repository import ROOT
 
@@ -85,6 +85,21 @@ def test_a_table_alone_tells_of_a_project(tmp_path):
 def test_without_a_schema_each_parameter_has_the_type_that_it_has_there(tmp_path):
     parameters = load_parameters(write_project(tmp_path, ""))
     assert parameters.model_dump() == {"walk": {"steps": 3, "name": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "own"), [("1", 0.5), ("1", 2), ("null", 0.5), ("a", None), ("1", None)]
+)
+def test_without_a_schema_a_notebook_also_runs_by_hand(tmp_path, monkeypatch, value, own):
+    monkeypatch.chdir(write_project(tmp_path, "", f"walk: {{rate: {value}}}\n"))
+    assert repr(read_parameters("walk", {"rate": own}).rate) == repr(own)  # 2 isn't 2.0
+
+
+@pytest.mark.parametrize(("value", "own"), [("1", "1"), ("1", True), ("true", 1), ("a", 1)])
+def test_without_a_schema_another_type_is_refused_by_hand_too(tmp_path, monkeypatch, value, own):
+    monkeypatch.chdir(write_project(tmp_path, "", f"walk: {{rate: {value}}}\n"))
+    with pytest.raises(ConfigError, match=r"notebook walk: rate is [^\n]*$"):
+        read_parameters("walk", {"rate": own})
 
 
 @pytest.mark.parametrize(

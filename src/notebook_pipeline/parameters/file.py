@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import isclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, ValidationError, WrapValidator, create_model
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -79,9 +79,28 @@ def _schema(root: Path) -> type[BaseModel]:
     sections: dict[str, Any] = {}
     for name, section in _named(_read(path), path.name).items():
         values = _named(section, f"{path.name}: {name}")
-        types: dict[str, Any] = {key: (type(value), ...) for key, value in values.items()}
+        types: dict[str, Any] = {key: (_type_beside(value), ...) for key, value in values.items()}
         sections[name] = create_model(name, __base__=Strict, **types), ...
     return create_model("Parameters", __base__=Strict, **sections)
+
+
+def _type_beside(value: Any) -> Any:
+    """Return the type that a notebook's own value may have if params.yaml holds ``value``.
+
+    These are the pairs that :func:`notebook_pipeline.run.contract.check_types` accepts; a notebook
+    that is run by hand reads its own value.
+    """
+    if value is None:
+        return Any
+    if type(value) is int:  # not int | float: pydantic would tell a mistake once for each
+        return Annotated[float | None, WrapValidator(_checked_alone)]
+    return type(value) | None
+
+
+def _checked_alone(value: Any, check: Callable[[Any], Any]) -> Any:
+    """Return ``value`` as it is: a whole number stays one."""
+    check(value)
+    return value
 
 
 def _named(values: Any, where: str) -> Mapping[str, Any]:
