@@ -107,10 +107,8 @@ def intercepted(
         except HiddenOutputError as error:
             raise UnsupportedLayerError(f"layer {traced.address!r}: {error}") from None
         # Of the class, not of the instance: there, this very function hides it.
-        keras_loop = MethodType(type(traced.layer).inner_loop, traced.layer)
-        # Of single steps a loop would take longer to make than all else of the probe.
-        with _replaced(traced.layer, "unroll", True):
-            probes = probe_run(traced, keras_loop, sequences, start, mask, done) if probe else {}
+        keras_loop = MethodType(type(traced.layer).inner_loop, _unrolled(traced.layer))
+        probes = probe_run(traced, keras_loop, sequences, start, mask, done) if probe else {}
         ends = {"initial": start, "final": done.final}
         real, rows = _real(sequences, mask), tell_rows(sequences)
         call = Call(ends, mask, real, done.parts, done.added, rows, probes)
@@ -176,6 +174,19 @@ def _replaced(layer: keras.Layer, name: str, value: Any) -> Iterator[None]:
             attributes.update(earlier)
         else:
             del attributes[name]
+
+
+def _unrolled(layer: keras.layers.RNN) -> keras.layers.RNN:
+    """Return a layer that shares all with ``layer``, but takes its steps without a loop.
+
+    Of the probe's single steps a loop would take longer to make than all else. On a GPU the layer
+    itself is returned: there ``unroll`` decides whether cuDNN takes the steps.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return layer
+    twin = object.__new__(type(layer))  # another thread may call the layer meanwhile
+    vars(twin).update(vars(layer), unroll=True)
+    return twin
 
 
 def _one_mask(mask: Any) -> tf.Tensor | None:

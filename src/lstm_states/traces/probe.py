@@ -32,6 +32,8 @@ class Probe(NamedTuple):
     given: list[tf.Tensor]
     """What the layer was given, and the states of all its cells before the step, ``(pair, ...)``.
     """
+    weights: list[list[tf.Tensor]]
+    """Of each cell of the layer."""
     recorded: list[tf.Tensor]
     """By state, as it was recorded, ``(pair, unit)``."""
     own: list[tf.Tensor]
@@ -119,10 +121,11 @@ def probe_run(
     recorded = divide_states(cells, pairs.states(runs, first))
     real = tf.ones_like(pairs.rows, bool) if mask is None else pairs.take(in_order(mask))
     last = tf.shape(sequences)[1] - 1
+    weights = [[tf.convert_to_tensor(weight) for weight in cell.weights] for cell in cells]
     probes = {}
     for address, nan, states, own_states in zip(traced.cells, nans, recorded, own, strict=True):
         nan = tf.where(nan < 0, nan, last - nan) if backwards else nan
-        probes[address] = Probe([given, *before], states, own_states, real, nan)
+        probes[address] = Probe([given, *before], weights, states, own_states, real, nan)
     return probes
 
 
@@ -137,12 +140,6 @@ def judged(node: CellTrace) -> CellTrace:
         return node
     tolerance = TOLERANCES[probe.own[0].dtype.name]
     recorded = [np.asarray(state, np.float64) for state in probe.recorded]
-    # Beyond this a product may overflow; the order of the terms then decides between NaN and inf.
-    safe = np.sqrt(float(probe.own[0].dtype.max))
-    overflows = np.zeros(len(recorded[0]), bool)
-    for values in probe.given:
-        sizes = np.abs(np.asarray(values, np.float64))
-        overflows |= ~(sizes < safe).all(tuple(range(1, sizes.ndim)))
     peak = np.max([_largest(state) for state in recorded], 0)
     error = excess = 0.0
     for state, own in zip(recorded, probe.own, strict=True):
@@ -151,13 +148,28 @@ def judged(node: CellTrace) -> CellTrace:
         apart = np.abs(plain - state)
         brink = np.isfinite(plain) != np.isfinite(altered)  # rounding decides there
         settled = (plain == state) | (np.isnan(plain) & np.isnan(state)) | brink
-        settled |= ~np.isfinite(apart) & spread(overflows, apart)
+        if not np.isfinite(apart[~settled]).all():
+            settled |= ~np.isfinite(apart) & spread(_may_overflow(probe), apart)
         settled[~np.asarray(probe.real)] = True
         number = np.isfinite(apart)
         error = np.max(apart, where=number & ~settled, initial=error)
         beyond = np.where(number, apart / limit, np.inf)
         excess = np.max(beyond, where=~settled, initial=excess)
     return node._replace(error=float(error), excess=float(excess))
+
+
+def _may_overflow(probe: Probe) -> np.ndarray:
+    """Tell of each pair whether a sum of products may leave the range of its precision.
+
+    Whether it then ends in a number, in infinity or in NaN hangs on the order of its terms.
+    """
+    # No sum of products with a kernel is larger than its column times the largest number given.
+    columns = [[np.abs(np.atleast_1d(np.float64(w))) for w in own] for own in probe.weights]
+    gains = [1 + sum(w.reshape(-1, w.shape[-1]).sum(0).max() for w in own) for own in columns]
+    flat = [np.abs(np.asarray(v, np.float64)).reshape(len(v), -1) for v in probe.given]
+    sizes = np.concatenate(flat, 1)
+    largest = sizes.max(1, where=~np.isnan(sizes), initial=1)
+    return largest * np.prod(gains) > float(probe.own[0].dtype.max) / 4
 
 
 def _largest(values: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from lstm_states import check_traces, open_traces, record_traces
 from lstm_states.kernels import layer as kernel_layer
 from lstm_states.kernels.scan import CellRun, scan_cell
 from lstm_states.proof.refusals import TraceError
+from lstm_states.traces import intercept
 from tests.conftest import shake
 
 L = keras.layers
@@ -89,8 +90,9 @@ def test_nan_in_x_and_in_the_weights_is_named(rng):
         record_traces(model, np.zeros_like(x))
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e-3])
-def test_a_number_that_the_layer_does_not_give_is_refused(wrong, rng, monkeypatch):
+# Numbers of 1e19 are large, but the products of this layer don't overflow.
+@pytest.mark.parametrize(("wrong", "size"), [(np.nan, 1), (np.inf, 1), (1e-3, 1), (np.nan, 1e19)])
+def test_a_number_that_the_layer_does_not_give_is_refused(wrong, size, rng, monkeypatch):
     """In the first sample's middle step; NaN in a sample between, which isn't looked at else."""
     model = shake(keras.Sequential([keras.Input((30, 4)), L.SimpleRNN(3, name="low")]), rng)
     kernel = scan_cell
@@ -104,7 +106,25 @@ def test_a_number_that_the_layer_does_not_give_is_refused(wrong, rng, monkeypatc
 
     monkeypatch.setattr(kernel_layer, "scan_cell", spoiled)
     with pytest.raises(TraceError, match=r"'low': the recorded states differ from the layer's own"):
-        record_traces(model, rng.normal(size=(5, 30, 4)).astype("float32"))
+        record_traces(model, size * rng.normal(size=(5, 30, 4)).astype("float32"))
+
+
+def test_the_layer_stays_as_it_is_while_it_is_probed(rng, monkeypatch):
+    """Another thread may call it meanwhile."""
+    model = shake(keras.Sequential([keras.Input((5, 4)), L.GRU(3)]), rng)
+    layer, probe, seen = model.layers[0], intercept.probe_run, []
+
+    def watched(traced, original, *rest):
+        seen.append(original.__self__.cell is layer.cell and original.__self__ is not layer)
+        before = {name: id(value) for name, value in vars(layer).items()}
+        probes = probe(traced, original, *rest)
+        assert {name: id(value) for name, value in vars(layer).items()} == before
+        assert not layer.unroll
+        return probes
+
+    monkeypatch.setattr(intercept, "probe_run", watched)
+    record_traces(model, rng.normal(size=(2, 5, 4)).astype("float32"))
+    assert seen == [True]
 
 
 def test_an_integer_input_is_cast_as_keras_does(rng):
