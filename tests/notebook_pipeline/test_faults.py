@@ -64,7 +64,7 @@ def test_a_server_that_is_not_there_is_told_at_once(tmp_path, monkeypatch):
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"127.0.0.1:9, which can't be used: .*refused"):
         mlflow_runs.connect(make_project(tmp_path))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # MLflow's own tries would take minutes
 
 
 def test_a_server_that_says_nothing_is_told(tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_a_server_that_refuses_is_told_at_once_and_without_the_password(
         with pytest.raises(StoreError, match=f"http://{address}, which can't be used: ") as error:
             mlflow_runs.connect(make_project(tmp_path))
         server.shutdown()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # MLflow's own tries would take minutes
     assert str(status) in str(error.value)
     assert "secret" not in str(error.value)
 
@@ -186,7 +186,7 @@ def test_two_at_once_in_one_clone_do_not_meet(toy, report):
     at_it = f"another run of walk is active in {toy.path}, process {process.pid}"
     assert at_it in told
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=180) == 130
 
 
 @pytest.mark.slow

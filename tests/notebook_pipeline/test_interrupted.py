@@ -105,7 +105,7 @@ def test_a_run_that_ends_early_tells_how_or_the_next_command_does(waiting, whom,
     else:
         kill(toy, whom, number)
     wait_for(lambda: all_gone(toy))
-    assert process.wait(timeout=30) != 0
+    assert process.wait(timeout=180) != 0
     [new] = statuses(toy).keys() - before.keys()
     assert statuses(toy)[new] == status  # what the process itself could still say
     # As every command that opens the store does.
@@ -126,7 +126,7 @@ def test_a_stage_that_is_still_starting_ends_with_dvc(toy, shell):
     process = start(toy, shell)
     wait_for(lambda: any(map(is_importing, family(toy)["runner"])))
     kill(toy, "dvc", signal.SIGKILL)
-    process.wait(timeout=30)
+    process.wait(timeout=180)
     wait_for(lambda: all_gone(toy), seconds=10)
 
 
@@ -140,7 +140,7 @@ def check_in_the_end(toy: Toy, expected: dict[str, bytes]) -> None:
 
 def end_and_record(toy: Toy, process: subprocess.Popen) -> None:
     wait_for(lambda: all_gone(toy))
-    process.wait(timeout=30)
+    process.wait(timeout=180)
     toy.call("backfill")
     assert "RUNNING" not in statuses(toy).values()
 

@@ -18,10 +18,10 @@ with ended_by_signals():
         with ended_by_signals():
             if {before}:
                 print("ready", flush=True)
-                time.sleep(30)
+                time.sleep(180)
             asyncio.run(leave_a_handler())
         print("ready", flush=True)
-        time.sleep(30)
+        time.sleep(180)
     except KeyboardInterrupt:
         print("cleaning up", flush=True)
         time.sleep(1)
@@ -37,5 +37,5 @@ def test_a_second_sigterm_does_not_interrupt_the_clean_up(before):
         for line in ("ready\n", "cleaning up\n"):
             assert process.stdout.readline() == line
             process.terminate()
-        assert process.communicate(timeout=30)[0] == "clean\n"
+        assert process.communicate(timeout=180)[0] == "clean\n"
     assert process.returncode == 0

@@ -211,7 +211,7 @@ def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
     ) as process:  # fmt: skip
         assert any(line.startswith("made reports") for line in process.stdout)
         process.terminate()
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=180) == 130
     assert list(clones.iterdir()) == []
     assert subprocess.run(["pgrep", "-f", f"^sleep {nap}$"], check=False).returncode == 1
 

@@ -275,11 +275,11 @@ def stop_at(patch, count):
 def test_killed_again_and_again(tmp_path):
     sizes = [40] * 30
     write(tmp_path / "whole", sizes)
-    recorded = 0
+    recorded, moments = 0, random.Random(0)
     for _ in range(4):
         with start("write", tmp_path / "s", *sizes) as process:
             assert process.stdout.readline() == f"resumed at {recorded}\n"
-            time.sleep(random.uniform(0, 0.6))
+            time.sleep(moments.uniform(0, 0.6))
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
         with pytest.raises((IncompleteTracesError, FileNotFoundError)):
