@@ -199,6 +199,8 @@ def test_an_installation_tells_how_far_it_is_and_once_interrupted_begins_anew(tm
     with subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(slow)}, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
+        # Tests in the background of a shell inherit that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         assert any("0 of 1 packages are installed" in line for line in process.stdout)
         os.killpg(process.pid, signal.SIGINT)
