@@ -64,7 +64,7 @@ def test_a_server_that_is_not_there_is_told_at_once(tmp_path, monkeypatch):
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"127.0.0.1:9, which can't be used: .*refused"):
         mlflow_runs.connect(make_project(tmp_path))
-    assert time.monotonic() - began < 30  # MLflow's own tries would take minutes
+    assert time.monotonic() - began < 5
 
 
 def test_a_server_that_says_nothing_is_told(tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_a_server_that_refuses_is_told_at_once_and_without_the_password(
         with pytest.raises(StoreError, match=f"http://{address}, which can't be used: ") as error:
             mlflow_runs.connect(make_project(tmp_path))
         server.shutdown()
-    assert time.monotonic() - began < 30  # MLflow's own tries would take minutes
+    assert time.monotonic() - began < 5
     assert str(status) in str(error.value)
     assert "secret" not in str(error.value)
 
