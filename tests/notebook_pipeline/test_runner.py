@@ -105,7 +105,8 @@ def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken, browse
         failed = page.locator(".jp-CodeCell").filter(has_text="ZeroDivisionError: division by")
         failed.wait_for(timeout=90_000)
         expect(failed).to_be_in_viewport()
-        expect(page.get_by_text("cells hidden")).to_be_in_viewport()
+        expect(page.get_by_role("heading", name="The cell that failed")).to_be_in_viewport()
+        expect(page.get_by_text("cells hidden")).to_be_visible()
         expect(page.get_by_text("print(99)", exact=True)).not_to_be_visible()  # it is above
         # A server that is told to end while it starts a kernel would wait for ever.
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)

@@ -1,4 +1,4 @@
-"""Open a failed notebook at the failed cell, with all cells above it folded."""
+"""Open a failed notebook at the failed cell, with a heading above it and the cells before folded."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ def debug_command(name: str, root: Path) -> list[str]:
     notebook = nbformat.read(path, as_version=4)
     failed = next((cell for cell in notebook.cells if _has_failed(cell)), None)
     if failed:
-        page += f"#cell-id={failed.id}"
-        _fold_cells_above(failed, notebook, path)
+        page += f"#cell-id={_heading_of(failed, notebook, path).id}"
     return [
         "jupyter", "lab", "--ip=127.0.0.1", f"--notebook-dir={root}",
         f"--LabApp.default_url={page}",
@@ -44,11 +43,17 @@ def _has_failed(cell: nbformat.NotebookNode) -> bool:
     return any(output.output_type == "error" for output in cell.get("outputs", ()))
 
 
-def _fold_cells_above(
+def _heading_of(
     failed: nbformat.NotebookNode, notebook: nbformat.NotebookNode, path: Path
-) -> None:
+) -> nbformat.NotebookNode:
+    """Return a heading written above the cell, all before it folded; the cell if none can fold."""
     title = next((cell for cell in notebook.cells if cell.source.startswith("# ")), None)
-    if title and HERE not in (cell.source for cell in notebook.cells):
-        title.metadata["jp-MarkdownHeadingCollapsed"] = True
-        notebook.cells.insert(notebook.cells.index(failed), new_markdown_cell(HERE, id="failed"))
-        nbformat.write(notebook, path)
+    if title is None:
+        return failed
+    if heading := next((cell for cell in notebook.cells if cell.source == HERE), None):
+        return heading
+    title.metadata["jp-MarkdownHeadingCollapsed"] = True
+    heading = new_markdown_cell(HERE, id="failed")
+    notebook.cells.insert(notebook.cells.index(failed), heading)
+    nbformat.write(notebook, path)
+    return heading
