@@ -18,6 +18,8 @@ Both need the coordinates ``feature`` and ``target``, which name each once, and 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -65,7 +67,7 @@ def _check_attributes(data: xr.Dataset) -> None:
     for name in ("title", "description", "source"):
         if not isinstance(value := data.attrs.get(name), str):
             raise DataError(f"attrs[{name!r}] is {value!r}; it must be a text for the reports")
-    horizon = data.attrs.get("horizon")
+    horizon: Any = data.attrs.get("horizon")
     whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
     if data.attrs["layout"] == "series" and not (whole and horizon >= 0):
         raise DataError(
@@ -76,8 +78,8 @@ def _check_attributes(data: xr.Dataset) -> None:
 
 def _check_dims(data: xr.Dataset, leading: tuple[str, ...]) -> None:
     """Refuse a variable that is missing or has other dimensions than its layout says."""
-    targets = {(leading[0], "target"), (*leading, "target")}
-    needed = {
+    targets: set[tuple[str, ...]] = {(leading[0], "target"), (*leading, "target")}
+    needed: dict[str, set[tuple[str, ...]]] = {
         "features": {(*leading, "feature")},
         "targets": targets,
         "part": {(leading[0],)},
