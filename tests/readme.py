@@ -10,7 +10,11 @@ START, END = "<!-- verdicts -->\n", "<!-- end of verdicts -->\n"
 def verdict_table(claims: str) -> str:
     """The table that ``claims``, the text of reports/claims.json, makes."""
     rows = json.loads(claims)
-    lines = [f"| {row['id']} | {row['claim']} | {row['verdict']} |" for row in rows]
+    lines = [
+        f"| {row['id']} | {row['claim']}{' (own)' if row['section'] == 'own' else ''} "
+        f"| {row['verdict']} |"
+        for row in rows
+    ]
     return "\n".join(["| | claim | verdict |", "|---|---|---|", *lines]) + "\n"
 
 

@@ -75,6 +75,7 @@ def make_experiment(
         notebook: text,
         folder / "__init__.py": f'"""The experiment `{name}`."""\n',
         folder / "settings.py": _filled("example.py", name),
+        folder / "half_life.py": _filled("half_life.py", name),
         root / "params.yaml": _with_section(root / "params.yaml", name, defaults),
         root / "dvc.yaml": _with_stage(root / "dvc.yaml", name, notebook.name, own),
     }
@@ -90,9 +91,12 @@ def _problems(name: str, root: Path) -> Iterator[str]:
     if keyword.iskeyword(name) or keyword.iskeyword(_class_name(name)):
         yield "it is a Python keyword"
     if _class_name(name) in re.findall(r"import (\w+)", _template("example.py")):
-        yield f"settings.py imports another {_class_name(name)}"
-    if name in ("datasets", "null") or hasattr(BaseModel, name):
-        yield "params.yaml reserves it"
+        yield f"settings.py imports another {_class_name(name)}; choose another name"
+    if name == "datasets":
+        yield "it is the section of the data sets in params.yaml; choose another name"
+    # YAML reads null as no name at all, and pydantic has no field called like its methods.
+    if name == "null" or hasattr(BaseModel, name):
+        yield f"params.yaml cannot have a section {name!r}; choose another name"
     places = (f"src/{name}", f"src/experiments/{name}", f"src/experiments/{name}.py",
               f"notebooks/[0-9][0-9]_{name}.ipynb", f"reports/{name}")  # fmt: skip
     for taken in (path for place in places for path in root.glob(place)):
@@ -109,13 +113,19 @@ def _check_paths(paths: Sequence[str], root: Path) -> None:
     """Refuse dependencies that aren't there nor made by a stage, or that its pages make."""
     with open_repo(root) as repo:
         stages = repo.index.stages
-        made = {out.def_path for stage in stages for out in stage.outs}
+        made = [Path(out.def_path) for stage in stages for out in stage.outs]
         after = [Path(o.def_path) for s in stages if s.addressing in PAGES for o in s.outs]
     for path in paths:
         inside = (root / path).resolve().is_relative_to(root.resolve())
         if not inside or Path(path).is_absolute():
             raise ConfigError(f"{path} is not a path within the repository, such as data/mine.csv")
-        if not (root / path).exists() and path.rstrip("/") not in made:
+        # Of a folder that a stage has yet to make, nobody knows what will be in it.
+        is_made = any(
+            out.is_relative_to(path)
+            or (Path(path).is_relative_to(out) and not (root / out).exists())
+            for out in made
+        )
+        if not (root / path).exists() and not is_made:
             raise ConfigError(f"{path} isn't there, and no stage of dvc.yaml makes it")
         for page in after:  # DVC would refuse all of dvc.yaml
             if page.is_relative_to(path) or Path(path).is_relative_to(page):

@@ -32,6 +32,7 @@ def load(tmp_path):
 
     def load_changed(removed=(), **changes):
         values = copy.deepcopy(VALUES)
+        values["stacked"] |= {"window": 100, "units": [64, 32]}  # which messages name
         for key, value in [*changes.items(), *((key, None) for key in removed)]:
             *folders, name = key.split(".")
             place = values
@@ -49,7 +50,7 @@ def load(tmp_path):
 
 
 def test_the_projects_own_parameters_load_as_they_stand():
-    assert read_file(FILE, Parameters).model_dump() == VALUES
+    assert read_file(FILE, Parameters).model_dump(exclude_unset=True) == VALUES
 
 
 def test_the_file_is_found_from_any_folder_below(monkeypatch):
@@ -100,7 +101,7 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("stacked.seeds", [3, 1, 3], r"seeds is \[3, 1, 3\]: each value may appear only once"),
         ("carrying_state.steps", 101, "steps is 101; .* at most stacked.window, which is 100"),
         ("stacked.dataset", "orderbook", "dataset is 'orderbook'; did you mean 'order_book'"),
-        ("stacked.dataset", "b", "dataset is 'b'; there are japanese_vowels, order_book"),
+        ("stacked.dataset", "b", "dataset is 'b'; there are .*japanese_vowels, .*order_book"),
         ("datasets.order_book.train_fraction", 0.9, "must leave a part for the test"),
         ("stacked.window", 10, "window is 10; it must be above 10, the past steps that .* depth"),
         ("stacked.units", [64], r"stacked.units is \[64\]; it must hold 2 widths or more"),

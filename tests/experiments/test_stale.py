@@ -8,6 +8,9 @@ from tests.clone import Clone, make_clone
 
 PAGES = {"pages", "claims", "index"}
 
+NEW = "made_by_a_test"
+"""A name that no data set of the checkout has."""
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
@@ -104,12 +107,12 @@ def test_what_decides_all_results_makes_all_run_again(root, change, file):
 
 def test_a_new_data_set_makes_its_own_stage_run_alone(root, change):
     """As docs/own-experiment.md makes one: a kind of its own, and a section of params.yaml."""
-    change("src/experiments/data/waves.py")
+    change(f"src/experiments/data/{NEW}.py")
     assert stale(root) == set()
     change("params.yaml")
-    waves = {"maker": "waves", "source": "data/sources.yaml"}
-    Clone(root).set_parameters({"datasets": {"waves": waves}})
-    assert stale(root) == {"prepare@waves"}
+    made = {"maker": NEW, "source": "data/sources.yaml"}
+    Clone(root).set_parameters({"datasets": {NEW: made}})
+    assert stale(root) == {f"prepare@{NEW}"}
 
 
 def test_a_kind_of_data_set_decides_its_own_data(root, change):

@@ -31,16 +31,16 @@ def flowing(**measures):
 
 def test_only_h_rises_where_c_moves_nothing():
     said = flowing()
-    assert "carries `h` and `c`; at each step, `h` alone goes up" in said
+    assert "carries `h` and `c`; at each step, it passes up `h` alone." in said
     assert "layer 2 moves by 0 to 1e-16; if `h` changes, by 0.25 to 0.5" in said
 
 
 @pytest.mark.parametrize(
     ("measures", "words"),
     [
-        ({"c_below_moves": [0.25, 0.5], "numbers_per_unit": [2, 2]}, "step, `h` and `c` goes up"),
-        ({"h_below_moves": [0.0, 0.0]}, "step, neither `h` nor `c` goes up"),
-        ({"c_below_moves": [0.0, 0.5]}, "step, `h` and (in some models) `c` goes up"),
+        ({"c_below_moves": [0.25, 0.5], "numbers_per_unit": [2, 2]}, "it passes up `h` and `c`."),
+        ({"h_below_moves": [0.0, 0.0]}, "it passes up neither `h` nor `c`."),
+        ({"c_below_moves": [0.0, 0.5]}, "it passes up `h` and (in some models) `c`."),
         ({"h_alone_minus_whole": [0.0, 0.0]}, "carries `h` alone; at"),
         ({"c_below_moves": [NAN, 0.0]}, "moves by 0, no number in 1 of 2"),
     ],

@@ -74,5 +74,5 @@ def test_all_commands_agree(started):
 def test_every_command_and_call_is_told():
     for command in COMMANDS:
         assert f"| `{command.name}" in README
-    for name in re.findall(r"results\.(\w+)\(", README):
+    for name in re.findall(r"\brun\.(\w+)\(", README):
         assert hasattr(Results, name)

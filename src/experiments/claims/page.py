@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,6 @@ def _rendered(
     environment = page_environment(Path(__file__).parent)
     environment.filters["span"] = lambda values: span(list(values.values()))
     environment.filters["decision"] = describe_decision
-    counts = Counter(verdicts.values())
     return environment.get_template("claims.html.j2").render(
         rows=rows,
         missing=missing,
@@ -175,8 +174,17 @@ def _rendered(
         pictures=pictures,
         answer=answer,
         withheld=len(ANSWER) - len(answer),
-        counts={verdict: counts[verdict] for verdict in VERDICTS},
+        counts={
+            "article": _counts(row for row in rows if row["section"] != "own"),
+            "own": _counts(row for row in rows if row["section"] == "own"),
+        },
     )
+
+
+def _counts(rows: Iterable[Row]) -> dict[str, int]:
+    """Return how many claims have each verdict."""
+    counts = Counter(row["verdict"] for row in rows)
+    return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
 
 def describe_decision(row: Mapping[str, Any]) -> str:

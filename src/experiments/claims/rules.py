@@ -79,10 +79,10 @@ class Published(Strict):
 
 
 class Claim(Strict):
-    """One claim of the article and the rule that decides it.
+    """One claim, of the article or one's own, and the rule that decides it.
 
     Attributes:
-        section: Where the article makes it.
+        section: Where the article makes it; ``own`` if the article does not.
         claim: What it says, in our words.
         notebook: The trial that measures it, such as "how_states_flow".
         training: Whether models are trained for it.
@@ -94,7 +94,7 @@ class Claim(Strict):
         published: What others found; it has no say in the verdict.
     """
 
-    section: Literal["introduction", "1", "2"]
+    section: Literal["introduction", "1", "2", "own"]
     claim: Text
     notebook: Text
     data: str = ""

@@ -17,6 +17,7 @@ import xarray as xr
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.names import near_or_all
 from notebook_pipeline.parameters.strict import Fraction, Strict
 
@@ -77,9 +78,26 @@ _KINDS: dict[str, type[DataSet]] = {}
 
 
 def register(kind: type[Kind]) -> type[Kind]:
-    """Register a kind of data set, so that params.yaml accepts it."""
-    [maker] = get_args(kind.model_fields["maker"].annotation)
-    _KINDS[maker] = kind
+    """Register a kind of data set, so that params.yaml accepts it.
+
+    Raises:
+        ConfigError: if the ``maker`` is not the name of the module, on which the stage that makes
+            the data depends, or if another class of the module has it.
+    """
+    module = kind.__module__.rpartition(".")[2]
+    makers = get_args(kind.model_fields["maker"].annotation)
+    if makers != (module,):
+        named = " or ".join(map(repr, makers)) or "not a Literal"
+        raise ConfigError(
+            f"{kind.__module__}: the maker of {kind.__name__} is {named}; it must be the name of "
+            f"the module, Literal[{module!r}]"
+        )
+    if module in _KINDS:
+        raise ConfigError(
+            f"{kind.__module__}: {_KINDS[module].__name__} and {kind.__name__} have the maker "
+            f"{module!r}; a module makes one kind of data set"
+        )
+    _KINDS[module] = kind
     return kind
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 from experiments.data.catalogue import DataSet, register
 from experiments.data.parts import split_by_class
 from experiments.data.raw import obtain
-from experiments.data.schema import PARTS, DataError, check_processed
+from experiments.data.schema import PARTS, DataError
 from notebook_pipeline.parameters.strict import Fraction, Seed
 
 FILES = ("JapaneseVowels_TRAIN.ts", "JapaneseVowels_TEST.ts")
@@ -97,27 +97,25 @@ def _dataset(utterances: list[np.ndarray], speakers: np.ndarray, part: np.ndarra
     features = np.zeros((len(length), len(frame), COEFFICIENTS), np.float32)
     features[frame < length[:, None]] = np.concatenate(utterances)
     names = [f"lpc_{number:02d}" for number in range(1, COEFFICIENTS + 1)]
-    return check_processed(
-        xr.Dataset(
-            {
-                "features": (("sample", "time", "feature"), features),
-                "targets": (("sample", "target"), speakers[:, None]),
-                "length": ("sample", length, {"units": "frames"}),
-                "part": ("sample", part, {"long_name": f"index into {', '.join(PARTS)}"}),
-            },
-            coords={
-                "feature": names,
-                "feature_unit": ("feature", ["1"] * COEFFICIENTS),
-                "target": ["speaker"],
-                "target_unit": ("target", ["speaker 1 to 9, counted from 0"]),
-            },
-            attrs={
-                "layout": "sequences",
-                "title": "Japanese vowels",
-                "description": "Nine speakers say two vowels; a step holds 12 LPC cepstrum "
-                "coefficients. The split into training and test utterances is the official one.",
-                "source": "Kudo, Toyama and Shimbo (1999), Pattern Recognition Letters 20, "
-                "1103-1111; UCI Machine Learning Repository; files of the package aeon",
-            },
-        )
+    return xr.Dataset(
+        {
+            "features": (("sample", "time", "feature"), features),
+            "targets": (("sample", "target"), speakers[:, None]),
+            "length": ("sample", length, {"units": "frames"}),
+            "part": ("sample", part, {"long_name": f"index into {', '.join(PARTS)}"}),
+        },
+        coords={
+            "feature": names,
+            "feature_unit": ("feature", ["1"] * COEFFICIENTS),
+            "target": ["speaker"],
+            "target_unit": ("target", ["speaker 1 to 9, counted from 0"]),
+        },
+        attrs={
+            "layout": "sequences",
+            "title": "Japanese vowels",
+            "description": "Nine speakers say two vowels; a step holds 12 LPC cepstrum "
+            "coefficients. The split into training and test utterances is the official one.",
+            "source": "Kudo, Toyama and Shimbo (1999), Pattern Recognition Letters 20, "
+            "1103-1111; UCI Machine Learning Repository; files of the package aeon",
+        },
     )

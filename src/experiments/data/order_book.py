@@ -17,7 +17,7 @@ import xarray as xr
 from experiments.data.catalogue import SplitByTime, register
 from experiments.data.parts import split_by_time
 from experiments.data.raw import obtain
-from experiments.data.schema import DataError, check_processed
+from experiments.data.schema import DataError
 from notebook_pipeline.parameters.strict import Count
 
 FILES = ("orders.csv.gz", "trades.csv")
@@ -114,7 +114,7 @@ def make_order_book(
     around = _look_around(counts, np.diff(top["mid"]) != 0, horizon_bars)
     data = _dataset(bars, around, edges, horizon_bars)
     data["part"] = split_by_time(data.sizes["time"], train_fraction, validation_fraction)
-    return check_processed(data.assign_attrs(bar_ms=bar_ms, horizon=horizon_bars))
+    return data.assign_attrs(bar_ms=bar_ms, horizon=horizon_bars)
 
 
 def _rebuild(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from experiments.data.catalogue import DataSet
+from experiments.data.schema import check_processed
 
 
 def prepare_dataset(name: str, settings: DataSet, root: Path) -> Path:
@@ -22,9 +23,9 @@ def prepare_dataset(name: str, settings: DataSet, root: Path) -> Path:
         The processed Zarr store.
 
     Raises:
-        DataError: naming the file, column or row that can't be used.
+        DataError: naming the file, column or row that can't be used, or what breaks the layout.
     """
-    data = settings.make(root / "data" / "raw" / name, root)
+    data = check_processed(settings.make(root / "data" / "raw" / name, root))
     return _write(data, root / "data" / "processed" / f"{name}.zarr")
 
 

@@ -102,10 +102,12 @@ def load_sequences(
         As for :func:`load_windows`, with ``y (sample)`` and ``length (sample)`` in steps.
 
     Raises:
-        DataError: as for :func:`load_windows`, and if all features of a scaled real step equal
-            ``mask_value``, since a masked model would skip it.
+        DataError: as for :func:`load_windows`, if each step has its own target, and if all features
+            of a scaled real step equal ``mask_value``, since a masked model would skip it.
     """
     data = _open(path, "sequences", target)
+    if "time" in data["targets"].dims:
+        raise DataError(f"{path.name} has a target for each step, not one for each sequence")
     real = np.arange(data.sizes["time"]) < data["length"].values[:, None]
     train = data["part"].values == PARTS.index("train")
     values = data["features"].values

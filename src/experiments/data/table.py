@@ -15,7 +15,7 @@ from experiments.data.catalogue import SplitByTime, register
 from experiments.data.parts import split_by_time
 from experiments.data.raw import fingerprint, write_record
 from experiments.data.reading import TableFile
-from experiments.data.schema import DataError, check_processed
+from experiments.data.schema import DataError
 from notebook_pipeline.parameters.strict import Distinct
 
 REACH = 10
@@ -113,7 +113,7 @@ def make_table(
     units: dict[str, tuple[str, list]] = {"feature_unit": ("feature", ["as given"] * len(features))}
     units["target_unit"] = ("target", ["as given"])
     units["drifts"] = ("feature", [True] * len(features))
-    return check_processed(data.assign_coords(units).assign_attrs(attrs, layout=layout))
+    return data.assign_coords(units).assign_attrs(attrs, layout=layout)
 
 
 def _check_target(file: TableFile, values: np.ndarray) -> None:

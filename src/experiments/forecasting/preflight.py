@@ -67,7 +67,7 @@ def _check_classes(configuration: str, settings: Experiment, values: np.ndarray)
     if found > most:
         raise ConfigError(
             f"{configuration}.head_units is {settings.head_units}; {settings.target} has {found} "
-            f"classes, and {settings.loss} takes {most} then"
+            f"classes, and {settings.loss} allows {most}"
         )
 
 

@@ -12,8 +12,8 @@ def answer(kept: Kept) -> str:
     carried = in_which(kept, {"`h`": "c_alone_minus_whole", "`c`": "h_alone_minus_whole"})
     rises = in_which(kept, {"`h`": "h_below_moves", "`c`": "c_below_moves"})
     return (
-        f"**Answer.** From step to step, a layer carries {carried}; at each step, {rises} "
-        "goes up. If `c` of layer 1 changes while its `h` is held, layer 2 moves by "
+        f"**Answer.** From step to step, a layer carries {carried}; at each step, it "
+        f"passes up {rises}. If `c` of layer 1 changes while its `h` is held, layer 2 moves by "
         f"{span_of(kept, 'c_below_moves')}; if `h` changes, by {span_of(kept, 'h_below_moves')}. "
         f"Numbers passed up per unit and step: {span_of(kept, 'numbers_per_unit')}."
     )

@@ -58,6 +58,7 @@ def write_index(root: Path, missing: Sequence[Missing] = ()) -> Path:
     rows = [replace(_row(name, root), departs=departs.get(name, "")) for name in scored]
     claims = {} if "claims" in without else load_ledger(root / "claims.yaml").claims
     deciding = {claim.notebook for claim in claims.values()}
+    own_claims = sum(claim.section == "own" for claim in claims.values())
     trials = [
         _trial(name, root, decides=name in deciding, departs=departs.get(name, ""))
         for name in shown
@@ -69,6 +70,7 @@ def write_index(root: Path, missing: Sequence[Missing] = ()) -> Path:
         title="How hidden states are handled",
         intro=INTRO,
         trials=trials,
+        own_claims=own_claims,
         departures=departures_in_words(found),
         missing=missing,
     )

@@ -96,6 +96,7 @@ def render_index(
     title: str,
     intro: str,
     trials: Sequence[TrialRow],
+    own_claims: int = 0,
     departures: Sequence[str] = (),
     missing: Sequence[Missing] = (),
 ) -> str:
@@ -105,6 +106,7 @@ def render_index(
         rows: The configurations, in the order to show them.
         title: The page's title and heading.
         trials: The other experiments, in the order to show them.
+        own_claims: How many claims the article does not make.
         departures: Where runs depart from what the committed ones found, the summary first.
         intro: A paragraph below the heading; plain text, empty lines separate paragraphs.
         missing: What the page is made without. If the stage ``claims`` is among it, no link leads
@@ -120,6 +122,7 @@ def render_index(
             rows=rows,
             title=title,
             trials=trials,
+            own_claims=own_claims,
             departures=departures,
             missing=missing,
             has_claims="claims" not in {one.stage for one in missing},

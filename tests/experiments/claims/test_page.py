@@ -5,6 +5,7 @@ import shutil
 
 import nbformat
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -98,6 +99,34 @@ def test_verdicts_follow_from_the_evidence(root):
     assert rows[4]["stage"] == "trial@how_states_flow"
     assert rows[26]["stage"] == "experiment@stacked"
     assert "with the sizes defined" in page
+
+
+OWN = {
+    "section": "own", "claim": "States move.", "notebook": "how_states_flow", "training": False,
+    "version": 1,
+    "tests": [{"measure": "h_alone_minus_whole", "holds": "> 0.1", "because": "Less is little."}],
+}  # fmt: skip
+
+
+def test_a_claim_of_ones_own_is_not_the_articles(root):
+    path = root / "claims.yaml"
+    claims = yaml.safe_load(path.read_text(encoding="utf-8"))["claims"]
+    article = {number: claim for number, claim in claims.items() if claim["section"] != "own"}
+    found = []
+    for ledger in (article, article | {len(article) + 1: OWN}):
+        path.write_text(yaml.safe_dump({"claims": ledger}), encoding="utf-8")
+        soup = BeautifulSoup(write_claims(root).read_text(encoding="utf-8"), "html.parser")
+        found.append([" ".join(p.get_text().split()) for p in soup.select("main > p")])
+    [words] = [text for text in found[0] if text.startswith("An article of this name")]
+    assert f"makes {len(article)} claims" in words
+    assert words in found[1]  # with as many of each verdict
+    assert not any("(own)" in text for text in found[0])
+    [apart] = [text for text in found[1] if "(own)" in text]
+    assert apart.endswith("decide them: 1 supported.")
+    marked = [mark.get_text() for mark in soup.select("h3, .summary td") if "(own)" in mark.text]
+    assert [" ".join(text.split()) for text in marked] == [
+        "States move. (own)", f"{len(article) + 1}. States move. (own) supported"
+    ]  # fmt: skip
 
 
 def test_a_figure_that_claims_share_gives_way_to_one_of_the_rule(root):

@@ -244,6 +244,12 @@ def test_a_real_step_that_the_mask_would_drop_is_refused(path, sequences):
         load_sequences(write(path, sequences), target="y", mask_value=1.0)
 
 
+def test_a_target_for_each_step_of_a_sequence_is_refused(path, sequences):
+    sequences["targets"] = sequences["targets"].expand_dims(time=6, axis=1)
+    with pytest.raises(DataError, match=r"mine.zarr has a target for each step, not one for each"):
+        load_sequences(write(path, sequences), target="y")
+
+
 def test_a_part_without_sequences_is_refused(path, sequences):
     sequences["part"][:] = [0, 0, 0, 2, 2, 2]
     with pytest.raises(DataError, match="the validation part holds no sample"):

@@ -4,6 +4,8 @@ import xarray as xr
 
 from experiments.data.schema import DataError, check_finite, check_increasing, check_processed
 
+TEXTS = {"title": "Rows", "description": "", "source": "none"}
+
 
 def series():
     return xr.Dataset(
@@ -12,9 +14,20 @@ def series():
             "targets": (("time", "target"), np.ones((3, 1))),
             "part": ("time", [0, 1, 2]),
         },
-        coords={"time": [10, 20, 30], "feature": ["a", "b"], "target": ["y"]},
-        attrs={"layout": "series"},
+        coords={
+            "time": [10, 20, 30],
+            "feature": ["a", "b"],
+            "target": ["y"],
+            "target_unit": ("target", ["m"]),
+        },
+        attrs={"layout": "series", "horizon": 0, **TEXTS},
     )
+
+
+def series_with_persistence():
+    data = series().assign_coords(drifts=("feature", [True, False]))
+    data["persistence"] = data["targets"] + 1
+    return data
 
 
 def sequences():
@@ -25,7 +38,8 @@ def sequences():
             "length": ("sample", [4, 2]),
             "part": ("sample", [0, -1]),
         },
-        attrs={"layout": "sequences"},
+        coords={"feature": ["a"], "target": ["y"], "target_unit": ("target", ["m"])},
+        attrs={"layout": "sequences", **TEXTS},
     )
 
 
@@ -35,7 +49,7 @@ def targets_per_step():
     return data
 
 
-@pytest.mark.parametrize("make", [series, sequences, targets_per_step])
+@pytest.mark.parametrize("make", [series, series_with_persistence, sequences, targets_per_step])
 def test_both_layouts_pass_unchanged(make):
     assert check_processed(make()).identical(make())
 
@@ -52,6 +66,30 @@ def test_both_layouts_pass_unchanged(make):
         (series, lambda d: d["targets"].__setitem__((2, 0), -np.inf), "targets is -inf at time 2"),
         (series, lambda d: d["part"].__setitem__(0, 3), "part holds 1 to 3; allowed are -1 to 2"),
         (series, lambda d: d["part"].__setitem__(0, -2), "part holds -2 to 2"),
+        (series, lambda d: d.attrs.pop("horizon"), r"attrs\['horizon'\] is None; .* look ahead"),
+        (series, lambda d: d.attrs.update(horizon=-1), "is -1; it must be the number of rows"),
+        (series, lambda d: d.attrs.update(horizon=1.5), "is 1.5; it must be the number of rows"),
+        (series, lambda d: d.attrs.pop("title"), r"attrs\['title'\] is None; it must be a text"),
+        (sequences, lambda d: d.attrs.pop("description"), "'description'.* is None"),
+        (sequences, lambda d: d.attrs.update(source=3), "'source'.* is 3"),
+        (series, lambda d: d.__delitem__("target_unit"), "'target_unit' is missing"),
+        (sequences, lambda d: d.__delitem__("target"), "'target' is missing"),
+        (sequences, lambda d: d.__delitem__("feature"), "'feature' is missing"),
+        (series, lambda d: d.update({"part": ("feature", [0, 1])}), "part has dims"),
+        (series, lambda d: d.update({"part": d["part"] * 0.5}), "part has dtype float64; .* integ"),
+        (series, lambda d: d.update({"feature": ["a", "a"]}), "feature 'a' appears twice"),
+        (series, lambda d: d.update({"features": d["features"].astype(str)}), "has dtype <U"),
+        (series_with_persistence, lambda d: d.__delitem__("drifts"), "'drifts' is missing"),
+        (
+            series_with_persistence,
+            lambda d: d.update({"persistence": d["part"]}),
+            "persistence has",
+        ),
+        (
+            series_with_persistence,
+            lambda d: d["persistence"].__setitem__((0, 0), np.nan),
+            "persistence is nan at time 0",
+        ),
         (sequences, lambda d: d.__delitem__("length"), "'length' is missing"),
         (sequences, lambda d: d["length"].__setitem__(1, 0), "sequence 1 has length 0; .* 1 to 4"),
         (sequences, lambda d: d["length"].__setitem__(0, 5), "sequence 0 has length 5"),
@@ -62,6 +100,11 @@ def test_what_breaks_a_layout_is_named(make, breakage, message):
     breakage(data)
     with pytest.raises(DataError, match=message):
         check_processed(data)
+
+
+def test_data_without_features_are_refused():
+    with pytest.raises(DataError, match="dimension 'feature' is empty"):
+        check_processed(series().isel(feature=[]))
 
 
 def test_empty_data_are_refused():

@@ -75,6 +75,15 @@ def test_index_sets_experiments_that_decide_no_claim_apart() -> None:
     }
 
 
+def test_index_does_not_attribute_own_claims_to_the_article() -> None:
+    for number, words in (
+        (0, "Every claim of the article, dec"),
+        (2, "article and 2 of our own, "),
+    ):
+        page = render_index([], title="", intro="", trials=[], own_claims=number)
+        assert words in BeautifulSoup(page, "html.parser").select_one("main > p").get_text()
+
+
 def test_index_sets_figures_of_one_caption_side_by_side() -> None:
     soup = BeautifulSoup(index_page(), "html.parser")
     groups = {
