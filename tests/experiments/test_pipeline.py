@@ -150,8 +150,7 @@ def test_an_experiment_is_run_compared_and_undone(clone):
     changed = json.loads(clone.run("dvc", "metrics", "diff", "--json"))
     assert "reports/variable_length/metrics.json" in changed
     clone.run("git", "checkout", "--", ".")
-    # Forced: the page that the run has made is the stage `pages`' output, and in no cache yet.
-    clone.run("dvc", "checkout", "--force")
+    clone.run("dvc", "checkout")
     assert (clone.path / "reports/variable_length/metrics.json").read_text(
         encoding="utf-8"
     ) == before

@@ -56,7 +56,7 @@ def test_a_state_that_dvc_restores_keeps_its_run(toy):
     # The record that lay there was of the other state's run.
     toy.call("backfill")
     assert read_run(toy.path / FOLDER)["run"] == kept[0]
-    toy.run("dvc", "checkout", "--force")  # the page of the notebook's own run
+    toy.run("dvc", "checkout")  # the page of the notebook's own run
     assert "0 problems" in toy.call("status")
 
 
