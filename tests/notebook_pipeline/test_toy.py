@@ -115,6 +115,10 @@ def test_without_a_schema_another_type_is_refused_by_hand_too(tmp_path, monkeypa
             "names the project 'no.such:PROJECT'.*module named 'no'",
         ),
         ('project = "tests.repository:NONE"', "has no attribute 'NONE'; write package.module:NAME"),
+        (
+            'project = "tests.repository:ROOT"\ncommand = "roll"',
+            "tool.notebook_pipeline.command is set beside project; set it in the Project 'tests",
+        ),
     ],
 )
 def test_a_table_that_is_wrong_is_told(tmp_path, table, told):
