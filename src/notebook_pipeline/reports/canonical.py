@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _STYLER = re.compile(r"\bT_[0-9a-f]{5}(?![0-9A-Za-z])")
 _REDRAW = re.compile(r"[\r\b]+")
-# tqdm: "40%|####  | 4/10 [00:01<00:02, 3.1it/s]"; Keras: "4/10 ━━━━━━━━ 0s 3ms/step"
+# tqdm: "40%|####  | 4/10 [00:01<00:02, 3.1it/s]"; others: "4/10 ━━━━━━━━ 0s 3ms/step"
 _BAR = re.compile(r".*?(?:\[[^\[\]]*(?:/s|s/\w+)[^\]]*\]|\d+[mun]?s/step)")
 
 

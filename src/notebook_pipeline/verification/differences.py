@@ -57,7 +57,7 @@ def differences(here: Path, clone: Path, name: str) -> Iterator[Difference]:
     Args:
         here: The file or folder that is there.
         clone: The same in the clone.
-        name: What to call it, such as ``reports/stacked/report.ipynb``.
+        name: What to call it, such as ``reports/sixes/report.ipynb``.
     """
     kinds = _kind(here), _kind(clone)
     if kinds[0] != kinds[1]:
