@@ -44,7 +44,9 @@ def test_page_has_title_and_language(soup: BeautifulSoup) -> None:
 
 
 def test_title_is_the_heading_where_the_notebook_has_none() -> None:
-    page = render_html(new_notebook(cells=[new_markdown_cell("words")]), title="a < b", project=DICE)
+    page = render_html(
+        new_notebook(cells=[new_markdown_cell("words")]), title="a < b", project=DICE
+    )
     assert "<h1>a &lt; b</h1>" in page
 
 
@@ -148,7 +150,9 @@ def test_alt_text_comes_from_the_picture_or_its_axes() -> None:
     encoded = (base64.b64encode(titled.getvalue()).decode(), PIXEL)
     first, second = (new_output("display_data", {"image/png": data}) for data in encoded)
     cells = [new_code_cell("1", outputs=[first]), new_code_cell("2", outputs=[axes, second])]
-    page = BeautifulSoup(render_html(new_notebook(cells=cells), title="t", project=DICE), "html.parser")
+    page = BeautifulSoup(
+        render_html(new_notebook(cells=cells), title="t", project=DICE), "html.parser"
+    )
     images = page.select("figure img")
     assert [image["alt"] for image in images] == ["Only h moves", "Loss falls"]
     assert (images[0]["width"], images[0]["height"]) == ("150", "75")
@@ -208,7 +212,9 @@ def answered():
 
 def test_the_answer_goes_up_to_the_question_and_to_other_pages() -> None:
     notebook = answered()
-    text = BeautifulSoup(render_html(notebook, title="t", project=DICE), "html.parser").main.get_text()
+    text = BeautifulSoup(
+        render_html(notebook, title="t", project=DICE), "html.parser"
+    ).main.get_text()
     places = [text.index(part) for part in ("Question.", "It does.", "measure()", "Checks")]
     assert places == sorted(places)
     assert "For readers of the notebook" not in text
@@ -228,7 +234,9 @@ def test_the_answer_goes_up_to_the_question_and_to_other_pages() -> None:
 def test_departures_stand_beside_the_answer(departing, differs, note, listed) -> None:
     held = [Expectation("a", "Move <of> c", "< 1", "2", "by 1")] * departing
     held.append(Expectation("b", "Move of h", "> 0", "1", ""))
-    page = render_html(answered(), title="t", project=DICE, expectations=Expectations(tuple(held), differs))
+    page = render_html(
+        answered(), title="t", project=DICE, expectations=Expectations(tuple(held), differs)
+    )
     notes = BeautifulSoup(page, "html.parser").select("aside.departs")
     assert len(notes) == bool(note)
     for aside in notes:
