@@ -94,9 +94,9 @@ def quick_tests(path):
     """The quick test files of a file: of the nearest place that has some.
 
     A place is the file, then each folder around it. Its tests are those that :data:`PLACES` names,
-    else those called like it: of ``src/package/room/module.py`` ``tests/package/room/test_module.py``,
-    ``tests/package/test_module.py`` or ``test_module_*.py``, and for the room the same, or all of
-    ``tests/package/room``.
+    else those called like it: of ``src/package/room/module.py``
+    ``tests/package/room/test_module.py``, ``tests/package/test_module.py`` or
+    ``test_module_*.py``, and for the room the same, or all of ``tests/package/room``.
     """
     path = PurePath(path)
     if path.parts[0] == "tests" and path.name.startswith("test_"):

@@ -14,7 +14,6 @@ from notebook_pipeline.flat import flattened
 from notebook_pipeline.mlflow_runs.runs import RESTORED, close_run
 from notebook_pipeline.mlflow_runs.store import Client
 
-
 STEPS = "plots/steps.csv"
 """What a notebook logged step by step: a row with name, step and value for each number."""
 
