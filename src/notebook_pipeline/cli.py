@@ -222,7 +222,7 @@ def page_command(stage: str, about: str) -> click.Command:
         root = project_root()
         missing: list[Missing] = []
         if "DVC_STAGE" not in os.environ:  # DVC calls it once all is there
-            from notebook_pipeline.repro.pages import missing_now
+            from notebook_pipeline.repro.partial_pages import missing_now
 
             missing = missing_now(stage, root)
         page = project_of(root).pages[stage].write(root, missing).relative_to(root)

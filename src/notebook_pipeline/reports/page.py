@@ -18,8 +18,9 @@ from notebook_pipeline.departures import note_on
 from notebook_pipeline.errors import UserError
 from notebook_pipeline.expectations import read_expectations
 from notebook_pipeline.reports.canonical import canonical_notebook
-from notebook_pipeline.reports.readable import first_heading, read_parameters, readable_notebook
+from notebook_pipeline.reports.readable import first_heading, readable_notebook, shown_parameters
 from notebook_pipeline.reports.tables import tidy_tables
+from notebook_pipeline.reports.templating import TEMPLATES
 from notebook_pipeline.stages.outputs import replace_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from notebook_pipeline.expectations import Expectations
     from notebook_pipeline.project import Project
 
-TEMPLATES = Path(__file__).parent / "templates"
 BASE_TEMPLATES = Path(sys.prefix) / "share" / "jupyter" / "nbconvert" / "templates"
 SHOWN_TYPES = (
     "text/html",
@@ -92,7 +92,7 @@ def render_html(
         "command": project.command,
         "index": any(page.file == "index.html" for page in project.pages.values()),
         "heading": "" if first_heading(canonical) else title,
-        "parameters": read_parameters(canonical),
+        "parameters": shown_parameters(canonical),
         "longest_log": LONGEST_LOG,
         "departures": expectations.departures if expectations else (),
         "departs": note_on(expectations) if expectations else "",

@@ -91,7 +91,7 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
 
 def _failure(pipeline: _Pipeline, root: Path, notebooks: Mapping[str, str]) -> ReproError:
     """Return what is to be said of stages that failed, once the pages are made without them."""
-    from notebook_pipeline.repro.pages import write_pages
+    from notebook_pipeline.repro.partial_pages import write_pages
 
     without = dict.fromkeys(pipeline.failed, "failed") | {
         stage: f"skipped: needs {' and '.join(failed)}"
