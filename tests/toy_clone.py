@@ -104,7 +104,7 @@ def make_project(root: Path) -> Path:
 def make_stages(root: Path, names: Iterable[str]) -> Path:
     """Make a project of stages that run notebooks of these names, as far as its dvc.yaml tells."""
     (root / "pyproject.toml").write_text("[tool.notebook_pipeline]\n", encoding="utf-8")
-    stages = {f"stage_{name}": {"cmd": f"x run {name}"} for name in names}
+    stages = {f"stage_{name}": {"cmd": f"python -m notebook_pipeline run {name}"} for name in names}
     text = yaml.safe_dump({"stages": stages}, sort_keys=False)
     (root / "dvc.yaml").write_text(text, encoding="utf-8")
     (root / ".dvc").mkdir()

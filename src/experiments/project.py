@@ -85,6 +85,7 @@ PROJECT = Project(
         "h5py", "keras", "matplotlib", "numcodecs", "numpy", "pandas", "pillow", "scikit-learn",
         "scipy", "tensorflow", "xarray", "zarr",
     ),
+    memory=3 * 2**30,
     title=_title,
     preflight=_check_data,
     champion=Champion("validation.kept_loss", same=("dataset", "target", "loss")),

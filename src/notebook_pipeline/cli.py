@@ -95,7 +95,9 @@ def run(name: str) -> None:
 
     root = project_root()
     report = run_notebook(name, root)
-    print(f"wrote {report.relative_to(root)}/report.html")
+    page = report / "report.html"
+    written = page if page.is_file() else report / "report.ipynb"
+    print(f"wrote {written.relative_to(root)}")
 
 
 @click.command()
@@ -105,10 +107,11 @@ def pages() -> None:
     from notebook_pipeline.stages.states import notebook_stages
 
     root = project_root()
+    project = project_of(root)
     for name in notebook_stages(root):
         folder = root / "reports" / name
         if (folder / "report.ipynb").is_file():
-            print(f"wrote {write_report(folder).relative_to(root)}")
+            print(f"wrote {write_report(folder, name, project).relative_to(root)}")
 
 
 @click.command()
@@ -219,7 +222,7 @@ def page_command(stage: str, about: str) -> click.Command:
         root = project_root()
         missing: list[Missing] = []
         if "DVC_STAGE" not in os.environ:  # DVC calls it once all is there
-            from notebook_pipeline.repro.pages import missing_now
+            from notebook_pipeline.repro.partial_pages import missing_now
 
             missing = missing_now(stage, root)
         page = project_of(root).pages[stage].write(root, missing).relative_to(root)

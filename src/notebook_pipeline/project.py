@@ -4,11 +4,11 @@ A project is a git repository with a ``dvc.yaml``. The table ``[tool.notebook_pi
 pyproject.toml marks it, and names its :class:`Project`, in a module below ``src``::
 
     [tool.notebook_pipeline]
-    project = "experiments.project:PROJECT"
+    project = "dice.project:PROJECT"
 
 A project that needs only strings and variables can set these in the table instead, such as
-``command`` and ``packages``. Notebooks are not listed: a stage of dvc.yaml that calls
-``... run NAME`` belongs to the notebook NAME.
+``command`` and ``packages``. Notebooks are not listed: a stage of dvc.yaml that calls ``run NAME``
+of the project's command, or of ``python -m notebook_pipeline``, belongs to the notebook NAME.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class Project:
         deciding: Prefixes of variables that can change a result; stages do not see these.
         harmless: Variables that stages see although they match a prefix in ``deciding``.
         packages: Installed packages whose versions can change a result, a figure or a file.
+        memory: Bytes that the largest stage needs: as many stages run at a time as fit.
         title: Returns the title of a run in MLflow from a notebook's name and parameters.
         preflight: Refuses a run that cannot succeed before a kernel starts; called with the name
             of the notebook, its parameters and the repository.
@@ -112,6 +113,7 @@ class Project:
     deciding: tuple[str, ...] = ()
     harmless: Collection[str] = ()
     packages: tuple[str, ...] = ()
+    memory: int = 2**30
     title: Callable[[str, Mapping[str, Any]], str] = _plain_title
     preflight: Callable[[str, Any, Path], None] = _nothing_to_check
     champion: Champion | None = None
@@ -129,14 +131,19 @@ def project_of(root: Path) -> Project:
     """Return the configuration of the repository ``root``.
 
     Raises:
-        ConfigError: if ``root`` is not a project, or its table has an unknown key or a name that
-            cannot be imported.
+        ConfigError: if ``root`` is not a project, or its table has an unknown key, another key
+            beside ``project``, or a name that cannot be imported.
     """
     table = _table(root)
     if table is None:
         raise ConfigError(f"{root} is not a project: its pyproject.toml has no [tool.{TABLE}]")
     if "project" not in table:
         return _plain_project(root, table)
+    for key in table.keys() - {"project"}:
+        raise ConfigError(
+            f"pyproject.toml: tool.{TABLE}.{key} is set beside project; set it in the Project "
+            f"{table['project']!r}"
+        )
     source = root / "src"
     if not source.is_dir():
         raise ConfigError(f"{source} is missing: the code that runs must be the repository's own")

@@ -68,8 +68,8 @@ def check_own_code(root: Path) -> None:
         if not path.is_relative_to(source):
             raise ConfigError(
                 f"this is {root}, but Python has imported {name} from {path}: set "
-                f"PYTHONPATH={root / 'src'} before it starts, or use the environment that "
-                "`make env` creates here"
+                f"PYTHONPATH={root / 'src'} before it starts, or use an environment in which "
+                "this repository is installed"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import csv
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from IPython import get_ipython
 
 from notebook_pipeline.expectations import Expectations, hold_against
 from notebook_pipeline.flat import flattened
+from notebook_pipeline.mlflow_runs.restored import STEPS
 from notebook_pipeline.mlflow_runs.runs import create_run
 from notebook_pipeline.mlflow_runs.store import connect
 from notebook_pipeline.parameters.cell import changed_parameters
@@ -102,10 +104,21 @@ class Results:
         folder = os.environ.get(BACKUP_VARIABLE)
         return Path(folder) if folder else None
 
-    def log_epoch(self, seed: int, epoch: int, losses: Mapping[str, float]) -> None:
-        """Log the losses of one epoch, as ``loss/seed_0`` and so on."""
-        values = {f"{name}/seed_{seed}": value for name, value in losses.items()}
-        mlflow.log_metrics(values, step=epoch)
+    def log_step(self, series: str, step: int, values: Mapping[str, float]) -> None:
+        """Log the values of one step of a series, such as a training with its passes over the data.
+
+        They go to MLflow as ``name/series``, and to :data:`STEPS`, from which `backfill` restores
+        them if that is an output of the stage.
+        """
+        named = {f"{name}/{series}": float(value) for name, value in values.items()}
+        mlflow.log_metrics(named, step=step)
+        path = self.directory / STEPS
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            if not file.tell():
+                rows.writerow(("name", "step", "value"))
+            rows.writerows((name, step, value) for name, value in named.items())
 
     def log_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write ``metrics.json`` for ``dvc metrics``, and log the same numbers to MLflow.

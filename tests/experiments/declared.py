@@ -6,7 +6,10 @@ from pathlib import Path
 from tests.repository import ROOT
 
 CANONICAL = "src/notebook_pipeline/reports/canonical.py"
-"""The one module of the engine that decides what of a notebook's run is kept."""
+"""The one module of the engine that decides what of a notebook's run is kept.
+
+Others decide the form of an output, but no value in it; CONTRIBUTING.md names them.
+"""
 
 FINDS = ("errors", "parameters", "project", "repository", "stages", "system")
 """Parts of the engine by which pages start, find what they show, and say why they can't."""
@@ -36,7 +39,7 @@ def starts_the_work(file):
 
 
 def of_the_engine(file, *, page):
-    """Whether a file is the engine's and decides nothing of what a stage keeps.
+    """Whether a file is the engine's and decides no value of what a stage keeps.
 
     Args:
         file: Relative to the repository.

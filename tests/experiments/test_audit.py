@@ -100,7 +100,7 @@ def test_a_dependency_that_is_not_declared_is_found(clone):
     for stage, dependency, file in [
         ("experiment@stacked", "src/lstm_states", "src/lstm_states/summary.py"),
         ("trial@depth", "src/experiments/depth", "src/experiments/depth/figures.py"),
-        ("claims", "src/notebook_pipeline/reports", "src/notebook_pipeline/reports/pages.py"),
+        ("claims", "src/notebook_pipeline/reports", "src/notebook_pipeline/reports/templating.py"),
         ("index", "reports/stacked/metrics.json", "reports/stacked/metrics.json"),
         ("prepare@order_book", "data/sources.yaml", "data/sources.yaml"),
         ("trial@how_states_flow", weights.rpartition("/")[0], weights),

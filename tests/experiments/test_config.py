@@ -80,6 +80,7 @@ def test_a_folder_outside_falls_back_on_the_checkout(monkeypatch, tmp_path):
         ("stacked.epochs", "8", "stacked.epochs is '8': .*valid integer"),
         ("stacked.epochs", 8.0, "stacked.epochs is 8.0: .*valid integer"),
         ("stacked.center", 1, "stacked.center is 1: .*valid boolean"),
+        ("stacked.head_units", True, "stacked.head_units is True: .*valid integer"),  # DVC: it is 1
         ("stacked.learning_rate", "0.1", "stacked.learning_rate is '0.1': .*valid number"),
         ("stacked.units", 64, "stacked.units is 64: .*valid list"),
         ("stacked.loss", "mae", "stacked.loss is 'mae': .*'mse', 'huber'"),

@@ -12,6 +12,7 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from notebook_pipeline.project import Project
 from notebook_pipeline.reports.page import render_html
 from tests.toy_clone import Toy, copy_toy, make_once, make_project
 
@@ -123,7 +124,7 @@ def executions(tmp_path_factory: pytest.TempPathFactory) -> list[NotebookNode]:
 @pytest.fixture(scope="session")
 def page(executions: list[NotebookNode]) -> str:
     """The report of the first execution."""
-    return render_html(executions[0], title="States & gates")
+    return render_html(executions[0], title="States & gates", project=Project("dice"))
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ def test_a_failed_notebook_is_missing_and_all_else_is_there(copy, pages):
 def write_without(copy, without):
     """Call `write_pages` with the toy's own code, and return its lines."""
     code = (
-        "from pathlib import Path; from notebook_pipeline.repro.pages import write_pages; "
+        "from pathlib import Path; from notebook_pipeline.repro.partial_pages import write_pages; "
         "from notebook_pipeline.stages.states import notebook_stages; root = Path.cwd(); "
         f"print(*write_pages(root, {without!r}, notebook_stages(root)), sep='\\n')"
     )

@@ -154,17 +154,22 @@ def test_jobs_is_a_whole_number_of_at_least_1(jobs, repository, monkeypatch, cap
     assert "Invalid value for '--jobs': " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("cores", "gigabytes", "jobs"), [(16, 99, 8), (16, 10, 3), (1, 1, 1)])
-def test_the_default_is_what_cores_and_memory_allow(monkeypatch, tmp_path, cores, gigabytes, jobs):
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "a_stage", "jobs"),
+    [(16, 99, 3, 8), (16, 10, 3, 3), (16, 10, 2, 5), (1, 1, 3, 1)],
+)
+def test_the_default_is_what_cores_and_memory_allow(
+    monkeypatch, tmp_path, cores, gigabytes, a_stage, jobs
+):
     memory = psutil.virtual_memory()._replace(available=gigabytes * 2**30)
     monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     monkeypatch.setattr(parallel, "CONTAINER_MEMORY", tmp_path / "memory.max")
-    assert default_jobs() == jobs
+    assert default_jobs(a_stage * 2**30) == jobs
     (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
-    assert default_jobs() == jobs
+    assert default_jobs(a_stage * 2**30) == jobs
     (tmp_path / "memory.max").write_text(f"{7 * 2**30}\n", encoding="utf-8")
-    assert default_jobs() == min(jobs, 2)
+    assert default_jobs(a_stage * 2**30) == min(jobs, 7 // a_stage)
 
 
 def test_three_jobs_give_the_bytes_of_one(toy, tmp_path):

@@ -15,8 +15,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from notebook_pipeline.expectations import Expectation, Expectations
+from notebook_pipeline.project import Page, Project
 from notebook_pipeline.reports import readable
-from notebook_pipeline.reports.page import ExternalResourceError, external_resources, render_html
+from notebook_pipeline.reports.page import (
+    ExternalResourceError,
+    external_resources,
+    render_html,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -27,18 +33,49 @@ PIXEL = (
     "awAAAABJRU5ErkJggg=="
 )
 
+DICE = Project("dice")
 
-def test_page_has_title_language_and_way_back(soup: BeautifulSoup) -> None:
+
+def test_page_has_title_and_language(soup: BeautifulSoup) -> None:
     assert soup.title.string == "States & gates"
     assert soup.html["lang"] == "en"
     assert soup.find("meta", attrs={"name": "viewport"})
-    assert soup.header.a["href"] == "../index.html"
     assert [h.get_text() for h in soup.find_all("h1")] == ["What moves?#"]
 
 
 def test_title_is_the_heading_where_the_notebook_has_none() -> None:
-    page = render_html(new_notebook(cells=[new_markdown_cell("words")]), title="a < b")
+    page = render_html(
+        new_notebook(cells=[new_markdown_cell("words")]), title="a < b", project=DICE
+    )
     assert "<h1>a &lt; b</h1>" in page
+
+
+@pytest.mark.parametrize(
+    "cells", [[], [new_code_cell("1")], [new_markdown_cell("")], [new_markdown_cell("words")]]
+)
+def test_the_name_is_the_title_where_the_notebook_has_none(tmp_path, cells) -> None:
+    nbformat.write(new_notebook(cells=cells), tmp_path / "report.ipynb")
+    page = write_report(tmp_path, "sixes", DICE).read_text(encoding="utf-8")
+    assert "<title>sixes</title>" in page
+    assert "<h1>sixes</h1>" in page
+
+
+@pytest.mark.parametrize(("file", "links"), [("index.html", 1), ("answers.html", 0)])
+def test_a_page_leads_to_the_index_if_the_project_has_one(file, links) -> None:
+    project = Project("dice", pages={"all": Page(file, lambda root, missing: root / file)})
+    page = BeautifulSoup(render_html(new_notebook(), title="t", project=project), "html.parser")
+    assert len(page.select("a[href='../index.html']")) == links
+
+
+@pytest.mark.parametrize("lock", [None, "0cc175b9c0f1b6a831c399e269772661"])
+def test_a_page_tells_the_projects_own_command_and_a_lock_only_if_there_is_one(lock) -> None:
+    made = {"key": "f" * 64, "parameters": {}, "data": {}, "environment": lock, "code": {}}
+    notebook = new_notebook(metadata={"made_from": made})
+    page = render_html(notebook, title="t", project=Project("dice", command="roll <now>"))
+    text = BeautifulSoup(page, "html.parser").select_one("details.parameters").get_text()
+    assert "roll <now> origin says which run made it, when, and from which\ncommit." in text
+    assert ("requirements.lock" in text) is (lock is not None)
+    assert "None" not in text
 
 
 def test_page_loads_nothing_and_is_small(page: str) -> None:
@@ -61,13 +98,13 @@ def test_a_report_that_would_load_something_is_refused(html: str, loaded: str) -
     output = new_output("display_data", {"text/html": html})
     notebook = new_notebook(cells=[new_code_cell("1", outputs=[output])])
     with pytest.raises(ExternalResourceError, match=loaded):
-        render_html(notebook, title="t")
+        render_html(notebook, title="t", project=DICE)
 
 
 def test_links_and_shown_code_load_nothing() -> None:
     code = 'url = "<img src=\'https://x.example/a.png\'>"; css = "url(b.png)"'
     cells = [new_markdown_cell("[a](https://x.example)"), new_code_cell(code)]
-    assert "x.example" in render_html(new_notebook(cells=cells), title="t")
+    assert "x.example" in render_html(new_notebook(cells=cells), title="t", project=DICE)
 
 
 def test_code_is_there_but_folded(soup: BeautifulSoup) -> None:
@@ -113,7 +150,9 @@ def test_alt_text_comes_from_the_picture_or_its_axes() -> None:
     encoded = (base64.b64encode(titled.getvalue()).decode(), PIXEL)
     first, second = (new_output("display_data", {"image/png": data}) for data in encoded)
     cells = [new_code_cell("1", outputs=[first]), new_code_cell("2", outputs=[axes, second])]
-    page = BeautifulSoup(render_html(new_notebook(cells=cells), title="t"), "html.parser")
+    page = BeautifulSoup(
+        render_html(new_notebook(cells=cells), title="t", project=DICE), "html.parser"
+    )
     images = page.select("figure img")
     assert [image["alt"] for image in images] == ["Only h moves", "Loss falls"]
     assert (images[0]["width"], images[0]["height"]) == ("150", "75")
@@ -173,7 +212,9 @@ def answered():
 
 def test_the_answer_goes_up_to_the_question_and_to_other_pages() -> None:
     notebook = answered()
-    text = BeautifulSoup(render_html(notebook, title="t"), "html.parser").main.get_text()
+    text = BeautifulSoup(
+        render_html(notebook, title="t", project=DICE), "html.parser"
+    ).main.get_text()
     places = [text.index(part) for part in ("Question.", "It does.", "measure()", "Checks")]
     assert places == sorted(places)
     assert "For readers of the notebook" not in text
@@ -193,7 +234,9 @@ def test_the_answer_goes_up_to_the_question_and_to_other_pages() -> None:
 def test_departures_stand_beside_the_answer(departing, differs, note, listed) -> None:
     held = [Expectation("a", "Move <of> c", "< 1", "2", "by 1")] * departing
     held.append(Expectation("b", "Move of h", "> 0", "1", ""))
-    page = render_html(answered(), title="t", expectations=Expectations(tuple(held), differs))
+    page = render_html(
+        answered(), title="t", project=DICE, expectations=Expectations(tuple(held), differs)
+    )
     notes = BeautifulSoup(page, "html.parser").select("aside.departs")
     assert len(notes) == bool(note)
     for aside in notes:

@@ -52,6 +52,22 @@ def test_what_varies_goes_to_mlflow_and_not_to_the_report(run, tmp_path):
     assert table["way"].tolist() == ["recomputed"] * 3 + ["from kept states"] * 3
 
 
+def test_steps_go_to_mlflow_and_to_a_table_from_which_they_come_back(run):
+    results, run_id, client = run
+    steps = [("a", 0, 0.1), ("a", 1, float("nan")), ("b", 0, np.float32(0.1))]
+    for series, step, value in steps:
+        results.log_step(series, step, {"place": value, "speed": 2})
+    other = client.create_run(client.experiment_id).info.run_id
+    mlflow_runs.fill_run(client, other, results.directory)
+    for name, steps in {"place/a": 2, "speed/a": 2, "place/b": 1, "speed/b": 1}.items():
+        logged, restored = (
+            [(point.step, str(point.value)) for point in client.get_metric_history(one, name)]
+            for one in (run_id, other)
+        )
+        assert restored == logged
+        assert len(logged) == steps
+
+
 def test_training_is_kept_where_the_runner_says(run, tmp_path, monkeypatch):
     results, _, _ = run
     monkeypatch.delenv(BACKUP_VARIABLE, raising=False)

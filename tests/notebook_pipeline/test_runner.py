@@ -64,6 +64,31 @@ def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
     assert report.read_bytes() == kept
 
 
+def test_a_single_run_shows_its_own_page_and_is_undone_without_force(toy):
+    page = toy.path / "reports/walk/report.html"
+    before = page.read_bytes()
+    toy.insert("walk", "print('another walk')")
+    printed = toy.run("dvc", "repro", "--single-item", "walk")
+    assert "\nwrote reports/walk/report.html\n" in printed
+    assert b"another walk" in page.read_bytes()
+    toy.run("git", "checkout", "--", "dvc.lock", "notebooks", "reports")
+    toy.run("dvc", "checkout")
+    assert page.read_bytes() == before
+
+
+def test_a_page_that_cannot_be_rendered_fails_no_run_and_leaves_no_old_page(toy):
+    toy.insert("walk", """from IPython.display import HTML\n\nHTML("<img src='missing.png'>")""")
+    printed = toy.run("dvc", "repro", "--single-item", "walk")
+    assert "reports/walk/report.html can't be rendered: the report" in printed
+    assert "would load missing.png" in printed
+    assert "\nwrote reports/walk/report.ipynb\n" in printed
+    assert not (toy.path / "reports/walk/report.html").exists()
+    assert mlflow_runs.search_runs(toy.client())[0].info.status == "FINISHED"
+    assert "would load missing.png" in toy.call("pages", ok=False)
+    toy.run("git", "checkout", "--", "dvc.lock", "notebooks", "reports")
+    toy.run("dvc", "checkout")
+
+
 def test_an_output_that_takes_long_to_arrive_is_waited_for(broken):
     """As on a busy machine: papermill itself gives a cell's last output 4 seconds."""
     broken.run("git", "checkout", "--", "notebooks")

@@ -1,6 +1,10 @@
-"""What stages are made from, as dvc.lock tells it."""
+"""Which stages run notebooks, and what stages are made from, as dvc.lock tells it."""
 
-from notebook_pipeline.stages.states import locked_inputs
+import pytest
+import yaml
+
+from notebook_pipeline.stages.states import locked_inputs, notebook_stages
+from tests.toy_clone import make_stages
 
 LOCK = """schema: '2.0'
 stages:
@@ -26,3 +30,26 @@ def test_numbers_are_read_as_dvc_writes_them(tmp_path):
 
 def test_without_a_lock_there_is_no_state(tmp_path):
     assert locked_inputs(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("python -m notebook_pipeline run train", ["train"]),
+        ("uv run python3 -m notebook_pipeline run train", ["train"]),
+        ("a.b run train", ["train"]),
+        ("bin/a.b run train", ["train"]),
+        ("uv run train", []),
+        ("acb run train", []),
+        ("a.b-other run train", []),
+        ("other.a.b run train", []),
+        ("a.b run train --fast", []),
+    ],
+)
+def test_a_stage_runs_a_notebook_by_the_projects_command_alone(tmp_path, command, names):
+    root = make_stages(tmp_path, [])
+    table = '[tool.notebook_pipeline]\ncommand = "a.b"\n'
+    (root / "pyproject.toml").write_text(table, encoding="utf-8")
+    text = yaml.safe_dump({"stages": {"one": {"cmd": command}}})
+    (root / "dvc.yaml").write_text(text, encoding="utf-8")
+    assert list(notebook_stages(root)) == names

@@ -1,6 +1,7 @@
 """The engine runs a project that has neither Keras nor this repository's other packages."""
 
 import importlib
+import re
 import subprocess
 import sys
 
@@ -26,6 +27,27 @@ def test_all_stages_have_run_and_are_recorded(toy):
     assert toy.call("repro") == "everything is up to date\n"
     assert "0 problems" in toy.call("status")
     assert "up to date" in toy.run("dvc", "status")
+
+
+OTHER_WORDS = re.compile(
+    r"keras|tensorflow|\blstm|\bgru\b|stacked|\bepochs?\b|val_loss|\bloss(es)?\b|order_book|@depth"
+    r"|`make |lstm-states|\bexperiments\.",
+    re.IGNORECASE,
+)
+"""Words of this repository's subject, and its commands."""
+
+
+def test_the_engine_has_no_words_of_one_project():
+    engine = ROOT / "src/notebook_pipeline"
+    files = [p for p in engine.rglob("*") if p.suffix in (".py", ".j2", ".css", ".json")]
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if OTHER_WORDS.search(line)
+    ]
+    assert len(files) > 60
+    assert found == []
 
 
 NOTHING_TO_DO = """
@@ -115,6 +137,10 @@ def test_without_a_schema_another_type_is_refused_by_hand_too(tmp_path, monkeypa
             "names the project 'no.such:PROJECT'.*module named 'no'",
         ),
         ('project = "tests.repository:NONE"', "has no attribute 'NONE'; write package.module:NAME"),
+        (
+            'project = "tests.repository:ROOT"\ncommand = "roll"',
+            "tool.notebook_pipeline.command is set beside project; set it in the Project 'tests",
+        ),
     ],
 )
 def test_a_table_that_is_wrong_is_told(tmp_path, table, told):

@@ -18,7 +18,7 @@ from notebook_pipeline.conditions import span
 from notebook_pipeline.parameters.names import near_or_all
 from notebook_pipeline.reports import readable
 from notebook_pipeline.reports.missing import Missing
-from notebook_pipeline.reports.pages import page_environment
+from notebook_pipeline.reports.templating import page_environment
 from notebook_pipeline.repository import find_notebook
 from notebook_pipeline.stages.outputs import find_output, read_report, replace_text
 from notebook_pipeline.stages.states import notebook_stages

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebook_pipeline.reports.pages import page_environment
+from notebook_pipeline.reports.templating import page_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

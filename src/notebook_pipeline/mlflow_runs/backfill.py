@@ -69,7 +69,7 @@ def _restored(root: Path) -> Iterator[tuple[str, str, StageInputs]]:
     """Yield notebooks, their stages and states, whose outputs are here as dvc.lock tells them."""
     states = locked_inputs(root)
     with open_repo(root) as repo:
-        for name, stage in notebooks_of(repo).items():
+        for name, stage in notebooks_of(repo, root).items():
             state = states.get(stage)
             if state and not output_problems(repo, stage):
                 yield name, stage, state

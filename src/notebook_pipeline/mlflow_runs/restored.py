@@ -14,9 +14,12 @@ from notebook_pipeline.flat import flattened
 from notebook_pipeline.mlflow_runs.runs import RESTORED, close_run
 from notebook_pipeline.mlflow_runs.store import Client
 
+STEPS = "plots/steps.csv"
+"""What a notebook logged step by step: a row with name, step and value for each number."""
+
 
 def fill_run(client: Client, run_id: str, folder: Path) -> None:
-    """Log what the outputs of a stage tell: metrics, losses by epoch, report, figures; and end it.
+    """Log what the outputs of a stage tell: metrics, steps, report, figures; and end it.
 
     The logged model is missing: its weights lie in ``model/``.
 
@@ -25,7 +28,7 @@ def fill_run(client: Client, run_id: str, folder: Path) -> None:
         run_id: Of a new run.
         folder: The stage's outputs, ``reports/<name>``.
     """
-    client.log_batch(run_id, metrics=[*_results(folder), *_epochs(folder)])
+    client.log_batch(run_id, metrics=[*_results(folder), *_steps(folder)])
     client.set_tag(run_id, RESTORED, "true")
     # The record of a run that may lie there is of another one.
     close_run(client, run_id, "FINISHED", folder, leave="run.json")
@@ -38,11 +41,9 @@ def _results(folder: Path) -> Iterator[Metric]:
         yield Metric(name, value, get_current_time_millis(), 0)
 
 
-def _epochs(folder: Path) -> Iterator[Metric]:
-    path = folder / "plots" / "learning_curves.csv"
+def _steps(folder: Path) -> Iterator[Metric]:
+    path = folder / STEPS
     rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
     for row in rows:
-        for loss in ("loss", "val_loss"):
-            if row[loss]:
-                name = f"{loss}/seed_{row['seed']}"
-                yield Metric(name, float(row[loss]), get_current_time_millis(), int(row["epoch"]))
+        value, step = float(row["value"]), int(row["step"])
+        yield Metric(row["name"], value, get_current_time_millis(), step)

@@ -95,7 +95,7 @@ def _stage_statuses(
 ) -> Iterator[StageStatus]:
     finished = mlflow_runs.finished_runs(client)
     with open_repo(root) as repo:
-        names = {stage: name for name, stage in notebooks_of(repo).items()}
+        names = {stage: name for name, stage in notebooks_of(repo, root).items()}
         for stage, state in states.items():
             problems = list(_pipeline_problems(repo, stage, state, locked.get(stage)))
             mine = finished.get(locked[stage].key, []) if stage in locked else []

@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _STYLER = re.compile(r"\bT_[0-9a-f]{5}(?![0-9A-Za-z])")
 _REDRAW = re.compile(r"[\r\b]+")
-# tqdm: "40%|####  | 4/10 [00:01<00:02, 3.1it/s]"; Keras: "4/10 ━━━━━━━━ 0s 3ms/step"
+# tqdm: "40%|####  | 4/10 [00:01<00:02, 3.1it/s]"; others: "4/10 ━━━━━━━━ 0s 3ms/step"
 _BAR = re.compile(r".*?(?:\[[^\[\]]*(?:/s|s/\w+)[^\]]*\]|\d+[mun]?s/step)")
 
 
@@ -80,6 +80,8 @@ def _notebook_metadata(metadata: NotebookNode) -> NotebookNode:
 
 def _cell_metadata(metadata: NotebookNode) -> NotebookNode:
     """Drops what describes the run, and an empty list of tags, which papermill adds."""
+    # nbconvert's ClearMetadata keeps what is listed, and leaves Markdown cells alone. This drops
+    # what is listed: the rest is the author's, whatever it is.
     kept = {key: value for key, value in metadata.items() if key not in RUN_METADATA}
     if not kept.get("tags", True):
         del kept["tags"]
@@ -119,6 +121,7 @@ def _merged_streams(outputs: Iterable[NotebookNode]) -> Iterator[NotebookNode]:
     The kernel flushes the two on a timer, so how they interleave is chance. Anything displayed
     flushes both, so their place among the other outputs is not.
     """
+    # nbconvert's CoalesceStreams merges only neighbours of one name, which keeps that chance.
     for are_streams, group in itertools.groupby(outputs, lambda o: o.output_type == "stream"):
         if not are_streams:
             yield from group

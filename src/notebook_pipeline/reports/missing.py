@@ -11,8 +11,8 @@ class Missing:
     """What a page says of a stage whose result it is made without.
 
     Attributes:
-        stage: Its name in dvc.yaml, such as "trial@depth".
-        why: Such as "failed", or "skipped: needs trial@depth".
+        stage: Its name in dvc.yaml, such as "trial@sixes".
+        why: Such as "failed", or "skipped: needs trial@sixes".
         links: What there is of it, paths relative to the page by what they lead to.
     """
 

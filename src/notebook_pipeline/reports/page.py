@@ -18,16 +18,17 @@ from notebook_pipeline.departures import note_on
 from notebook_pipeline.errors import UserError
 from notebook_pipeline.expectations import read_expectations
 from notebook_pipeline.reports.canonical import canonical_notebook
-from notebook_pipeline.reports.readable import first_heading, read_parameters, readable_notebook
+from notebook_pipeline.reports.readable import first_heading, readable_notebook, shown_parameters
 from notebook_pipeline.reports.tables import tidy_tables
+from notebook_pipeline.reports.templating import TEMPLATES
 from notebook_pipeline.stages.outputs import replace_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from notebook_pipeline.expectations import Expectations
+    from notebook_pipeline.project import Project
 
-TEMPLATES = Path(__file__).parent / "templates"
 BASE_TEMPLATES = Path(sys.prefix) / "share" / "jupyter" / "nbconvert" / "templates"
 SHOWN_TYPES = (
     "text/html",
@@ -58,7 +59,11 @@ class ExternalResourceError(UserError, ValueError):
 
 
 def render_html(
-    notebook: NotebookNode, *, title: str, expectations: Expectations | None = None
+    notebook: NotebookNode,
+    *,
+    title: str,
+    project: Project,
+    expectations: Expectations | None = None,
 ) -> str:
     """Renders a notebook as a report.
 
@@ -70,10 +75,11 @@ def render_html(
         notebook: An executed notebook, canonical or not; its metadata may say what it was
             `made_from`. It is not changed.
         title: The page's title; also its heading if the notebook has no heading of level one.
+        project: Whose report it is; the page tells its command, and leads to its index.
         expectations: What the run was held against; where it departs is said beside the answer.
 
     Returns:
-        A whole HTML page. It links to the index at `../index.html`.
+        A whole HTML page. It links to `../index.html` if that is a page of the project.
 
     Raises:
         ExternalResourceError: If the page would load a file or an address, such as a picture in a
@@ -83,8 +89,10 @@ def render_html(
     resources = {
         "made_from": notebook.metadata.get("made_from"),
         "title": title,
+        "command": project.command,
+        "index": any(page.file == "index.html" for page in project.pages.values()),
         "heading": "" if first_heading(canonical) else title,
-        "parameters": read_parameters(canonical),
+        "parameters": shown_parameters(canonical),
         "longest_log": LONGEST_LOG,
         "departures": expectations.departures if expectations else (),
         "departs": note_on(expectations) if expectations else "",
@@ -96,25 +104,34 @@ def render_html(
     return str(page)
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, name: str, project: Project) -> Path:
     """Render the executed notebook in a folder as ``report.html`` beside it.
+
+    Args:
+        folder: Where ``report.ipynb`` lies.
+        name: Of the notebook: the title of the page if the notebook has no heading of level one.
+        project: As for :func:`render_html`.
 
     Raises:
         ExternalResourceError: as :func:`render_html`.
     """
     notebook = nbformat.read(folder / "report.ipynb", as_version=4)
-    heading = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    title = heading.splitlines()[0].lstrip("# ")
-    page = folder / "report.html"
-    replace_text(page, render_html(notebook, title=title, expectations=read_expectations(folder)))
-    return page
+    page = render_html(
+        notebook,
+        title=first_heading(notebook) or name,
+        project=project,
+        expectations=read_expectations(folder),
+    )
+    path = folder / "report.html"
+    replace_text(path, page)
+    return path
 
 
 def external_resources(page: str) -> list[str]:
     """Finds what a page loads from elsewhere. Links to follow don't count, nor does shown code.
 
     Example:
-        >>> external_resources('<a href="https://keras.io">Keras</a> <img src="a.png">')
+        >>> external_resources('<a href="https://example.org">more</a> <img src="a.png">')
         ['a.png']
     """
     matches = _LOADS.finditer(_FOLDED_CODE.sub("", page))

@@ -59,7 +59,7 @@ def readable_notebook(notebook: NotebookNode) -> NotebookNode:
     """Copies a notebook without what a reader should not see, and with its figures described.
 
     Cells tagged `hide` vanish, so does the injected copy of a parameters cell, which
-    `read_parameters` folds into one, and the text that stands for a plot object. Cells tagged
+    `shown_parameters` folds into one, and the text that stands for a plot object. Cells tagged
     `answer` go up to the first cell, which asks the question.
     Each figure gets `number`, `alt`, `caption`, `width` and `height` in its output's metadata.
 
@@ -78,7 +78,7 @@ def readable_notebook(notebook: NotebookNode) -> NotebookNode:
     return readable
 
 
-def read_parameters(notebook: NotebookNode) -> list[Parameter]:
+def shown_parameters(notebook: NotebookNode) -> list[Parameter]:
     """Reads the parameters from the cells tagged `parameters` and `injected-parameters`.
 
     Returns:
@@ -104,7 +104,7 @@ def read_parameters(notebook: NotebookNode) -> list[Parameter]:
 
 def parameter(notebook: NotebookNode, name: str) -> Any:
     """The value of one parameter, None where the notebook has none of that name."""
-    values = {found.name: found.value for found in read_parameters(notebook)}
+    values = {found.name: found.value for found in shown_parameters(notebook)}
     return ast.literal_eval(values[name]) if name in values else None
 
 

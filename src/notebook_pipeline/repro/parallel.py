@@ -18,15 +18,13 @@ from dvc.repo.reproduce import plan_repro
 from rich.console import Console
 
 from notebook_pipeline.errors import ReproError
+from notebook_pipeline.project import project_of
 from notebook_pipeline.repro.progress import StageLines, last_lines, read_cells
 from notebook_pipeline.stages.states import notebooks_of, open_repo
 from notebook_pipeline.system.lock import one_at_a_time
 
 CORES_A_STAGE = 2
 """Threads that a stage computes with."""
-
-MEMORY_A_STAGE = 3 * 2**30
-"""Bytes that the largest stage needs."""
 
 CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
@@ -39,17 +37,20 @@ PATIENCE = 60.0
 """Seconds that an interrupted stage has to end by itself."""
 
 
-def default_jobs() -> int:
+def default_jobs(memory_a_stage: int) -> int:
     """Return how many stages this machine has cores and memory for, at least 1.
 
     A container's limits count, and so does LOKY_MAX_CPU_COUNT.
+
+    Args:
+        memory_a_stage: Bytes that the largest stage needs.
     """
     import joblib  # here: it imports NumPy, which a `repro` that finds nothing to do can spare
 
     memory = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # there is no such file, or it says "max"
         memory = min(memory, int(CONTAINER_MEMORY.read_text(encoding="utf-8")))
-    return max(1, min(joblib.cpu_count() // CORES_A_STAGE, memory // MEMORY_A_STAGE))
+    return max(1, min(joblib.cpu_count() // CORES_A_STAGE, memory // memory_a_stage))
 
 
 def reproduce(root: Path, jobs: int | None) -> Plan:
@@ -71,7 +72,7 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
         plan = _look(root)
         if not plan.changed:
             return plan
-        jobs = jobs or default_jobs()
+        jobs = jobs or default_jobs(project_of(root).memory)
         if jobs > 1:
             # Imported here: it takes seconds that nothing to do doesn't need.
             from notebook_pipeline import mlflow_runs
@@ -90,7 +91,7 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
 
 def _failure(pipeline: _Pipeline, root: Path, notebooks: Mapping[str, str]) -> ReproError:
     """Return what is to be said of stages that failed, once the pages are made without them."""
-    from notebook_pipeline.repro.pages import write_pages
+    from notebook_pipeline.repro.partial_pages import write_pages
 
     without = dict.fromkeys(pipeline.failed, "failed") | {
         stage: f"skipped: needs {' and '.join(failed)}"
@@ -130,7 +131,7 @@ def _look(root: Path) -> Plan:
             },
             changed=frozenset(repo.status()),
             measuring=frozenset(s.addressing for s in graph if (s.meta or {}).get("alone")),
-            notebooks=notebooks_of(repo),
+            notebooks=notebooks_of(repo, root),
         )
 
 

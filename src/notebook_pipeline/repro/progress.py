@@ -105,7 +105,7 @@ def _time(seconds: float) -> str:
 
 
 def last_shown(attempt: Path) -> str:
-    """Return the last line that the running cell of a notebook shows, such as a training's epoch.
+    """Return the last line that the running cell of a notebook shows, such as how far it has come.
 
     Args:
         attempt: The folder in which papermill keeps the notebook up to there; it saves it each

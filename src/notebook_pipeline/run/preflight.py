@@ -29,7 +29,8 @@ def check_kernel() -> None:
         OwnKernelManager().kernel_spec_manager.get_kernel_spec(KERNEL)
     except NoSuchKernel:
         raise NotebookError(
-            f"{sys.executable} has no ipykernel to run notebooks in; `make env` installs it"
+            f"{sys.executable} has no ipykernel to run notebooks in; "
+            f"`{sys.executable} -m pip install ipykernel` installs it"
         ) from None
 
 

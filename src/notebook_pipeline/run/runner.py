@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import nbformat
 import papermill
+from dvc_data.hashfile.hash import hash_file
+from dvc_objects.fs.local import localfs
 from mlflow.entities import Run
 from nbclient.exceptions import DeadKernelError
 
@@ -28,7 +31,13 @@ from notebook_pipeline.run.attempt import Attempt, begin_attempt
 from notebook_pipeline.run.contract import check_parameters, check_types
 from notebook_pipeline.run.preflight import KERNEL, OwnKernelManager, check_cache, check_kernel
 from notebook_pipeline.stages.provenance import MADE_FROM, cell_seconds, provenance, write_run
-from notebook_pipeline.stages.states import StageInputs, changes, current_inputs, notebook_stages
+from notebook_pipeline.stages.states import (
+    StageInputs,
+    changes,
+    current_inputs,
+    notebook_stages,
+    open_repo,
+)
 from notebook_pipeline.system.lock import one_at_a_time
 from notebook_pipeline.system.machine import machine_class
 from notebook_pipeline.system.signals import ended_by_signals
@@ -48,7 +57,8 @@ def run_notebook(name: str, root: Path) -> Path:
         root: The repository.
 
     Returns:
-        ``reports/<name>``, replaced once everything has succeeded.
+        ``reports/<name>``, replaced once everything has succeeded. It has no ``report.html`` if
+        that can't be rendered, which is told.
 
     Raises:
         ConfigError: if a parameter is wrong; no kernel was started.
@@ -73,7 +83,8 @@ def run_notebook(name: str, root: Path) -> Path:
             with attempt.logged():
                 _execute(source, attempt, parameters, run_id, root)
             _check_unchanged(stage, state, root)
-            _write_report(attempt, state, _record(run_id, attempt, state, root, began))
+            _write_report(attempt, name, state, root)
+            write_run(attempt.results, _record(run_id, attempt, state, root, began))
             # All that MLflow may refuse comes before the attempt, with its backups, goes.
             _finish(client, run, attempt, project_of(root))
             return _publish(attempt, root / "reports" / name)
@@ -155,12 +166,28 @@ def _check_unchanged(stage: str, state: StageInputs, root: Path) -> None:
     check_loaded_code(root)
 
 
-def _write_report(attempt: Attempt, state: StageInputs, record: dict[str, Any]) -> None:
+def _write_report(attempt: Attempt, name: str, state: StageInputs, root: Path) -> None:
+    """Write the report, and its page for those who run a single stage.
+
+    The page is an output of the stage `pages`. A page that can't be rendered fails that stage, and
+    leaves the results of this one alone.
+    """
     notebook = canonical_notebook(nbformat.read(attempt.notebook, as_version=4))
     notebook.metadata[MADE_FROM] = provenance(state)
     nbformat.write(notebook, attempt.results / "report.ipynb")
-    write_report(attempt.results)
-    write_run(attempt.results, record)
+    project = project_of(root)
+    try:
+        _cache(write_report(attempt.results, name, project), root)
+    except Exception as problem:  # whatever it is: a template, a picture that is not embedded
+        told = f"reports/{name}/report.html can't be rendered: {problem}"
+        print(f"{project.command}: {told}", file=sys.stderr)
+
+
+def _cache(page: Path, root: Path) -> None:
+    """Copy a page to DVC's cache: DVC replaces without force only what it can restore."""
+    _, digest = hash_file(str(page), localfs, "md5")
+    with open_repo(root) as repo:
+        repo.cache.local.add(str(page), localfs, digest.value)
 
 
 def _record(

@@ -18,11 +18,9 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import load_yaml
 
 from notebook_pipeline.errors import ReproError
+from notebook_pipeline.project import project_of
 
 PARAMS = "params.yaml"
-
-RUNS = re.compile(r"\brun (\w+)$")
-"""How the command of a stage ends that runs a notebook, with its name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class StageInputs:
 
     @property
     def flat_parameters(self) -> dict[str, Any]:
-        """The parameters by full names, such as ``stacked.epochs``."""
+        """The parameters by full names, such as ``sixes.rolls``."""
         return {
             f"{section}.{name}": value
             for section, values in self.parameters.items()
@@ -74,16 +72,21 @@ def stages_of(repo: Repo) -> list[PipelineStage]:
     return [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
 
 
-def notebooks_of(repo: Repo) -> dict[str, str]:
-    """Return the stages that run notebooks, in the order of dvc.yaml, by the notebook's name."""
-    found = ((RUNS.search(str(stage.cmd)), stage.addressing) for stage in stages_of(repo))
+def notebooks_of(repo: Repo, root: Path) -> dict[str, str]:
+    """Return the stages that run notebooks, in the order of dvc.yaml, by the notebook's name.
+
+    Their commands end in ``run NAME`` of the project's own command, or of the engine's.
+    """
+    own = re.escape(project_of(root).command)
+    runs = re.compile(rf"(?<![\w.-])(?:{own}|notebook_pipeline) run (\w+)$")
+    found = ((runs.search(str(stage.cmd)), stage.addressing) for stage in stages_of(repo))
     return {match[1]: stage for match, stage in found if match}
 
 
 def notebook_stages(root: Path) -> dict[str, str]:
     """Return what :func:`notebooks_of` does of the repository ``root``."""
     with open_repo(root) as repo:
-        return notebooks_of(repo)
+        return notebooks_of(repo, root)
 
 
 def locked_inputs(root: Path) -> dict[str, StageInputs]:

@@ -76,6 +76,8 @@ def _compare_arrays(here: Arrays, clone: Arrays) -> Found:
 
 def _array_difference(here: np.ndarray, clone: np.ndarray) -> str:
     """Say how many values of two arrays differ, and the largest difference; empty if none."""
+    # The messages of np.testing and xr.testing don't tell where the largest difference is, and give
+    # neither number nor size where one side is NaN: that must come first.
     if here.shape != clone.shape or here.dtype != clone.dtype:
         return f"{here.dtype} {here.shape} here, {clone.dtype} {clone.shape} in the clone"
     numbers = here.dtype.kind in "fiub"

@@ -57,7 +57,7 @@ def differences(here: Path, clone: Path, name: str) -> Iterator[Difference]:
     Args:
         here: The file or folder that is there.
         clone: The same in the clone.
-        name: What to call it, such as ``reports/stacked/report.ipynb``.
+        name: What to call it, such as ``reports/sixes/report.ipynb``.
     """
     kinds = _kind(here), _kind(clone)
     if kinds[0] != kinds[1]:
@@ -109,6 +109,8 @@ def _compare_bytes(here: Path, clone: Path) -> Found:
     yield "", f"the same in other bytes, from byte {at} on; {len(a)} here, {len(b)} in the clone"
 
 
+# nbdime lists the edits that turn one notebook into the other. Two runs of one notebook have the
+# same cells: what counts is how large the first difference is, in numbers or in pixels.
 def _compare_notebooks(here: Path, clone: Path) -> Found:
     notebooks = [nbformat.read(path, as_version=4) for path in (here, clone)]
     for number, (a, b) in enumerate(_pairs(*(book.cells for book in notebooks)), start=1):

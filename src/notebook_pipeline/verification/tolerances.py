@@ -49,7 +49,7 @@ class Tolerances(Strict):
     metrics: dict[str, Tolerance]
 
     def of(self, name: str) -> Tolerance | None:
-        """Return the tolerance of a metric such as ``stacked.test.r2``; None if it has none."""
+        """Return the tolerance of a metric such as ``sixes.share``; None if it has none."""
         fits = (found for pattern, found in self.metrics.items() if fnmatchcase(name, pattern))
         return next(fits, None)
 

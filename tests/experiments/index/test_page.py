@@ -49,7 +49,7 @@ def listed(soup: BeautifulSoup) -> dict[str, list[str]]:
     """The questions of experiments by the heading that they stand below."""
     return {
         part.find_previous("h2").get_text(): [question.get_text() for question in part.select("dt")]
-        for part in soup.select(".trials")
+        for part in soup.select(".answers")
     }
 
 
@@ -64,8 +64,8 @@ def test_index_shows_result_against_baseline_with_links() -> None:
     texts = [p.get_text() for p in soup.select("main > p")]
     assert texts[:2] == ["First.", "Second <p>."]
     assert soup.select_one("main > p > a")["href"] == "claims.html"
-    assert soup.select_one(".trials a")["href"] == "flow/report.html"
-    assert soup.select_one(".trials dd code").get_text() == "h"
+    assert soup.select_one(".answers a")["href"] == "flow/report.html"
+    assert soup.select_one(".answers dd code").get_text() == "h"
 
 
 def test_index_sets_experiments_that_decide_no_claim_apart() -> None:

@@ -58,12 +58,17 @@ def whole(sizes):
 
 
 def write(store, sizes, pause=0.0):
-    """Write batches of ``sizes`` to ``store``, or what is missing of them."""
+    """Write batches of ``sizes`` to ``store``, or what is missing of them.
+
+    With a ``pause`` after each, say how many samples there are: then it can be killed.
+    """
     writer = TraceWriter(store, recording=RECORDING)
     print(f"resumed at {writer.recorded}")
     for part in batches(sizes, writer.recorded):
         writer.append(datasets_of(part), {"before": writer.recorded})
-        time.sleep(pause)
+        if pause:
+            print(writer.recorded)
+            time.sleep(pause)
     writer.finish(ATTRS)
 
 

@@ -272,14 +272,20 @@ def stop_at(patch, count):
     patch.setattr(local, "_put", put)
 
 
-def test_killed_again_and_again(tmp_path):
+@pytest.mark.parametrize(
+    ("kills", "longest"), [(4, 0.0), pytest.param(8, 0.1, marks=pytest.mark.nightly)]
+)
+def test_killed_again_and_again(tmp_path, kills, longest):
+    """At once, or after one, two or three more batches; nightly a random moment later."""
     sizes = [40] * 30
     write(tmp_path / "whole", sizes)
     recorded, moments = 0, random.Random(0)
-    for _ in range(4):
+    for kill in range(kills):
         with start("write", tmp_path / "s", *sizes) as process:
             assert process.stdout.readline() == f"resumed at {recorded}\n"
-            time.sleep(moments.uniform(0, 0.6))
+            for _ in range(kill % 4):
+                process.stdout.readline()
+            time.sleep(moments.uniform(0, longest))
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
         with pytest.raises((IncompleteTracesError, FileNotFoundError)):

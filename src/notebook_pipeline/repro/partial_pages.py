@@ -80,7 +80,7 @@ def missing_now(page: str, root: Path) -> list[Missing]:
     with open_repo(root) as repo:
         graph = repo.index.graph
         needed = {s.addressing for s in graph.successors(repo.stage.load_one(name=page))}
-        stages = {s: name for name, s in notebooks_of(repo).items() if s in needed}
+        stages = {s: name for name, s in notebooks_of(repo, root).items() if s in needed}
     states = current_inputs(root, *stages)
     found = []
     for stage, name in stages.items():

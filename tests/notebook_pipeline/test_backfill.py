@@ -56,7 +56,7 @@ def test_a_state_that_dvc_restores_keeps_its_run(toy):
     # The record that lay there was of the other state's run.
     toy.call("backfill")
     assert read_run(toy.path / FOLDER)["run"] == kept[0]
-    toy.run("dvc", "checkout", "--force")  # the page of the notebook's own run
+    toy.run("dvc", "checkout")  # the page of the notebook's own run
     assert "0 problems" in toy.call("status")
 
 
@@ -86,18 +86,17 @@ def test_where_outputs_were_pulled_runs_are_made_from_them_once(toy, pulled):
     assert "0 problems" in pulled.call("status")
 
 
-def test_losses_of_every_epoch_come_back(toy, pulled):
+def test_the_values_of_every_step_come_back(toy, pulled):
     ours, theirs = (
         (one.client(), finished(one)[locked_inputs(one.path)["walk"].key][0])
         for one in (pulled, toy)
     )
     curves = [
-        [(point.step, point.value) for point in client.get_metric_history(run, "loss/seed_0")]
+        [(point.step, point.value) for point in client.get_metric_history(run, "place/walk")]
         for client, run in (ours, theirs)
     ]
     assert len(curves[0]) == 30
-    assert [step for step, _ in curves[0]] == [step for step, _ in curves[1]]
-    assert [v for _, v in curves[0]] == pytest.approx([v for _, v in curves[1]], rel=1e-5)
+    assert curves[0] == curves[1]
 
 
 def test_status_names_what_no_longer_matches(pulled):
