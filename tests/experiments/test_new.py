@@ -54,7 +54,7 @@ def untouched(clone):
         ("lstm_states", "src/lstm_states exists already"),
         ("stacked", "notebooks/01_stacked.ipynb exists already"),
         ("pages", "dvc.yaml has a stage with that name"),
-        ("trial", "dvc.yaml has a stage with that name"),
+        ("experiment", "dvc.yaml has a stage with that name"),
         ("interactive", "reports/interactive belongs to the pipeline"),
     ],
 )
@@ -144,6 +144,9 @@ def test_files_of_the_repository_are_added_to_and_nothing_else(clone, root):
         "09_mine.ipynb"
     ]
     assert (root / "notebooks/10_another.ipynb").is_file()
+    written = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for stage in ("mine", "another", "pages", "claims", "index"):
+        assert written[stage]["deps"] == sorted(written[stage]["deps"])
     stages = notebook_stages(root)
     assert list(stages)[-2:] == ["mine", "another"]
     state = current_inputs(root, "mine")["mine"]
