@@ -10,6 +10,7 @@ from lstm_states import (
     kept_states,
     load_states,
     make_stateful_batches,
+    record_traces,
     reset_states,
     save_states,
     stateful_twin,
@@ -340,6 +341,24 @@ def test_a_layer_that_has_no_states_yet_is_named():
     model = keras.Sequential([L.LSTM(3, stateful=True, name="low")], name="unbuilt")
     with pytest.raises(ValueError, match=r"'low' has no states yet; give model 'unbuilt' a keras"):
         reset_states(model)
+
+
+def test_recording_names_a_layer_that_has_no_states_yet():
+    class Idle(keras.Model):
+        def __init__(self):
+            super().__init__(name="idle")
+            self.low, self.spare = (L.LSTM(3, stateful=s, name=f"low_{s}") for s in (False, True))
+
+        def build(self, shape):
+            self.low.build(shape)
+
+        def call(self, x):
+            return self.low(x)
+
+    model = Idle()
+    model(X)
+    with pytest.raises(ValueError, match="'low_True' has no states yet; give model 'idle' a keras"):
+        record_traces(model, X)
 
 
 def test_two_layers_of_one_address_are_refused():
