@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
+from lstm_states.arrays import write_arrays
 from lstm_states.layers import live_states
 
 
@@ -108,14 +108,6 @@ def save_states(model: keras.Model, path: str | Path) -> None:
     # In double precision every type comes back as it was; NumPy can't store bfloat16.
     arrays = {name: np.asarray(s.value, np.float64) for name, s in _carried(model).items()}
     write_arrays(Path(path), arrays)
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name to ``path``, in the place of an older file once all are written."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    unfinished.replace(path)
 
 
 def load_states(model: keras.Model, path: str | Path) -> None:

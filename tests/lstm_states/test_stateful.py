@@ -16,7 +16,6 @@ from lstm_states import (
     stateful_twin,
     stateless_twin,
 )
-from lstm_states.stateful import write_arrays
 from tests.conftest import shake
 
 L = keras.layers
@@ -274,21 +273,6 @@ def test_states_of_half_precision_come_back(tmp_path):
     save_states(models[0], tmp_path / "states.npz")
     load_states(models[1], tmp_path / "states.npz")
     assert_equal(states_of(models[1]), states_of(models[0]))
-
-
-def test_a_writing_that_breaks_off_leaves_the_older_file_whole(tmp_path, monkeypatch):
-    path = tmp_path / "states.npz"
-    write_arrays(path, {"low/0": X})
-    whole = path.read_bytes()
-
-    def break_off(file, **_):
-        file.write(whole[:40])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(np, "savez", break_off)
-    with pytest.raises(KeyboardInterrupt):
-        write_arrays(path, {"low/0": X})
-    assert path.read_bytes() == whole
 
 
 def test_states_of_another_model_are_refused(tmp_path):
