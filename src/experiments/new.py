@@ -7,6 +7,7 @@ import json
 import keyword
 import re
 import shutil
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,29 +170,23 @@ def _with_stage(path: Path, name: str, notebook: str, dependencies: Sequence[str
     pipeline = yaml.load(path.read_text(encoding="utf-8"))
     stages: CommentedMap = pipeline["stages"]
     stage = yaml.load(_filled("stage.yaml", name))[name]
-    stage["deps"][0] = f"notebooks/{notebook}"
-    for dependency in sorted(set(dependencies) - set(stage["deps"]), reverse=True):
-        _insert(stage["deps"], 0, dependency)
+    stage["deps"] = sorted({*stage["deps"], f"notebooks/{notebook}", *dependencies})
     stages.insert(list(stages).index("pages"), name, stage)
     for page, files in PAGES.items():
         for file in files:
-            _insert_report(stages[page]["deps"], f"reports/{name}/{file}")
-    _insert_report(stages["pages"]["outs"], f"reports/{name}/report.html")
+            _insert(stages[page]["deps"], f"reports/{name}/{file}")
+    _insert(stages["pages"]["outs"], f"reports/{name}/report.html")
     text = io.StringIO()
     yaml.dump(pipeline, text)
     return text.getvalue()
 
 
-def _insert_report(paths: CommentedSeq, path: str) -> None:
-    """Insert a path after the last of a report."""
-    last = max(i for i, one in enumerate(paths) if str(one).startswith("reports/"))
-    _insert(paths, last + 1, path)
-
-
-def _insert(items: CommentedSeq, index: int, item: str) -> None:
-    items.insert(index, item)
-    if index == len(items) - 1 and (after := items.ca.items.pop(index - 1, None)):
-        items.ca.items[index] = after  # the empty line below the list
+def _insert(paths: CommentedSeq, path: str) -> None:
+    """Insert a path in alphabetical order."""
+    index = bisect(paths, path)
+    paths.insert(index, path)
+    if index == len(paths) - 1 and (after := paths.ca.items.pop(index - 1, None)):
+        paths.ca.items[index] = after  # the empty line below the list
 
 
 def _write_all(texts: Mapping[Path, str], folder: Path) -> None:

@@ -55,6 +55,30 @@ def recurrent_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.RNN
     yield from _below(model, "", set())
 
 
+def live_states(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return what the stateful layers carry, ``(slot, unit)`` each, as ``lstm_1/0`` and so on.
+
+    Raises:
+        TypeError: if ``model`` is no model of the installed Keras.
+        ValueError: if a stateful layer has no states yet, or two have one address.
+    """
+    live: dict[str, keras.Variable] = {}
+    for address, layer in recurrent_layers(model):
+        if not layer.stateful:
+            continue
+        if layer.states is None:
+            raise ValueError(
+                f"stateful layer {address!r} has no states yet; give model {model.name!r} a "
+                "keras.Input(batch_shape=...) or call it once"
+            )
+        states = keras.tree.flatten(layer.states)  # those of stacked cells are nested
+        named = {f"{address}/{place}": state for place, state in enumerate(states)}
+        if live.keys() & named.keys():
+            raise ValueError(f"two layers have the address {address!r}; give them different names")
+        live |= named
+    return live
+
+
 def _below(
     parent: keras.Layer, prefix: str, seen: set[int]
 ) -> Iterator[tuple[str, keras.layers.RNN]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,13 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
-from lstm_states.layers import recurrent_layers
+from lstm_states.arrays import write_arrays
+from lstm_states.layers import live_states
 
 
-def _live_states(model: keras.Model) -> dict[str, keras.Variable]:
-    """Return what the stateful layers carry, ``(slot, unit)`` each, as ``lstm_1/0`` and so on.
-
-    Raises:
-        ValueError: if there is nothing, or two layers have one address.
-    """
-    live: dict[str, keras.Variable] = {}
-    for address, layer in recurrent_layers(model):
-        if not layer.stateful:
-            continue
-        if layer.states is None:
-            raise ValueError(
-                f"stateful layer {address!r} has no states yet; give model {model.name!r} a "
-                "keras.Input(batch_shape=...) or call it once"
-            )
-        states = keras.tree.flatten(layer.states)  # those of stacked cells are nested
-        named = {f"{address}/{place}": state for place, state in enumerate(states)}
-        if live.keys() & named.keys():
-            raise ValueError(f"two layers have the address {address!r}; give them different names")
-        live |= named
+def _carried(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the live states of ``model`` by address; ValueError if nothing is carried."""
+    live = live_states(model)
     if not live:
         raise ValueError(f"model {model.name!r} has no stateful layer, so nothing is carried")
     return live
@@ -48,7 +31,7 @@ def reset_states(model: keras.Model) -> None:
     Raises:
         ValueError: if no layer of ``model`` is stateful, or one has no states yet.
     """
-    for state in _live_states(model).values():
+    for state in _carried(model).values():
         state.assign(np.zeros(state.shape))
 
 
@@ -66,11 +49,11 @@ def kept_states(model: keras.Model) -> Iterator[None]:
         >>> with kept_states(model):
         ...     model.evaluate(x, y, batch_size=8)
     """
-    kept = {name: state.value.numpy() for name, state in _live_states(model).items()}
+    kept = {name: state.value.numpy() for name, state in _carried(model).items()}
     try:
         yield
     finally:
-        for name, state in _live_states(model).items():
+        for name, state in _carried(model).items():
             state.assign(kept[name])
 
 
@@ -123,16 +106,8 @@ def save_states(model: keras.Model, path: str | Path) -> None:
         ValueError: if no layer of ``model`` is stateful, or one has no states yet.
     """
     # In double precision every type comes back as it was; NumPy can't store bfloat16.
-    arrays = {name: np.asarray(s.value, np.float64) for name, s in _live_states(model).items()}
+    arrays = {name: np.asarray(s.value, np.float64) for name, s in _carried(model).items()}
     write_arrays(Path(path), arrays)
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name to ``path``, in the place of an older file once all are written."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    unfinished.replace(path)
 
 
 def load_states(model: keras.Model, path: str | Path) -> None:
@@ -143,7 +118,7 @@ def load_states(model: keras.Model, path: str | Path) -> None:
         ValueError: if the file does not contain states, or if the layers of ``model`` have other
             addresses or states of other shapes.
     """
-    live = _live_states(model)
+    live = _carried(model)
     try:
         with np.load(path, allow_pickle=False) as file:
             saved = dict(file)

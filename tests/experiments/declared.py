@@ -11,11 +11,14 @@ CANONICAL = "src/notebook_pipeline/reports/canonical.py"
 Others decide the form of an output, but no value in it; CONTRIBUTING.md names them.
 """
 
+CELL = "src/notebook_pipeline/parameters/cell.py"
+"""The one module beside those of pages by which pages read what a report holds."""
+
 FINDS = ("errors", "parameters", "project", "repository", "stages", "system")
 """Parts of the engine by which pages start, find what they show, and say why they can't."""
 
 STARTERS = tuple(f"src/experiments/{name}.py" for name in ("cli", "parameters", "project"))
-"""They start the work, and know the schemas of all sections of params.yaml, in `settings.py`."""
+"""They start the work, and know the schemas of all sections of params.yaml."""
 
 
 def only_words(file):
@@ -25,17 +28,8 @@ def only_words(file):
 
 
 def starts_the_work(file):
-    """Whether a file of `src` starts, records or finds the work of any stage and decides none.
-
-    The settings of an experiment count for its own stage, whose folder is declared: all others
-    read them to check params.yaml.
-    """
-    path = Path(file)
-    return (
-        file in STARTERS
-        or path.match("src/experiments/*/settings.py")
-        or (path.name == "__init__.py" and only_words(file))
-    )
+    """Whether a file of `src` starts, records or finds the work of any stage and decides none."""
+    return file in STARTERS or (Path(file).name == "__init__.py" and only_words(file))
 
 
 def of_the_engine(file, *, page):
@@ -48,4 +42,5 @@ def of_the_engine(file, *, page):
     inside = Path(file).parts[2:]
     if not file.startswith("src/notebook_pipeline/") or file == CANONICAL:
         return False
-    return not page or Path(inside[0]).stem in (*FINDS, "__init__", "__main__", "cli")
+    finds = Path(inside[0]).stem in (*FINDS, "__init__", "__main__", "cli")
+    return not page or (finds and file != CELL)

@@ -3,7 +3,7 @@
 tests/audit/sitecustomize.py says what is not seen.
 """
 
-from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
@@ -30,8 +30,13 @@ ASIDE = (
 # The environment was made from the one; the index page shows the others, and a browser opens them.
 PAGES = {"pages", *PROJECT.pages}
 READ_BY_OTHERS = {"requirements.lock"} | {f"reports/{name}/figures" for name in CONFIGURATIONS}
-# Each process imports all of it, for the schemas of data sets: test_dvc_yaml says who uses what.
-SCHEMAS = ("src/experiments/data",)
+
+
+def of_a_schema(file):
+    """Whether each process imports a file to check params.yaml: test_dvc_yaml says who uses it."""
+    return covers(["src/experiments/data"], file) or Path(file).match(
+        "src/experiments/*/settings.py"
+    )
 
 
 def covers(paths, file):
@@ -55,9 +60,7 @@ def read_by(stage, clone):
 
 def excused(stage, file):
     """Whether a stage needn't declare a file that it reads."""
-    return (
-        starts_the_work(file) or of_the_engine(file, page=stage in PAGES) or covers(SCHEMAS, file)
-    )
+    return starts_the_work(file) or of_the_engine(file, page=stage in PAGES) or of_a_schema(file)
 
 
 def declared(clone):
@@ -85,7 +88,7 @@ def undeclared(stages, clone):
 
 def test_every_stage_was_audited(clone):
     stages = declared(clone)
-    assert set(stages) >= {"prepare@order_book", "experiment@stacked", "trial@cost", "index"}
+    assert set(stages) >= {"prepare@order_book", "experiment@stacked", "cost", "index"}
     for stage in stages:
         assert "src/notebook_pipeline/cli.py" in read_by(stage, clone)
 
@@ -99,27 +102,21 @@ def test_a_dependency_that_is_not_declared_is_found(clone):
     weights = "reports/stacked/model/model.weights.h5"
     for stage, dependency, file in [
         ("experiment@stacked", "src/lstm_states", "src/lstm_states/summary.py"),
-        ("trial@depth", "src/experiments/depth", "src/experiments/depth/figures.py"),
+        ("depth", "src/experiments/depth", "src/experiments/depth/figures.py"),
         ("claims", "src/notebook_pipeline/reports", "src/notebook_pipeline/reports/templating.py"),
         ("index", "reports/stacked/metrics.json", "reports/stacked/metrics.json"),
         ("prepare@order_book", "data/sources.yaml", "data/sources.yaml"),
-        ("trial@how_states_flow", weights.rpartition("/")[0], weights),
+        ("how_states_flow", weights.rpartition("/")[0], weights),
     ]:
         stages[stage][0].remove(dependency)
         assert f"{stage}: {file}" in undeclared(stages, clone)
 
 
 def test_what_is_declared_is_read(clone):
-    """By each stage, or by one at least of those that share a list."""
-    declares, reads = defaultdict(set), defaultdict(set)
-    for stage, (dependencies, _) in declared(clone).items():
-        group = stage.partition("@")[0]
-        declares[group] |= dependencies
-        reads[group] |= read_by(stage, clone)
     idle = {
-        f"{group}: {dependency}"
-        for group, dependencies in declares.items()
+        f"{stage}: {dependency}"
+        for stage, (dependencies, _) in declared(clone).items()
         for dependency in dependencies - READ_BY_OTHERS
-        if not any(covers([dependency], file) for file in reads[group])
+        if not any(covers([dependency], file) for file in read_by(stage, clone))
     }
     assert idle == set()

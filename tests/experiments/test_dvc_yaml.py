@@ -1,4 +1,4 @@
-"""The dependencies that dvc.yaml declares are those that a stage's code imports."""
+"""The dependencies that dvc.yaml declares are those that a stage's code imports and loads."""
 
 import ast
 from pathlib import Path
@@ -6,31 +6,40 @@ from pathlib import Path
 import grimp
 import nbformat
 import pytest
-from dvc.repo import Repo
+import yaml
 
 import lstm_states
 from experiments.data.catalogue import _KINDS, any_data_set
+from notebook_pipeline.parameters.file import load_parameters
 from notebook_pipeline.repository import find_notebook
-from notebook_pipeline.stages.states import notebook_stages
+from notebook_pipeline.stages.states import notebooks_of, open_repo, stages_of
 from tests.experiments.declared import of_the_engine, starts_the_work
 from tests.repository import ROOT
 
 GRAPH = grimp.build_graph("lstm_states", "notebook_pipeline", "experiments")
 any_data_set()  # imports all kinds
-STAGES = notebook_stages(ROOT)
-"""Of each notebook."""
+with open_repo(ROOT) as repo:
+    STAGES = notebooks_of(repo)
+    DECLARED = {stage.addressing: stage.deps for stage in stages_of(repo)}
 
 
 def deps_of(stage):
-    with Repo(ROOT) as repo:
-        return [dep.def_path for dep in repo.stage.load_one(name=stage).deps]
+    return [dep.def_path for dep in DECLARED[stage] if dep.def_path != "params.yaml"]
+
+
+def params_of(stage):
+    """Sections of params.yaml."""
+    return {name for dep in DECLARED[stage] if dep.def_path == "params.yaml" for name in dep.params}
+
+
+def code_of(notebook):
+    cells = nbformat.read(notebook, as_version=4).cells
+    return ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
 
 
 def modules_of(notebook):
     """The modules of ours that a notebook imports, lazy names followed to their homes."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(code_of(notebook)):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield home(node.module, alias.name)
@@ -49,10 +58,10 @@ def file_of(module):
     return str(path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py"))
 
 
-def undeclared(modules, deps, *, page=False):
-    """Files that ``modules`` need, themselves included, and that no dependency covers.
+def reached(modules, is_excused=lambda file: False):
+    """Files that ``modules`` need, themselves included.
 
-    What starts the work is no part of it, nor is what that alone needs.
+    What is excused is left out, and what that alone needs.
     """
     wanted = [module for module in modules if module in GRAPH.modules]
     needed = set()
@@ -60,21 +69,66 @@ def undeclared(modules, deps, *, page=False):
         module = wanted.pop()
         file = file_of(module)
         # Lazy homes are a public name's: a module that imports the package needs what it names.
-        if file in needed or starts_the_work(file) or of_the_engine(file, page=page):
+        if file in needed or is_excused(file):
             continue
         needed.add(file)
         wanted += GRAPH.find_modules_directly_imported_by(module)
-    covered = [Path(dep) for dep in deps]
-    return {f for f in needed if not any(Path(f) == c or c in Path(f).parents for c in covered)}
+    return needed
+
+
+def covers(dep, file):
+    return file == dep or file.startswith(f"{dep}/")
+
+
+def undeclared(modules, deps, *, page=False):
+    """Files that ``modules`` need and that no dependency covers, but for what starts the work."""
+
+    def is_excused(file):
+        return starts_the_work(file) or of_the_engine(file, page=page)
+
+    files = reached(modules, is_excused)
+    return {file for file in files if not any(covers(dep, file) for dep in deps)}
+
+
+def idle(modules, deps):
+    """Dependencies on code that ``modules`` don't need."""
+    files, code = reached(modules), [dep for dep in deps if dep.startswith("src/")]
+    return {dep for dep in code if not any(covers(dep, file) for file in files)}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_notebook(name):
+def test_code_of_a_notebook(name):
     deps = deps_of(STAGES[name])
-    notebook = find_notebook(name, ROOT)
-    assert str(notebook.relative_to(ROOT)) in deps
-    modules = {*modules_of(notebook), "notebook_pipeline.reports.canonical"}
+    modules = {*modules_of(find_notebook(name, ROOT)), "notebook_pipeline.reports.canonical"}
     assert undeclared(modules, deps) == set()
+    assert idle(modules, deps) == set()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_inputs_of_a_notebook(name):
+    """Its own, and those of the configurations that it loads and whose parameters it `uses`."""
+    code = code_of(find_notebook(name, ROOT))
+    calls = [node for node in ast.walk(code) if isinstance(node, ast.Call)]
+    others = {
+        call.args[0].value for call in calls if ast.unparse(call.func) == "load_configuration"
+    } - {name}
+    uses = {
+        other
+        for call in calls
+        for word in call.keywords
+        if word.arg == "uses"
+        for other in ast.literal_eval(word.value)
+    }
+    assert uses == others
+    assert params_of(STAGES[name]) == {name} | others
+    sections = [getattr(load_parameters(ROOT), section) for section in {name} | others]
+    datasets = {section.dataset for section in sections if hasattr(section, "dataset")}
+    assert {dep for dep in deps_of(STAGES[name]) if not dep.startswith("src/")} == {
+        "requirements.lock",
+        *(str(find_notebook(one, ROOT).relative_to(ROOT)) for one in {name} | others),
+        *(f"data/processed/{dataset}.zarr" for dataset in datasets),
+        *(f"reports/{other}/model" for other in others),
+    }
 
 
 @pytest.mark.parametrize(
@@ -85,16 +139,28 @@ def test_notebook(name):
         ("pages", "notebook_pipeline.reports.page"),
     ],
 )
-def test_page(stage, module):
+def test_code_of_a_page(stage, module):
     assert undeclared({module}, deps_of(stage), page=True) == set()
+    assert idle({module}, deps_of(stage)) == set()
 
 
 @pytest.mark.parametrize(("maker", "kind"), _KINDS.items())
-def test_prepare(maker, kind):
+def test_code_of_prepare(maker, kind):
     """Of any kind of data set, each in a module of its name."""
     own, book = (f"src/experiments/data/{name}.py" for name in (maker, "order_book"))
     deps = [own if dep == book else dep for dep in deps_of("prepare@order_book")]
-    assert undeclared({"experiments.data.prepare", kind.__module__}, deps) == set()
+    modules = {"experiments.data.prepare", kind.__module__}
+    assert undeclared(modules, deps) == set()
+    assert idle(modules, deps) == set()
+
+
+def test_lists_are_in_alphabetical_order():
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    for stage in pipeline["stages"].values():
+        for kind in ("deps", "outs", "params"):
+            items = stage.get("do", stage).get(kind, [])
+            paths = [item if isinstance(item, str) else next(iter(item)) for item in items]
+            assert paths == sorted(paths)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +185,13 @@ def test_what_a_page_shows_is_no_part_of_what_finds_it():
     assert undeclared({"notebook_pipeline.reports.page"}, [], page=True) >= {
         "src/notebook_pipeline/reports/page.py",
         "src/notebook_pipeline/departures.py",
+    }
+
+
+def test_a_dependency_that_no_code_needs_is_found():
+    modules, deps = {*modules_of(find_notebook("cost", ROOT))}, deps_of(STAGES["cost"])
+    samples = "src/experiments/data/samples.py"
+    assert idle(modules, [*deps, samples]) == {
+        samples,
+        "src/notebook_pipeline/reports/canonical.py",
     }

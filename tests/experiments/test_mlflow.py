@@ -56,7 +56,7 @@ def test_each_trial_has_a_finished_run_with_its_evidence(clone, runs, client):
         data = params[name].get("dataset", "")
         assert re.fullmatch(rf"{name} ({data} )?([\d-]+ )?@\w{{7}}", run.info.run_name)
         assert run.data.params == {key: str(value) for key, value in params[name].items()}
-        assert run.data.tags["stage"] == stages[name]
+        assert run.data.tags["stage"] == name
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert files >= {"report.ipynb", "report.html", "figures", "evidence.json"}
 

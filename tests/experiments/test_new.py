@@ -65,7 +65,7 @@ def untouched(clone):
         ("lstm_states", "src/lstm_states exists already"),
         ("stacked", "notebooks/01_stacked.ipynb exists already"),
         ("pages", "dvc.yaml has a stage with that name"),
-        ("trial", "dvc.yaml has a stage with that name"),
+        ("experiment", "dvc.yaml has a stage with that name"),
         ("interactive", "reports/interactive belongs to the pipeline"),
     ],
 )
@@ -165,6 +165,9 @@ def test_files_of_the_repository_are_added_to_and_nothing_else(clone, root):
     assert sorted(path.name for path in (root / "notebooks").glob(f"*_{NAME}*.ipynb")) == [
         f"{last + 1:02d}_{NAME}.ipynb", f"{last + 2:02d}_{NAME}_too.ipynb"
     ]  # fmt: skip
+    written = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for stage in (NAME, f"{NAME}_too", "pages", "claims", "index"):
+        assert written[stage]["deps"] == sorted(written[stage]["deps"])
     stages = notebook_stages(root)
     assert list(stages)[-2:] == [NAME, f"{NAME}_too"]
     state = current_inputs(root, NAME)[NAME]

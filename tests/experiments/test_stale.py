@@ -64,6 +64,7 @@ def change(root):
     [
         ("src/notebook_pipeline/reports/templates/report/index.html.j2", PAGES),
         ("src/notebook_pipeline/reports/page.py", PAGES),
+        ("src/notebook_pipeline/parameters/cell.py", PAGES),
         ("src/experiments/index/index.html.j2", {"index"}),
         ("src/experiments/claims/claims.html.j2", {"claims"}),
         ("src/notebook_pipeline/run/runner.py", set()),
@@ -86,8 +87,8 @@ def test_the_engine_makes_no_notebook_run_again(root, change, file, rerun):
 @pytest.mark.parametrize("file", ["figures.py", "settings.py", "words.py"])
 def test_an_experiments_file_makes_that_experiment_run_again_and_the_pages(root, change, file):
     change(f"src/experiments/depth/{file}")
-    assert stale(root) == {"trial@depth"}
-    assert after(root, {"trial@depth"}) == PAGES
+    assert stale(root) == {"depth"}
+    assert after(root, {"depth"}) == PAGES
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,24 @@ def test_an_experiments_file_makes_that_experiment_run_again_and_the_pages(root,
 def test_what_decides_all_results_makes_all_run_again(root, change, file):
     change(file)
     assert stale(root) >= set(notebook_stages(root).values())
+
+
+@pytest.mark.parametrize(
+    ("section", "change_of", "rerun"),
+    [
+        ("variable_length", {"epochs": 50}, {"experiment@variable_length", "masking", "index"}),
+        (
+            "intermediate_outputs",
+            {"epochs": 3},
+            {"experiment@intermediate_outputs", "how_states_flow", "index"},
+        ),
+        ("cost", {"rounds": 33}, {"cost"}),
+    ],
+)
+def test_a_parameter_makes_run_again_what_uses_it(root, change, section, change_of, rerun):
+    change("params.yaml")
+    Clone(root).set_parameters({section: change_of})
+    assert stale(root) == rerun
 
 
 def test_a_new_data_set_makes_its_own_stage_run_alone(root, change):

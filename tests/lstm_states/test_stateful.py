@@ -10,12 +10,12 @@ from lstm_states import (
     kept_states,
     load_states,
     make_stateful_batches,
+    record_traces,
     reset_states,
     save_states,
     stateful_twin,
     stateless_twin,
 )
-from lstm_states.stateful import write_arrays
 from tests.conftest import shake
 
 L = keras.layers
@@ -275,21 +275,6 @@ def test_states_of_half_precision_come_back(tmp_path):
     assert_equal(states_of(models[1]), states_of(models[0]))
 
 
-def test_a_writing_that_breaks_off_leaves_the_older_file_whole(tmp_path, monkeypatch):
-    path = tmp_path / "states.npz"
-    write_arrays(path, {"low/0": X})
-    whole = path.read_bytes()
-
-    def break_off(file, **_):
-        file.write(whole[:40])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(np, "savez", break_off)
-    with pytest.raises(KeyboardInterrupt):
-        write_arrays(path, {"low/0": X})
-    assert path.read_bytes() == whole
-
-
 def test_states_of_another_model_are_refused(tmp_path):
     path = tmp_path / "states.npz"
     saved = stateful(L.LSTM(4, stateful=True, name="low"))
@@ -340,6 +325,24 @@ def test_a_layer_that_has_no_states_yet_is_named():
     model = keras.Sequential([L.LSTM(3, stateful=True, name="low")], name="unbuilt")
     with pytest.raises(ValueError, match=r"'low' has no states yet; give model 'unbuilt' a keras"):
         reset_states(model)
+
+
+def test_recording_names_a_layer_that_has_no_states_yet():
+    class Idle(keras.Model):
+        def __init__(self):
+            super().__init__(name="idle")
+            self.low, self.spare = (L.LSTM(3, stateful=s, name=f"low_{s}") for s in (False, True))
+
+        def build(self, shape):
+            self.low.build(shape)
+
+        def call(self, x):
+            return self.low(x)
+
+    model = Idle()
+    model(X)
+    with pytest.raises(ValueError, match="'low_True' has no states yet; give model 'idle' a keras"):
+        record_traces(model, X)
 
 
 def test_two_layers_of_one_address_are_refused():

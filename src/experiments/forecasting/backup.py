@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -14,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+from lstm_states.arrays import write_arrays
 
 PACKAGES = ("keras", "lstm-states", "numpy", "tensorflow")
 
@@ -77,12 +78,7 @@ class Backup(keras.callbacks.Callback):
         values = {f"variable_{i}": v.numpy() for i, v in enumerate(self._variables())}
         best = {f"best_{i}": w for i, w in enumerate((stop and stop.best_weights) or [])}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_suffix(".new")
-        with new.open("wb") as file:
-            np.savez(file, record=np.array(json.dumps(record)), **values, **best)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
+        write_arrays(self._path, {"record": np.array(json.dumps(record)), **values, **best})
 
     def _variables(self) -> list[Any]:
         """Weights, dropout's seeds, and all that the optimizer remembers."""

@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_states.kernels.cells import kind_of
+from lstm_states.layers import live_states
 from lstm_states.proof.equations import TOLERANCES
 from lstm_states.proof.refusals import check_mask, check_numbers, check_probe
 from lstm_states.streaming.inputs import StreamInputs
 from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.moving import Moving, values_of
-from lstm_states.traces.recorder import Recorder, live_states
+from lstm_states.traces.recorder import Recorder
 from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
 
 PROOF_STEPS = 8
@@ -164,7 +165,7 @@ def _end_states(cell: keras.Layer, node: CellTrace, end: str) -> tuple[tf.Tensor
 
 def _resting_states(model: keras.Model) -> Moving:
     """Return zeros for the live states of stateful layers, which a stream leaves alone."""
-    return values_of((v.value, tf.zeros_like(v.value)) for v in live_states(model))
+    return values_of((v.value, tf.zeros_like(v.value)) for v in live_states(model).values())
 
 
 def _widest(model: keras.Model) -> int:

@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
+from lstm_states.arrays import write_arrays
 from lstm_states.kernels.cells import kind_of, units_of
-from lstm_states.stateful import write_arrays
 
 FORMAT = "lstm-states session 1"
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_states.kernels.cells import divide_states, kind_of, unit_axis
-from lstm_states.layers import recurrent_layers
+from lstm_states.layers import live_states
 from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.compiled import run_compiled
 from lstm_states.traces.derivative import differentiate
@@ -124,15 +124,9 @@ def _in_graphs() -> Iterator[None]:
         tf.config.run_functions_eagerly(eagerly)
 
 
-def live_states(model: keras.Model) -> list[keras.Variable]:
-    """Return the variables in which the stateful layers of ``model`` carry their states."""
-    layers = (layer for _, layer in recurrent_layers(model))
-    return keras.tree.flatten([layer.states for layer in layers if layer.stateful])
-
-
 def check_live_states(model: keras.Model, rows: int) -> None:
     """Refuse a batch of other ``rows`` than the live states have."""
-    for variable in live_states(model):
+    for variable in live_states(model).values():
         if variable.shape[0] != rows:
             raise ValueError(
                 f"a batch has {rows} samples, but model {model.name!r} is stateful for "

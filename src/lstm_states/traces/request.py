@@ -11,6 +11,7 @@ import numpy as np
 
 from lstm_states.cells import KINDS
 from lstm_states.kernels.cells import kind_of
+from lstm_states.layers import live_states
 from lstm_states.traces.batches import (
     Batch,
     array_batches,
@@ -19,7 +20,6 @@ from lstm_states.traces.batches import (
     stream_batches,
 )
 from lstm_states.traces.initial_states import check_states
-from lstm_states.traces.recorder import live_states
 from lstm_states.traces.select import Selection, check_selection, positions
 from lstm_states.traces.traced_layers import TracedLayer, Wanted, cells_of_all, select_layers
 
@@ -109,7 +109,7 @@ def _check_stream(
 
 
 def _batch_size(model: keras.Model, size: int, batch_size: int | None) -> int:
-    fixed = {variable.shape[0] for variable in live_states(model)}
+    fixed = {variable.shape[0] for variable in live_states(model).values()}
     whole = batch_size is None or isinstance(batch_size, int | np.integer)
     if not whole or (batch_size is not None and batch_size < 1):
         raise ValueError(f"batch_size is {batch_size!r}; it must be an integer of at least 1")

@@ -96,7 +96,7 @@ def test_verdicts_follow_from_the_evidence(root):
     assert 'href="how_states_flow/report.html#cell-three"' in page
     assert "0 to 1e-16" in page
     assert first["figure"] == "figures/rises.png"
-    assert rows[4]["stage"] == "trial@how_states_flow"
+    assert rows[4]["stage"] == "how_states_flow"
     assert rows[26]["stage"] == "experiment@stacked"
     assert "with the sizes defined" in page
 
@@ -199,7 +199,7 @@ def test_a_claim_about_data_of_one_kind_does_not_apply_to_others(root):
 
 def test_missing_evidence_is_named(root):
     (root / "reports/how_states_flow/evidence.json").unlink()
-    says = r"evidence\.json is missing; `dvc repro trial@how_states_flow` makes it"
+    says = r"evidence\.json is missing; `dvc repro how_states_flow` makes it"
     with pytest.raises(OutputsError, match=says):
         write_claims(root)
 
@@ -214,7 +214,7 @@ def test_a_page_without_a_trial_says_so_and_shows_nothing_of_it(root):
     (root / "reports/claims/claim_04.png").hardlink_to(root / "kept.png")
     picture = (root / "kept.png").read_bytes()
     gone = Missing(
-        "trial@how_states_flow", "failed", {"an <older> report": "how_states_flow/report.html"}
+        "how_states_flow", "failed", {"an <older> report": "how_states_flow/report.html"}
     )
     write_claims(root, [gone])
     assert kept.read_bytes() == text
@@ -222,11 +222,11 @@ def test_a_page_without_a_trial_says_so_and_shows_nothing_of_it(root):
     assert not (root / "reports/claims/claim_04.png").exists()
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     [item] = soup.select("ul.missing li")
-    assert item.get_text() == "trial@how_states_flow failed: an <older> report"
+    assert item.get_text() == "how_states_flow failed: an <older> report"
     assert item.a["href"] == "how_states_flow/report.html"
     rows = json.loads((root / "reports/claims.json").read_text(encoding="utf-8"))
     assert {row["verdict"] for row in rows} == {"undecided"}
-    [heading] = [h for h in soup.select("h2") if h.get_text() == "trial@how_states_flow"]
+    [heading] = [h for h in soup.select("h2") if h.get_text() == "how_states_flow"]
     assert heading.find_next("p").get_text() == "Not measured in this run."
 
 

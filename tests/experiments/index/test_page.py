@@ -96,14 +96,14 @@ def test_index_sets_figures_of_one_caption_side_by_side() -> None:
 
 def test_index_names_what_is_missing() -> None:
     missing = [
-        Missing("trial@depth", "skipped: needs experiment@stacked", {"an older report": "d.html"}),
+        Missing("depth", "skipped: needs experiment@stacked", {"an older report": "d.html"}),
         Missing("claims", "can't be made: <wrong>"),
     ]
     trial = TrialRow("Does it swing?", "", "swing/report.html", decides=False)
     page = render_index([], title="", intro="", trials=[trial], missing=missing)
     soup = BeautifulSoup(page, "html.parser")
     assert [item.get_text() for item in soup.select("ul.missing li")] == [
-        "trial@depth skipped: needs experiment@stacked: an older report",
+        "depth skipped: needs experiment@stacked: an older report",
         "claims can't be made: <wrong>",
     ]
     assert [link["href"] for link in soup.select("a")] == ["d.html", "swing/report.html"]
