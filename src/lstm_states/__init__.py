@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lstm_states.store.store import IncompleteTracesError, open_traces, write_traces
     from lstm_states.streaming.session import StreamingSession
     from lstm_states.summary import measure_norms, measure_saturation, measure_states
+    from lstm_states.traces.edit import Edit
     from lstm_states.traces.gradients import record_gradients
     from lstm_states.traces.initial_states import final_states
     from lstm_states.traces.join import join_traces
@@ -41,6 +42,7 @@ _HOMES = {
     # record: every state and gate, and how to keep and check them
     "record_traces": "traces.record",
     "record_gradients": "traces.gradients",
+    "Edit": "traces.edit",
     "RecordTraces": "callbacks",
     "LogStateStatistics": "callbacks",
     "check_traces": "proof.equations",
@@ -77,6 +79,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     # record
     "record_traces",
     "record_gradients",
+    "Edit",
     "RecordTraces",
     "LogStateStatistics",
     "check_traces",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Values = dict[str, "tf.Tensor"]
 
+Arise = Callable[[str, "tf.Tensor"], "tf.Tensor"]
+
 Arrays = Mapping[str, np.ndarray]
 
 HIDDEN = "hidden state h, the layer's output"
@@ -49,9 +51,9 @@ class CellKind:
         activations: The attributes of the cell that name its activations.
         project: Makes of the cell and all its inputs ``(time, batch, feature)`` what can be
             computed before the first step.
-        step: Makes of the cell, a step of that ``(batch, ...)``, the quantities before it and
-            numbers to add to each quantity where it arises, the quantities after it, ``(batch,
-            unit)`` each. The order of the sums is Keras's own, so that half precision rounds alike.
+        step: Makes of the cell, a step of that ``(batch, ...)`` and the quantities before it the
+            quantities after it, ``(batch, unit)`` each. Each is passed through ``arise(name,
+            value)`` before it is used, where it can be changed. The order of the sums is Keras's own, so that half precision rounds alike.
             None if the cell itself takes the steps, of which the states are kept.
         equations: What :func:`lstm_states.check_traces` holds the quantities to.
         state_dims: Makes of a cell the names of the axes that a state has behind the batch.
@@ -63,7 +65,7 @@ class CellKind:
     keras_cell: str = ""
     activations: tuple[str, ...] = ()
     project: Callable[[Any, tf.Tensor], tf.Tensor] | None = None
-    step: Callable[[Any, tf.Tensor, Values, Mapping[str, Any]], Values] | None = None
+    step: Callable[[Any, tf.Tensor, Values, Arise], Values] | None = None
     equations: tuple[Equation, ...] = ()
     state_dims: Callable[[Any], tuple[str, ...]] = lambda cell: ("unit",)
 
