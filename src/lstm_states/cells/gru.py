@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_states.cells.kind import HIDDEN, Arise, Arrays, CellKind, Equation, Values, split, weight
+from lstm_states.cells.kind import (
+    HIDDEN,
+    Arise,
+    Arrays,
+    CellKind,
+    Equation,
+    Memory,
+    Values,
+    split,
+    weight,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -44,9 +54,16 @@ def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, arise: Arise) ->
     return dict(zip(KIND.quantities, (h, z, r, g), strict=True))
 
 
+def _kept(now: Arrays) -> np.ndarray:
+    return now["update_gate"]
+
+
+def _written(now: Arrays) -> np.ndarray:
+    return (1 - now["update_gate"]) * now["candidate"]
+
+
 def _hidden(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
-    z = now["update_gate"]
-    return z * before["hidden"] + (1 - z) * now["candidate"]
+    return _kept(now) * before["hidden"] + _written(now)
 
 
 KIND = CellKind(
@@ -63,4 +80,5 @@ KIND = CellKind(
     project=_project,
     step=_step,
     equations=(Equation("hidden", _hidden, looks_back=True, activates=False),),
+    memory=Memory("hidden", _kept, _written),
 )

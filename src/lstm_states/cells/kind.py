@@ -38,6 +38,19 @@ class Equation:
     """Whether it needs the activation, which may be a function that nobody else knows."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """How a state is made of what it was: ``state = kept * state_before + written``.
+
+    ``kept(now)`` and ``written(now)`` compute the two in NumPy from the quantities of each step,
+    all ``(sample, time, unit)``.
+    """
+
+    state: str
+    kept: Callable[[Arrays], np.ndarray]
+    written: Callable[[Arrays], np.ndarray]
+
+
 @dataclass(frozen=True, eq=False)
 class CellKind:
     """All that a kind of cell is.
@@ -56,6 +69,7 @@ class CellKind:
             value)`` before it is used, where it can be changed. The order of the sums is Keras's own, so that half precision rounds alike.
             None if the cell itself takes the steps, of which the states are kept.
         equations: What :func:`lstm_states.check_traces` holds the quantities to.
+        memory: The state that keeps a share of itself from step to step; None if none does.
         state_dims: Makes of a cell the names of the axes that a state has behind the batch.
     """
 
@@ -67,6 +81,7 @@ class CellKind:
     project: Callable[[Any, tf.Tensor], tf.Tensor] | None = None
     step: Callable[[Any, tf.Tensor, Values, Arise], Values] | None = None
     equations: tuple[Equation, ...] = ()
+    memory: Memory | None = None
     state_dims: Callable[[Any], tuple[str, ...]] = lambda cell: ("unit",)
 
     @property

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_states.cells.kind import CELL, HIDDEN, Arise, Arrays, CellKind, Equation, Values, split, weight
+from lstm_states.cells.kind import (
+    CELL,
+    HIDDEN,
+    Arise,
+    Arrays,
+    CellKind,
+    Equation,
+    Memory,
+    Values,
+    split,
+    weight,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -46,8 +57,16 @@ def _bias_first(cell: keras.Layer) -> bool:
     return cell.use_bias and cell.implementation == 1
 
 
+def _kept(now: Arrays) -> np.ndarray:
+    return now["forget_gate"]
+
+
+def _written(now: Arrays) -> np.ndarray:
+    return now["input_gate"] * now["candidate"]
+
+
 def _cell(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
-    return now["forget_gate"] * before["cell"] + now["input_gate"] * now["candidate"]
+    return _kept(now) * before["cell"] + _written(now)
 
 
 def _hidden(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
@@ -73,4 +92,5 @@ KIND = CellKind(
         Equation("cell", _cell, looks_back=True, activates=False),
         Equation("hidden", _hidden, looks_back=False, activates=True),
     ),
+    memory=Memory("cell", _kept, _written),
 )

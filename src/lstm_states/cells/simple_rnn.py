@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lstm_states.cells.kind import HIDDEN, Arise, CellKind, Values, weight
 

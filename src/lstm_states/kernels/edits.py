@@ -63,9 +63,7 @@ def hold(value: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     return before
 
 
-def edit_inputs(
-    steps: tf.Tensor, real: tf.Tensor | None, edits: Iterable[CellEdit]
-) -> tf.Tensor:
+def edit_inputs(steps: tf.Tensor, real: tf.Tensor | None, edits: Iterable[CellEdit]) -> tf.Tensor:
     """Return what a cell is given, ``steps (time, batch, ...)``, with the ``edits`` of it.
 
     Args:

@@ -175,8 +175,7 @@ def _scan_custom(
         if "real" not in now:
             return ran
         return [
-            tf.where(spread(now["real"], new), new, old)
-            for new, old in zip(ran, held, strict=True)
+            tf.where(spread(now["real"], new), new, old) for new, old in zip(ran, held, strict=True)
         ]
 
     found = tf.scan(advance, steps, [tf.zeros_like(first), *states])

@@ -114,7 +114,9 @@ def check_sample(
         go_backwards=layer.go_backwards,
         time=time[steps],
     )
-    peak = max(np.abs(v[np.isfinite(v)]).max(initial=0) for k, v in sample.items() if v.dtype != bool)
+    peak = max(
+        np.abs(v[np.isfinite(v)]).max(initial=0) for k, v in sample.items() if v.dtype != bool
+    )
     limit = TOLERANCES[cell.compute_dtype] * (1 + peak)
     for name, residual in residuals.items():
         if residual > limit:  # NaN where the cell has no such equation

@@ -14,6 +14,7 @@ import tensorflow as tf
 import xarray as xr
 
 from lstm_states.streaming.advance import Position, advance, prove_streaming, streamed_cells
+from lstm_states.streaming.edits import StreamEdits
 from lstm_states.streaming.file import (
     Saved,
     check_same_model,
@@ -21,7 +22,6 @@ from lstm_states.streaming.file import (
     read_session,
     write_session,
 )
-from lstm_states.streaming.edits import StreamEdits
 from lstm_states.streaming.inputs import stream_inputs
 from lstm_states.traces.edit import Edit
 from lstm_states.traces.edit_plans import describe_edits

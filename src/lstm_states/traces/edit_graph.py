@@ -151,9 +151,7 @@ def cell_edit(
     return CellEdit(target.quantity, _change(target, cell), where, places.unit, operands)
 
 
-def _timed(
-    target: Target, values: tf.Tensor, number: tf.Tensor, indices: tf.Tensor
-) -> tf.Tensor:
+def _timed(target: Target, values: tf.Tensor, number: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     """Return an operand of all steps, or 1 step for all of them."""
     held, steps, chosen = values.shape[0], number.shape[0], indices.shape[0]
     if held in (1, steps):

@@ -78,9 +78,7 @@ class CellPlan:
         self._size = size
         time = edit.time
         sliced = (time.start, time.stop, time.step) if isinstance(time, slice) else None
-        self.target = Target(
-            str(edit), address, edit.quantity, edit.action, sliced, edit.function
-        )
+        self.target = Target(str(edit), address, edit.quantity, edit.action, sliced, edit.function)
         self._operands = [self._with_all_axes(value) for value in self._values()]
 
     def places(self, samples: np.ndarray) -> Places:
@@ -271,9 +269,7 @@ def with_places(
         first = last
 
 
-def check_edits(
-    plans: Sequence[CellPlan], steps: Mapping[str, int], nan: np.ndarray
-) -> None:
+def check_edits(plans: Sequence[CellPlan], steps: Mapping[str, int], nan: np.ndarray) -> None:
     """Refuse edits that name steps which aren't there, or have put NaN into a real step.
 
     Args:

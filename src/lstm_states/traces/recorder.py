@@ -171,9 +171,7 @@ def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., An
 
     # With fixed lengths, what a selection asks for is checked before anything runs.
     @tf.function(reduce_retracing=not fixed and not selection and not targets, autograph=False)
-    def record(
-        x: Any, mask: Any, states: Any, places: Any, started: Any, upstream: Any
-    ) -> Any:
+    def record(x: Any, mask: Any, states: Any, places: Any, started: Any, upstream: Any) -> Any:
         model = model_ref()
         asked = select_layers(model, wanted.layers)
         # Layers that are only edited, or start from given states, run on the kernels as well.

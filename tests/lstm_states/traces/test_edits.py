@@ -69,9 +69,7 @@ def random_edit(layer, width, shape, rng):
         "swap": tuple(pair),
         "function": lambda value: tf.cos(value),
     }[action]
-    edit = Edit(
-        layer.name, quantity, **{action: what}, sample=sample, time=time, unit=unit
-    )
+    edit = Edit(layer.name, quantity, **{action: what}, sample=sample, time=time, unit=unit)
 
     def change(value, before, sample, step):
         own = whole[sample, step]
@@ -283,7 +281,9 @@ def test_what_an_edit_reaches():
     inputs = keras.Input((6, 3), batch_size=4)
     shared = L.LSTM(3, return_sequences=True, name="shared")
     layers = [
-        L.RNN([L.LSTMCell(3, name="low"), L.GRUCell(3, name="high")], return_sequences=True, name="s"),
+        L.RNN(
+            [L.LSTMCell(3, name="low"), L.GRUCell(3, name="high")], return_sequences=True, name="s"
+        ),
         L.Bidirectional(L.GRU(2, return_sequences=True), name="both"),
         L.SimpleRNN(3, stateful=True, return_sequences=True, name="live"),
         L.RNN(Leaky(3, name="leaky"), return_sequences=True, name="own"),
@@ -332,27 +332,30 @@ class Leaky(L.Layer):
 
 
 SAYS = {
-    "zz": (dict(layer="zz", set=0.0), r"Edit\('zz', 'cell'\) matches no recurrent layer"),
-    "quantity": (dict(quantity="cel", set=0.0), r"no such quantity, but \['hidden'"),
-    "step": (dict(set=0.0, time=12), r"time of Edit\('a', 'cell'\) has \[12\].* there are 12"),
-    "unit": (dict(set=0.0, unit=[5]), r"unit of Edit\('a', 'cell'\) has \[5\].* there are 5"),
-    "sample": (dict(set=0.0, sample=6), r"sample of Edit.* has \[6\].* there are 6"),
-    "twice": (dict(set=0.0, time=[3, 3]), r"it must name each step of layer 'a' once"),
-    "width": (dict(set=np.zeros(4)), r"set holds 4 of unit; it must hold one of \[1, 5\]"),
-    "steps": (dict(set=np.zeros((4, 1)), time=[1, 2]), r"set holds 4 steps.*: 2"),
-    "dims": (dict(set=np.zeros((1, 1, 1, 1))), r"set has shape \(1, 1, 1, 1\)"),
-    "text": (dict(set="warm"), "must hold numbers"),
+    "zz": ({"layer": "zz", "set": 0.0}, r"Edit\('zz', 'cell'\) matches no recurrent layer"),
+    "quantity": ({"quantity": "cel", "set": 0.0}, r"no such quantity, but \['hidden'"),
+    "step": ({"set": 0.0, "time": 12}, r"time of Edit\('a', 'cell'\) has \[12\].* there are 12"),
+    "unit": ({"set": 0.0, "unit": [5]}, r"unit of Edit\('a', 'cell'\) has \[5\].* there are 5"),
+    "sample": ({"set": 0.0, "sample": 6}, r"sample of Edit.* has \[6\].* there are 6"),
+    "twice": ({"set": 0.0, "time": [3, 3]}, r"it must name each step of layer 'a' once"),
+    "width": ({"set": np.zeros(4)}, r"set holds 4 of unit; it must hold one of \[1, 5\]"),
+    "steps": ({"set": np.zeros((4, 1)), "time": [1, 2]}, r"set holds 4 steps.*: 2"),
+    "dims": ({"set": np.zeros((1, 1, 1, 1))}, r"set has shape \(1, 1, 1, 1\)"),
+    "text": ({"set": "warm"}, "must hold numbers"),
     "nothing": ({}, "no action; an edit needs one of"),
-    "two": (dict(set=0.0, hold=True), r"has \['set', 'hold'\]; an edit needs one"),
-    "clamp": (dict(clamp=(2, 1)), "the low limit is above the high one"),
-    "one limit": (dict(clamp=2), r"must be \(low, high\)"),
-    "swap": (dict(swap=(1, 1)), "two different units"),
-    "swap unit": (dict(swap=(1, 2), unit=1), "swap names its units itself"),
-    "function": (dict(function=3), "must be a function"),
-    "function shape": (dict(function=lambda v: v[:1]), r"function returns the shape \(1, 5\)"),
-    "start": (dict(quantity="initial_cell", set=0.0, time=0), "has no steps"),
-    "first gate": (dict(quantity="forget_gate", hold=True, time=0), "touches nothing of layer 'a'"),
-    "place": (dict(set=0.0, time=1.5), "must be an integer, a slice or a sequence"),
+    "two": ({"set": 0.0, "hold": True}, r"has \['set', 'hold'\]; an edit needs one"),
+    "clamp": ({"clamp": (2, 1)}, "the low limit is above the high one"),
+    "one limit": ({"clamp": 2}, r"must be \(low, high\)"),
+    "swap": ({"swap": (1, 1)}, "two different units"),
+    "swap unit": ({"swap": (1, 2), "unit": 1}, "swap names its units itself"),
+    "function": ({"function": 3}, "must be a function"),
+    "function shape": ({"function": lambda v: v[:1]}, r"function returns the shape \(1, 5\)"),
+    "start": ({"quantity": "initial_cell", "set": 0.0, "time": 0}, "has no steps"),
+    "first gate": (
+        {"quantity": "forget_gate", "hold": True, "time": 0},
+        "touches nothing of layer 'a'",
+    ),
+    "place": ({"set": 0.0, "time": 1.5}, "must be an integer, a slice or a sequence"),
 }
 
 
@@ -392,9 +395,9 @@ def test_rows_that_are_no_samples_have_no_sample_to_edit():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (dict(quantity="forget_gate", hold=True), "a session has not kept"),
-        (dict(set=0.0, time=-1), "has no last step to count from"),
-        (dict(set=np.zeros((3, 1)), time=[1, 2, 3]), "set has steps"),
+        ({"quantity": "forget_gate", "hold": True}, "a session has not kept"),
+        ({"set": 0.0, "time": -1}, "has no last step to count from"),
+        ({"set": np.zeros((3, 1)), "time": [1, 2, 3]}, "set has steps"),
     ],
 )
 def test_what_a_session_cannot_know_is_refused(model, given, says):
