@@ -131,7 +131,7 @@ def _sources(
 ) -> dict[tuple[str, str], np.ndarray]:
     """Return the values to patch, ``(sample, time, ...)``, by address and quantity."""
     cells = cells_of_all(traced)
-    found = {}
+    found: dict[tuple[str, str], np.ndarray] = {}
     for address, node in layers_of(traces).items():
         if address not in cells:
             raise UnsupportedLayerError(
@@ -158,7 +158,7 @@ def _coords(
             f"the layers have {sorted(steps)} steps, so a grid over time has no common one; choose "
             "layers of the same number with layers=[...]"
         )
-    labels = {
+    labels: dict[str, list[Any]] = {
         "layer": list(dict.fromkeys(address for address, _ in sources)),
         "quantity": list(dict.fromkeys(name for _, name in sources)),
         "time": list(range(max(steps))),

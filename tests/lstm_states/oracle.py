@@ -82,7 +82,7 @@ def run_sequence(step, names, x, state, mask, backwards, added, edits=()):
     for t in reversed(range(len(x))) if backwards else range(len(x)):
         plus = defaultdict(float, {name: values[t] for name, values in added.items()})
 
-        def arise(name, value, t=t, plus=plus):
+        def arise(name, value, t=t, plus=plus, before=before):
             for quantity, change, where in edits:
                 if quantity == name and where[t]:
                     value = change(value, before.get(name), step=t)

@@ -65,9 +65,10 @@ class CellKind:
         project: Makes of the cell and all its inputs ``(time, batch, feature)`` what can be
             computed before the first step.
         step: Makes of the cell, a step of that ``(batch, ...)`` and the quantities before it the
-            quantities after it, ``(batch, unit)`` each. Each is passed through ``arise(name,
-            value)`` before it is used, where it can be changed. The order of the sums is Keras's own, so that half precision rounds alike.
-            None if the cell itself takes the steps, of which the states are kept.
+            quantities after it, ``(batch, unit)`` each. Each passes through ``arise(name, value)``
+            before it is used, where it can be changed. The order of the sums is Keras's own, so
+            that half precision rounds alike. None if the cell itself takes the steps, of which
+            the states are kept.
         equations: What :func:`lstm_states.check_traces` holds the quantities to.
         memory: The state that keeps a share of itself from step to step; None if none does.
         state_dims: Makes of a cell the names of the axes that a state has behind the batch.

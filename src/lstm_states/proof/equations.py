@@ -29,10 +29,11 @@ def check_traces(traces: xr.DataTree) -> xr.Dataset:
 
     Returns:
         Dataset along ``layer`` of the largest absolute residuals over all samples, units and real
-        steps that are not edited: ``cell`` of ``c = f * c_prev + i * g``; ``hidden`` of ``h = o * tanh(c)`` (with the
-        layer's own activation), for a GRU of ``h = z * h_prev + (1 - z) * g``; ``carried`` of the
-        states at masked steps against the step before; ``layer_output`` of the recorded states
-        against the layer's own output for the sample that was probed during recording. A residual
+        steps that are not edited: ``cell`` of ``c = f * c_prev + i * g``; ``hidden`` of ``h = o *
+        tanh(c)`` (with the layer's own activation), for a GRU of ``h = z * h_prev + (1 - z) * g``;
+        ``carried`` of the states at masked steps against the step before; ``layer_output`` of the
+        recorded states against the layer's own output for the sample that was probed during
+        recording. A residual
         is NaN if there is no such equation, if Keras does not know the activation by name, or if
         units that the equation needs are missing.
 

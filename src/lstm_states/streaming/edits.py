@@ -82,9 +82,13 @@ def _check_streamed(edit: Edit, states: set[str]) -> None:
             f"{sorted(states)}"
         )
     time = edit.time
-    ends = (time.start, time.stop) if isinstance(time, slice) else np.atleast_1d(time)
-    step = (time.step or 1) if isinstance(time, slice) else 1
-    if step < 1 or any(end is not None and end < 0 for end in ends):
+    if time is None:
+        return
+    if isinstance(time, slice):
+        least = min(time.start or 0, time.stop or 0, time.step or 1)
+    else:
+        least = np.min(time)
+    if least < 0:
         raise ValueError(
             f"{edit}: time is {time!r}; a session has no last step to count from: count from 0 on"
         )
@@ -97,9 +101,6 @@ def _within(edit: Edit, first: int, steps: int) -> tuple[int, ...]:
         return tuple(range(steps)) if first == 0 else ()
     if time is None:
         return tuple(range(steps))
-    if isinstance(time, slice):
-        start, end = time.start or 0, first + steps if time.stop is None else time.stop
-        chosen = range(start, end, time.step or 1)
-    else:
-        chosen = set(np.atleast_1d(time).tolist())
+    reached = np.arange(first + steps)
+    chosen = reached[time] if isinstance(time, slice) else np.atleast_1d(time)
     return tuple(number - first for number in numbers if number in chosen)

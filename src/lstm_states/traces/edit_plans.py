@@ -88,7 +88,9 @@ class CellPlan:
         sample = None if self._sample is None else np.isin(samples, self._sample)
         unit = np.ones([1] * len(self._dims[2:]), bool)
         if self._unit is not None:
-            unit = self._along("unit", np.isin(np.arange(self._width), self._unit))[0, 0]
+            unit = np.zeros(self._width or 0, bool)
+            unit[self._unit] = True
+            unit = self._along("unit", unit)[0, 0]
         return Places(chosen, sample, unit, tuple(self._rows(v, samples) for v in self._operands))
 
     @property
@@ -105,8 +107,9 @@ class CellPlan:
         """Refuse steps that a layer doesn't have that receives ``length`` of them."""
         chosen = _chosen(self.edit, "time", length, f"step of layer {self.address!r}")
         for value in self._operands:
-            labels = value.coords.get("time") if isinstance(value, xr.DataArray) else None
-            if labels is not None and value.sizes["time"] > 1:
+            if not isinstance(value, xr.DataArray) or value.sizes["time"] == 1:
+                continue
+            if (labels := value.coords.get("time")) is not None:
                 expected = chosen if labels.size == len(chosen) else np.arange(length)
                 if not np.array_equal(labels, expected):
                     raise ValueError(
@@ -138,7 +141,7 @@ class CellPlan:
             ]
         if edit.swap is not None:
             pair = self._units(edit.swap)
-            order = np.arange(self._width)
+            order = np.arange(self._width or 0)
             order[pair] = pair[::-1]
             return [self._along("unit", order)]
         return [] if edit.action in ("hold", "function") else [edit.value]
@@ -161,13 +164,11 @@ class CellPlan:
             ("unit", self._unit, self._width),
         ):
             own = value.shape[self._dims.index(dim)]
-            allowed = {1, size} if chosen is None else {1, len(chosen)}
+            allowed = {1, size if chosen is None else len(chosen)}
             if isinstance(value, xr.DataArray):
                 allowed.add(size)
-            if own not in allowed and None not in allowed:
-                raise ValueError(
-                    f"{what} holds {own} of {dim}; it must hold one of {sorted(allowed)}"
-                )
+            if size is not None and own not in allowed:
+                raise ValueError(f"{what} holds {own} of {dim}; allowed are {allowed}")
         return value
 
     def _rows(self, value: np.ndarray | xr.DataArray, samples: np.ndarray) -> np.ndarray:

@@ -291,8 +291,8 @@ def _record(
         notes.add_nan(recorder.model, x, nodes)
         own_rows |= _own_rows(recorder, (x, mask, states), before, nodes, own_rows)
         by_sample = {plan.address for plan in recorder.plans if plan.by_sample}
-        for wrong, what in ((states.keys(), "initial_state"), (by_sample, "sample of an edit")):
-            if wrong := sorted(own_rows & wrong):
+        for named, what in ((set(states), "initial_state"), (by_sample, "sample of an edit")):
+            if wrong := sorted(own_rows & named):
                 raise UnsupportedLayerError(
                     f"layers {wrong} receive other rows than the model's samples: it is unclear "
                     f"which of them {what} is for"
