@@ -1,4 +1,4 @@
-"""Open a failed notebook at the failed cell, with a heading above it and the cells before folded."""
+"""Open a failed notebook at the failed cell: a heading above it, and all before that folded."""
 
 from __future__ import annotations
 
