@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_states.acceleration import accelerate, decelerate
     from lstm_states.callbacks import LogStateStatistics, RecordTraces, ResetStates
+    from lstm_states.ledger import measure_memory
     from lstm_states.masks import check_cudnn_mask
+    from lstm_states.patching import record_patch_grid
     from lstm_states.proof.equations import check_traces
     from lstm_states.proof.refusals import TraceError
     from lstm_states.stateful import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from lstm_states.store.store import IncompleteTracesError, open_traces, write_traces
     from lstm_states.streaming.session import StreamingSession
     from lstm_states.summary import measure_norms, measure_saturation, measure_states
+    from lstm_states.traces.edit import Edit
     from lstm_states.traces.gradients import record_gradients
     from lstm_states.traces.initial_states import final_states
     from lstm_states.traces.join import join_traces
@@ -41,6 +44,8 @@ _HOMES = {
     # record: every state and gate, and how to keep and check them
     "record_traces": "traces.record",
     "record_gradients": "traces.gradients",
+    "Edit": "traces.edit",
+    "record_patch_grid": "patching",
     "RecordTraces": "callbacks",
     "LogStateStatistics": "callbacks",
     "check_traces": "proof.equations",
@@ -51,6 +56,7 @@ _HOMES = {
     "measure_states": "summary",
     "measure_saturation": "summary",
     "measure_norms": "summary",
+    "measure_memory": "ledger",
     "TraceError": "proof.refusals",
     "IncompleteTracesError": "store.store",
     "UnsupportedLayerError": "traces.traced_layers",
@@ -77,6 +83,8 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     # record
     "record_traces",
     "record_gradients",
+    "Edit",
+    "record_patch_grid",
     "RecordTraces",
     "LogStateStatistics",
     "check_traces",
@@ -87,6 +95,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "measure_states",
     "measure_saturation",
     "measure_norms",
+    "measure_memory",
     "TraceError",
     "IncompleteTracesError",
     "UnsupportedLayerError",

@@ -1,3 +1,4 @@
+import re
 import runpy
 
 import numpy as np
@@ -19,3 +20,20 @@ def test_the_example_of_the_readme_runs(capsys):
     mean = ran["traces"]["both/backward/forget_gate"].mean(["sample", "unit"])
     assert f"{float(mean[0]):.4f}"[:4] in printed
     np.testing.assert_array_less(ran["traces"]["top"].attrs["layer_output_error"], 1e-5)
+
+
+def test_the_page_of_interventions_runs_as_it_stands():
+    text = (ROOT / "docs/interventions.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    names = {}
+    for block in blocks:
+        exec(compile(block, "docs/interventions.md", "exec"), names)
+    assert len(names["steps"]) == 20  # the last block ran
+    np.testing.assert_allclose(
+        np.stack(names["steps"], 1),
+        names["record_traces"](
+            names["model"], names["x"], edits=[names["Edit"]("low", "cell", set=0.0, time=10)]
+        )["outputs"],
+        atol=1e-6,
+    )
+    assert names["slopes"]["low/cell"].shape == (4, 20, 8)

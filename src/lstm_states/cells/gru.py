@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_states.cells.kind import HIDDEN, Arrays, CellKind, Equation, Values, split, weight
+from lstm_states.cells.kind import (
+    HIDDEN,
+    Arise,
+    Arrays,
+    CellKind,
+    Equation,
+    Memory,
+    Values,
+    split,
+    weight,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +35,7 @@ def _project(cell: keras.Layer, sequences: tf.Tensor) -> tf.Tensor:
     return inputs + (bias[0] if cell.reset_after else bias)
 
 
-def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, plus: Any) -> Values:
+def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, arise: Arise) -> Values:
     h = before["hidden"]
     kernel = weight(cell, "recurrent_kernel")
     xz, xr, xg = split(inputs, 3)
@@ -36,17 +46,24 @@ def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, plus: Any) -> Va
         hz, hr, hg = split(products, 3)
     else:
         hz, hr = split(h @ kernel[:, : 2 * cell.units], 2)
-    z = cell.recurrent_activation(xz + hz) + plus["update_gate"]
-    r = cell.recurrent_activation(xr + hr) + plus["reset_gate"]
+    z = arise("update_gate", cell.recurrent_activation(xz + hz))
+    r = arise("reset_gate", cell.recurrent_activation(xr + hr))
     hg = r * hg if cell.reset_after else (r * h) @ kernel[:, 2 * cell.units :]
-    g = cell.activation(xg + hg) + plus["candidate"]
-    h = z * h + (1 - z) * g + plus["hidden"]
+    g = arise("candidate", cell.activation(xg + hg))
+    h = arise("hidden", z * h + (1 - z) * g)
     return dict(zip(KIND.quantities, (h, z, r, g), strict=True))
 
 
+def _kept(now: Arrays) -> np.ndarray:
+    return now["update_gate"]
+
+
+def _written(now: Arrays) -> np.ndarray:
+    return (1 - now["update_gate"]) * now["candidate"]
+
+
 def _hidden(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
-    z = now["update_gate"]
-    return z * before["hidden"] + (1 - z) * now["candidate"]
+    return _kept(now) * before["hidden"] + _written(now)
 
 
 KIND = CellKind(
@@ -63,4 +80,5 @@ KIND = CellKind(
     project=_project,
     step=_step,
     equations=(Equation("hidden", _hidden, looks_back=True, activates=False),),
+    memory=Memory("hidden", _kept, _written),
 )

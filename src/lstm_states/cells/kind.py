@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Values = dict[str, "tf.Tensor"]
 
+Arise = Callable[[str, "tf.Tensor"], "tf.Tensor"]
+
 Arrays = Mapping[str, np.ndarray]
 
 HIDDEN = "hidden state h, the layer's output"
@@ -36,6 +38,19 @@ class Equation:
     """Whether it needs the activation, which may be a function that nobody else knows."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """How a state is made of what it was: ``state = kept * state_before + written``.
+
+    ``kept(now)`` and ``written(now)`` compute the two in NumPy from the quantities of each step,
+    all ``(sample, time, unit)``.
+    """
+
+    state: str
+    kept: Callable[[Arrays], np.ndarray]
+    written: Callable[[Arrays], np.ndarray]
+
+
 @dataclass(frozen=True, eq=False)
 class CellKind:
     """All that a kind of cell is.
@@ -49,11 +64,13 @@ class CellKind:
         activations: The attributes of the cell that name its activations.
         project: Makes of the cell and all its inputs ``(time, batch, feature)`` what can be
             computed before the first step.
-        step: Makes of the cell, a step of that ``(batch, ...)``, the quantities before it and
-            numbers to add to each quantity where it arises, the quantities after it, ``(batch,
-            unit)`` each. The order of the sums is Keras's own, so that half precision rounds alike.
-            None if the cell itself takes the steps, of which the states are kept.
+        step: Makes of the cell, a step of that ``(batch, ...)`` and the quantities before it the
+            quantities after it, ``(batch, unit)`` each. Each passes through ``arise(name, value)``
+            before it is used, where it can be changed. The order of the sums is Keras's own, so
+            that half precision rounds alike. None if the cell itself takes the steps, of which
+            the states are kept.
         equations: What :func:`lstm_states.check_traces` holds the quantities to.
+        memory: The state that keeps a share of itself from step to step; None if none does.
         state_dims: Makes of a cell the names of the axes that a state has behind the batch.
     """
 
@@ -63,8 +80,9 @@ class CellKind:
     keras_cell: str = ""
     activations: tuple[str, ...] = ()
     project: Callable[[Any, tf.Tensor], tf.Tensor] | None = None
-    step: Callable[[Any, tf.Tensor, Values, Mapping[str, Any]], Values] | None = None
+    step: Callable[[Any, tf.Tensor, Values, Arise], Values] | None = None
     equations: tuple[Equation, ...] = ()
+    memory: Memory | None = None
     state_dims: Callable[[Any], tuple[str, ...]] = lambda cell: ("unit",)
 
     @property

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstm_states.cells.kind import CELL, HIDDEN, Arrays, CellKind, Equation, Values, split, weight
+from lstm_states.cells.kind import (
+    CELL,
+    HIDDEN,
+    Arise,
+    Arrays,
+    CellKind,
+    Equation,
+    Memory,
+    Values,
+    split,
+    weight,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -28,17 +39,17 @@ def _project(cell: keras.Layer, sequences: tf.Tensor) -> tf.Tensor:
     return inputs + weight(cell, "bias") if _bias_first(cell) else inputs
 
 
-def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, plus: Any) -> Values:
+def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, arise: Arise) -> Values:
     z = inputs + before["hidden"] @ weight(cell, "recurrent_kernel")
     if cell.use_bias and not _bias_first(cell):
         z += weight(cell, "bias")
     zi, zf, zg, zo = split(z, 4)
-    i = cell.recurrent_activation(zi) + plus["input_gate"]
-    f = cell.recurrent_activation(zf) + plus["forget_gate"]
-    g = cell.activation(zg) + plus["candidate"]
-    o = cell.recurrent_activation(zo) + plus["output_gate"]
-    c = f * before["cell"] + i * g + plus["cell"]
-    h = o * cell.activation(c) + plus["hidden"]
+    i = arise("input_gate", cell.recurrent_activation(zi))
+    f = arise("forget_gate", cell.recurrent_activation(zf))
+    g = arise("candidate", cell.activation(zg))
+    o = arise("output_gate", cell.recurrent_activation(zo))
+    c = arise("cell", f * before["cell"] + i * g)
+    h = arise("hidden", o * cell.activation(c))
     return dict(zip(KIND.quantities, (h, c, i, f, g, o), strict=True))
 
 
@@ -46,8 +57,16 @@ def _bias_first(cell: keras.Layer) -> bool:
     return cell.use_bias and cell.implementation == 1
 
 
+def _kept(now: Arrays) -> np.ndarray:
+    return now["forget_gate"]
+
+
+def _written(now: Arrays) -> np.ndarray:
+    return now["input_gate"] * now["candidate"]
+
+
 def _cell(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
-    return now["forget_gate"] * before["cell"] + now["input_gate"] * now["candidate"]
+    return _kept(now) * before["cell"] + _written(now)
 
 
 def _hidden(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
@@ -73,4 +92,5 @@ KIND = CellKind(
         Equation("cell", _cell, looks_back=True, activates=False),
         Equation("hidden", _hidden, looks_back=False, activates=True),
     ),
+    memory=Memory("cell", _kept, _written),
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lstm_states.cells.kind import HIDDEN, CellKind, Values, weight
+from lstm_states.cells.kind import HIDDEN, Arise, CellKind, Values, weight
 
 if TYPE_CHECKING:
     import keras
@@ -16,9 +16,9 @@ def _project(cell: keras.Layer, sequences: tf.Tensor) -> tf.Tensor:
     return inputs + weight(cell, "bias") if cell.use_bias else inputs
 
 
-def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, plus: Any) -> Values:
+def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, arise: Arise) -> Values:
     z = inputs + before["hidden"] @ weight(cell, "recurrent_kernel")
-    return {"hidden": cell.activation(z) + plus["hidden"]}
+    return {"hidden": arise("hidden", cell.activation(z))}
 
 
 # It has no gates: a trace holds nothing of which its state could be computed again.

@@ -23,7 +23,8 @@ from tensorflow.python.ops.parallel_for import pfor
 from lstm_states.cells import LSTM
 from lstm_states.cells.kind import weight
 from lstm_states.kernels.cells import find_kind
-from lstm_states.kernels.scan import CellRun, take_slots
+from lstm_states.kernels.scan import CellRun
+from lstm_states.kernels.slots import take_slots
 
 Tensors = tuple[tf.Tensor, ...]
 

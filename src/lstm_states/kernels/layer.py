@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,7 +15,9 @@ from keras.src.backend import AutocastScope
 from lstm_states.cells.kind import Values
 from lstm_states.kernels.block import block_lstm, suits_block
 from lstm_states.kernels.cells import divide_states, kind_of
-from lstm_states.kernels.scan import CellRun, scan_cell, spread
+from lstm_states.kernels.edits import INPUTS, CellEdit, edit_inputs
+from lstm_states.kernels.scan import CellRun, scan_cell
+from lstm_states.kernels.slots import spread
 
 ROWS_PER_PART = 8
 """Fewest samples for which a part of a batch is worth a thread of its own."""
@@ -34,9 +38,11 @@ class LayerRun:
     side. ``outputs (batch, time, unit)`` is what the layer shows at each step, ``last (batch,
     unit)`` at the last one, ``final`` its states after it, nested as Keras nests them.
     ``added`` holds zeros that were added to the quantities where they arise, like ``parts``; it
-    is empty unless the run is ``differentiable``.
+    is empty unless the run is ``differentiable``. ``given (batch, time, feature)`` is what the
+    first cell was given after its edits, in the input's order of time.
     """
 
+    given: tf.Tensor
     parts: list[list[CellRun]]
     outputs: tf.Tensor
     last: tf.Tensor
@@ -59,6 +65,7 @@ def run_layer(
     *,
     differentiable: bool = False,
     gates: bool = True,
+    edits: Sequence[Sequence[CellEdit]] | None = None,
 ) -> LayerRun:
     """Run all cells of ``layer`` over ``sequences (batch, time, feature)`` of the input.
 
@@ -71,23 +78,34 @@ def run_layer(
             None if they all begin here.
         differentiable: Whether gradients will be taken through the run, or by its quantities.
         gates: Whether the gates will be read; training is faster where they won't.
+        edits: Of each cell what is done to its quantities, in the input's order of time; None if
+            nothing is. A cell with edits takes its steps one by one, not in the fused operation.
     """
-    steps = tf.transpose(sequences, (1, 0, *range(2, len(sequences.shape))))
-    real = None if mask is None else tf.transpose(mask)
-    if layer.go_backwards:
-        steps = tf.reverse(steps, [0])
-        real = None if real is None else tf.reverse(real, [0])
+    by_step = partial(tf.transpose, perm=(1, 0, *range(2, len(sequences.shape))))
+    turned = partial(tf.reverse, axis=[0]) if layer.go_backwards else tf.identity
+    steps = turned(by_step(sequences))
+    real = None if mask is None else turned(tf.transpose(mask))
     rows = _rows(steps)
     cells = cells_of(layer)
     parts, added, final = [], [], []
-    for cell, start in zip(cells, divide_states(cells, states), strict=True):
+    by_cell = [
+        [edit.in_order(backwards=layer.go_backwards) for edit in own]
+        for own in edits or [()] * len(cells)
+    ]
+    steps = edit_inputs(steps, real, by_cell[0])
+    given = by_step(turned(steps)) if by_cell[0] else sequences
+    starts = divide_states(cells, states)
+    for place, (cell, start, own_edits) in enumerate(zip(cells, starts, by_cell, strict=True)):
+        if place:
+            steps = edit_inputs(steps, real, own_edits)
         runs, zeros = [], []
         for part in rows:
             own = steps[:, part]
             own_real = None if real is None else real[:, part]
             own_start = tuple(s[part] for s in start)
             zeros.append(_zeros(cell, own, own_start[0]) if differentiable else {})
-            runs.append(_run_cell(cell, own, own_start, own_real, zeros[-1], gates))
+            changes = [edit.rows(part) for edit in own_edits if edit.quantity != INPUTS]
+            runs.append(_run_cell(cell, own, own_start, own_real, zeros[-1], changes, gates))
         steps = _shown(runs, rows, start[0], started)
         for name, state in zip(kind_of(cell).states, start, strict=True):
             ends = [run.final(name, state[part]) for run, part in zip(runs, rows, strict=True)]
@@ -98,7 +116,8 @@ def run_layer(
         shown = spread(steps_shown(layer, real), steps)
         steps = tf.where(shown, steps, tf.zeros_like(steps))
     outputs = tf.transpose(steps, (1, 0, *range(2, len(steps.shape))))
-    return LayerRun(parts, outputs, steps[-1], keras.tree.pack_sequence_as(states, final), added)
+    final = keras.tree.pack_sequence_as(states, final)
+    return LayerRun(given, parts, outputs, steps[-1], final, added)
 
 
 def _shown(
@@ -124,16 +143,18 @@ def _run_cell(
     states: tuple[tf.Tensor, ...],
     real: tf.Tensor | None,
     added: Values,
+    edits: Sequence[CellEdit],
     gates: bool,
 ) -> CellRun:
     # The op's gradient is right within a function only, and such a switch leaves no functions.
-    fused = suits_block(cell) and not added and not tf.config.functions_run_eagerly()
+    fused = suits_block(cell) and not added and not edits
+    fused = fused and not tf.config.functions_run_eagerly()
     # Keras reads a cell's weights in the precision of the cell, which need not be the layer's.
     with AutocastScope(cell.compute_dtype):
         if fused:
             steps = tf.cast(steps, cell.compute_dtype)
             return block_lstm(cell, steps, states, real, gates=gates)
-        return scan_cell(cell, steps, states, real, added)
+        return scan_cell(cell, steps, states, real, added, edits)
 
 
 def _zeros(cell: keras.Layer, steps: tf.Tensor, state: tf.Tensor) -> Values:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -11,6 +12,8 @@ import tensorflow as tf
 from lstm_states.cells import CellKind
 from lstm_states.cells.kind import Values
 from lstm_states.kernels.cells import kind_of
+from lstm_states.kernels.edits import CellEdit
+from lstm_states.kernels.slots import spread, take_slots
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,13 @@ class CellRun:
         return CellRun(values, None if self.slots is None else self.slots[:, rows])
 
 
-def spread(flags: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Give ``flags`` axes of 1 behind their own, as many as ``values`` have more."""
-    return flags[(..., *[tf.newaxis] * (len(values.shape) - len(flags.shape)))]
-
-
-def take_slots(values: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
-    """Take from ``values (slot, batch, unit)`` for each row the ``slots (time, batch)``."""
-    rows = tf.shape(values)[1]
-    flat = tf.reshape(values, (-1, *values.shape[2:]))
-    return tf.gather(flat, tf.maximum(slots, 0) * rows + tf.range(rows))
-
-
 def scan_cell(
     cell: keras.Layer,
     sequences: tf.Tensor,
     states: tuple[tf.Tensor, ...],
     mask: tf.Tensor | None,
     added: Mapping[str, tf.Tensor] | None = None,
+    edits: Sequence[CellEdit] = (),
 ) -> CellRun:
     """Run ``cell`` over ``sequences`` one step after the other and keep every quantity.
 
@@ -71,6 +63,7 @@ def scan_cell(
         mask: Bool ``(time, batch)``, true where the step is real; None if all are.
         added: Tensors ``(time, batch, U)`` added to quantities where they arise, by name. With
             zeros, the gradient with respect to one of them is that of the quantity itself.
+        edits: What is done to quantities where they arise, in this order, before ``added``.
 
     Returns:
         The quantities of the cell's kind, a slot for each step.
@@ -85,16 +78,30 @@ def scan_cell(
     elif mask is not None:
         # A NaN in the padding would turn all gradients into NaN.
         sequences = tf.where(mask[..., tf.newaxis], sequences, tf.zeros_like(sequences))
-    steps = {
-        "inputs": sequences,
-        "real": tf.ones(tf.shape(sequences)[:2], bool) if mask is None else mask,
-        **(added or {}),
-    }
-    return CellRun(scan(cell, kind, steps, states), _slots(mask))
+    steps = {"inputs": sequences, **(added or {})}
+    if mask is not None:
+        steps["real"] = mask
+    for number, edit in enumerate(edits):
+        steps |= edit.steps(number)
+    return CellRun(scan(cell, kind, steps, states, edits), _slots(mask))
+
+
+def _arise(
+    now: Values, before: Values, edits: Sequence[CellEdit], name: str, value: tf.Tensor
+) -> tf.Tensor:
+    """Return a quantity as it is after the edits of it, and with what is added to it."""
+    for number, edit in enumerate(edits):
+        if edit.quantity == name:
+            value = edit.apply(number, now, value, before[name])
+    return value + now[name] if name in now else value
 
 
 def _scan_known(
-    cell: keras.Layer, kind: CellKind, steps: Values, states: tuple[tf.Tensor, ...]
+    cell: keras.Layer,
+    kind: CellKind,
+    steps: Values,
+    states: tuple[tf.Tensor, ...],
+    edits: Sequence[CellEdit],
 ) -> Values:
     """Take the steps by the equations of the cell's kind."""
     project, step, names = kind.project, kind.step, kind.quantities
@@ -107,18 +114,24 @@ def _scan_known(
 
     def advance(before: tuple[tf.Tensor, ...], now: Values) -> tuple[tf.Tensor, ...]:
         previous = dict(zip(names, before, strict=True))
-        plus = {name: now.get(name, 0) for name in names}
+        ran = step(cell, now["inputs"], previous, partial(_arise, now, previous, edits))
+        if "real" not in now:
+            return tuple(ran[name] for name in names)
+        held = {n: previous[n] + now[n] if n in now else previous[n] for n in kind.states}
         real = now["real"][:, tf.newaxis]
-        ran = step(cell, now["inputs"], previous, plus)
-        held = {name: previous[name] + plus[name] for name in kind.states}
-        return tuple(tf.where(real, ran[n], held.get(n, float("nan"))) for n in names)
+        return tuple(tf.where(real, ran[n], held.get(n, previous[n])) for n in names)
 
     first = (*states, *[nothing] * (len(names) - len(states)))
     if sequences.shape[0] == 1:  # a loop would take long to compile
         ran = [value[tf.newaxis] for value in advance(first, {k: v[0] for k, v in steps.items()})]
     else:
         ran = tf.scan(advance, steps, first)
-    return dict(zip(names, ran, strict=True))
+    values = dict(zip(names, ran, strict=True))
+    if "real" in steps:
+        real = steps["real"][..., tf.newaxis]
+        for gate in names[len(states) :]:
+            values[gate] = tf.where(real, values[gate], float("nan"))
+    return values
 
 
 def _slots(mask: tf.Tensor | None) -> tf.Tensor | None:
@@ -130,7 +143,11 @@ def _slots(mask: tf.Tensor | None) -> tf.Tensor | None:
 
 
 def _scan_custom(
-    cell: keras.Layer, kind: CellKind, steps: Values, states: tuple[tf.Tensor, ...]
+    cell: keras.Layer,
+    kind: CellKind,
+    steps: Values,
+    states: tuple[tf.Tensor, ...],
+    edits: Sequence[CellEdit],
 ) -> Values:
     """Have ``cell`` itself take the steps, as ``keras.layers.RNN`` does, and keep its states."""
     options = {"training": False} if cell._call_has_training_arg else {}
@@ -143,11 +160,23 @@ def _scan_custom(
     shows_state = first is after[0]
 
     def advance(before: list[tf.Tensor], now: Values) -> list[tf.Tensor]:
-        plus = [now.get(name, 0) for name in kind.states]
-        plus = [plus[0] if shows_state else 0, *plus]
-        ran = run(now["inputs"], before[1:])
-        pairs = zip(ran, before, plus, strict=True)
-        return [tf.where(spread(now["real"], new), new, old) + more for new, old, more in pairs]
+        previous = dict(zip(kind.states, before[1:], strict=True))
+        output, *after = run(now["inputs"], before[1:])
+        ran = [
+            _arise(now, previous, edits, name, state)
+            for name, state in zip(kind.states, after, strict=True)
+        ]
+        held = [previous[n] + now[n] if n in now else previous[n] for n in kind.states]
+        if shows_state:
+            output, shown = ran[0], held[0]
+        else:
+            shown = before[0]
+        ran, held = [output, *ran], [shown, *held]
+        if "real" not in now:
+            return ran
+        return [
+            tf.where(spread(now["real"], new), new, old) for new, old in zip(ran, held, strict=True)
+        ]
 
     found = tf.scan(advance, steps, [tf.zeros_like(first), *states])
     values = dict(zip(("output", *kind.states), found, strict=True))

@@ -28,11 +28,12 @@ def check_traces(traces: xr.DataTree) -> xr.Dataset:
             steps were kept, a step is checked if the step before it was kept as well.
 
     Returns:
-        Dataset along ``layer`` of the largest absolute residuals over all samples, real steps and
-        units: ``cell`` of ``c = f * c_prev + i * g``; ``hidden`` of ``h = o * tanh(c)`` (with the
-        layer's own activation), for a GRU of ``h = z * h_prev + (1 - z) * g``; ``carried`` of the
-        states at masked steps against the step before; ``layer_output`` of the recorded states
-        against the layer's own output for the sample that was probed during recording. A residual
+        Dataset along ``layer`` of the largest absolute residuals over all samples, units and real
+        steps that are not edited: ``cell`` of ``c = f * c_prev + i * g``; ``hidden`` of ``h = o *
+        tanh(c)`` (with the layer's own activation), for a GRU of ``h = z * h_prev + (1 - z) * g``;
+        ``carried`` of the states at masked steps against the step before; ``layer_output`` of the
+        recorded states against the layer's own output for the sample that was probed during
+        recording. A residual
         is NaN if there is no such equation, if Keras does not know the activation by name, or if
         units that the equation needs are missing.
 
@@ -79,8 +80,9 @@ def measure_residuals(
 
     Args:
         kind: The kind of the cell.
-        values: Quantities ``(sample, time, unit)``, ``initial_hidden``, ``initial_cell`` and
-            ``mask (sample, time)``.
+        values: Quantities ``(sample, time, unit)``, ``initial_hidden``, ``initial_cell``, ``mask
+            (sample, time)`` and, if there were edits, ``edited (sample, time)``: an edited step
+            obeys no equation, and those after it do again.
         activation: The activation that computes h from c; None skips that equation.
         go_backwards: Whether the steps run from the last to the first.
         time: Indices of the steps in the input; None if all steps are present.
@@ -91,6 +93,7 @@ def measure_residuals(
     moved = [_apart(values[name], previous) for name, previous in before.items()]
     residuals = dict.fromkeys(RESIDUALS, np.nan)
     residuals["carried"] = _largest(np.max(moved, axis=0), ~real & known)
+    real = real & ~values.get("edited", np.zeros_like(real))
     apply = None if activation is None else partial(_by_unit, activation)
     for equation in kind.equations:
         if equation.activates and activation is None:

@@ -99,7 +99,7 @@ def check_sample(
     if not set(kind.quantities) <= set(arrays):
         return
     steps = slice(CHECKED_STEPS)
-    in_time = (*kind.quantities, "mask")
+    in_time = (*kind.quantities, "mask", "edited")
     sample = {
         name: values[[0, -1], steps] if name in in_time else values[[0, -1]]
         for name, values in arrays.items()
@@ -114,7 +114,9 @@ def check_sample(
         go_backwards=layer.go_backwards,
         time=time[steps],
     )
-    peak = max(np.abs(v[np.isfinite(v)]).max(initial=0) for k, v in sample.items() if k != "mask")
+    peak = max(
+        np.abs(v[np.isfinite(v)]).max(initial=0) for k, v in sample.items() if v.dtype != bool
+    )
     limit = TOLERANCES[cell.compute_dtype] * (1 + peak)
     for name, residual in residuals.items():
         if residual > limit:  # NaN where the cell has no such equation

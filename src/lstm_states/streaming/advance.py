@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,6 +17,7 @@ from lstm_states.proof.equations import TOLERANCES
 from lstm_states.proof.refusals import check_mask, check_numbers, check_probe
 from lstm_states.streaming.inputs import StreamInputs
 from lstm_states.traces.cell_trace import CellTrace
+from lstm_states.traces.edit_plans import Places
 from lstm_states.traces.moving import Moving, values_of
 from lstm_states.traces.recorder import Recorder
 from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
@@ -57,7 +58,12 @@ def streamed_cells(model: keras.Model) -> Cells:
 
 
 def advance(
-    recorder: Recorder, cells: Cells, x: Any, mask: Any, position: Position
+    recorder: Recorder,
+    cells: Cells,
+    x: Any,
+    mask: Any,
+    position: Position,
+    places: Sequence[Places] = (),
 ) -> tuple[Any, Any, Position]:
     """Take the steps of ``x`` from ``position`` on.
 
@@ -67,6 +73,7 @@ def advance(
         x: What :meth:`StreamInputs.tensors` gives.
         mask: Bool ``(sample, time)`` or None.
         position: Where the stream is.
+        places: Of each of the recorder's edits, where and by what it changes these steps.
 
     Returns:
         The model's outputs, by address what each cell did (see :class:`Recorder`), and the
@@ -77,7 +84,7 @@ def advance(
         ValueError: if ``mask`` gets lost on its way to the layers.
     """
     live = _resting_states(recorder.model)
-    outputs, nodes, _ = recorder(x, mask, position.states, live, position.started)
+    outputs, nodes, _ = recorder(x, mask, position.states, places, live, position.started)
     check_mask(mask, nodes)
     states, started = {}, {}
     for address, cell in cells.items():
@@ -109,9 +116,9 @@ def prove_streaming(
     rng = np.random.default_rng(0)
     recorder, live = Recorder(model, None, ()), _resting_states(model)
     # The start is seen with another sequence: one that depends on the input is noticed.
-    _, other, _ = recorder(inputs.random(steps, rng), None, {}, live)
+    _, other, _ = recorder(inputs.random(steps, rng), None, {}, (), live)
     x = inputs.random(steps, rng)
-    whole, nodes, _ = recorder(x, None, {}, live)
+    whole, nodes, _ = recorder(x, None, {}, (), live)
     for address in cells:
         _refuse_repeated(address, nodes)
         if len(nodes[address].mask) != inputs.samples:

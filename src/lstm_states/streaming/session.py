@@ -14,6 +14,7 @@ import tensorflow as tf
 import xarray as xr
 
 from lstm_states.streaming.advance import Position, advance, prove_streaming, streamed_cells
+from lstm_states.streaming.edits import StreamEdits
 from lstm_states.streaming.file import (
     Saved,
     check_same_model,
@@ -22,6 +23,8 @@ from lstm_states.streaming.file import (
     write_session,
 )
 from lstm_states.streaming.inputs import stream_inputs
+from lstm_states.traces.edit import Edit
+from lstm_states.traces.edit_plans import describe_edits
 from lstm_states.traces.gather import Gathered
 from lstm_states.traces.initial_states import States, check_states
 from lstm_states.traces.notes import Notes
@@ -54,6 +57,9 @@ class StreamingSession:
         initial_state: Initial states by address, as for :func:`lstm_states.record_traces`. Other
             layers start as in Keras, mostly from zeros. As in Keras, a sequence begins here; to
             continue within a gap, copy or save the session.
+        edits: Edits as for :func:`lstm_states.record_traces`. Their ``time`` counts from the start
+            of the session; a slice needs an end or none of the ends negative, and arrays have no
+            steps. A file doesn't hold them.
 
     Attributes:
         model: The model.
@@ -78,6 +84,7 @@ class StreamingSession:
         *,
         samples: int = 1,
         initial_state: Mapping[str, Any] | None = None,
+        edits: Sequence[Edit] = (),
     ) -> None:
         self.model = model
         self.samples = samples
@@ -85,6 +92,7 @@ class StreamingSession:
         self._inputs = stream_inputs(model, samples)
         self._start, self._per_step = prove_streaming(model, self._cells, self._inputs)
         self._fast = Recorder(model, None, (), probe=False)
+        self._edits = StreamEdits(edits, select_layers(model, None), samples)
         self.reset(initial_state)
 
     def __repr__(self) -> str:
@@ -180,9 +188,10 @@ class StreamingSession:
         recorder = Recorder(self.model, None if layers is None else tuple(traced), wanted)
         outputs, nodes, position = self._advance(recorder, x, mask)
         notes = Notes(left_out(self.model, traced), missed=recorder.missed)
-        layout = Layout(cells_of_all(traced), describe_model(self.model) | notes.attrs(), {})
+        attrs = describe_model(self.model) | describe_edits(self._edits.edits) | notes.attrs()
+        layout = Layout(cells_of_all(traced), attrs, {})
         gathered = Gathered(self.samples)
-        recorded = {address: node for address, node in nodes.items() if node.steps}
+        recorded = {a: self._edits.marked(a, node) for a, node in nodes.items() if node.steps}
         gather_batch(gathered, layout, self.samples, outputs, recorded)
         self._position = position
         return xr.DataTree.from_dict(layout.datasets(gathered))
@@ -210,7 +219,8 @@ class StreamingSession:
         Raises:
             ValueError: naming the difference.
         """
-        return self._restored(model, self._saved(), f"the session on {self.model.name!r}")
+        what = f"the session on {self.model.name!r}"
+        return self._restored(model, self._saved(), what, self._edits.edits)
 
     def save(self, path: str | Path) -> None:
         """Write the state of the session to ``path``, a NumPy archive without pickled objects.
@@ -221,20 +231,25 @@ class StreamingSession:
         write_session(Path(path), self._saved())
 
     @classmethod
-    def load(cls, path: str | Path, model: keras.Model) -> StreamingSession:
-        """Return the session saved at ``path``, to continue it on ``model``.
+    def load(
+        cls, path: str | Path, model: keras.Model, *, edits: Sequence[Edit] = ()
+    ) -> StreamingSession:
+        """Return the session saved at ``path``, to continue it on ``model`` with ``edits``.
 
         Raises:
             FileNotFoundError: if there is no file at ``path``.
             ValueError: if the file is not a session, or, naming the difference, if ``model`` has
                 other weights or cells than the saved model (see :meth:`to`).
         """
-        return cls._restored(model, read_session(Path(path)), f"the session in {path}")
+        return cls._restored(model, read_session(Path(path)), f"the session in {path}", edits)
 
     def _advance(self, recorder: Recorder, x: Any, mask: Any) -> tuple[Any, Any, Position]:
         inputs = self._inputs.tensors(x)
-        real = self._inputs.mask(mask, keras.tree.flatten(inputs)[0].shape[1])
-        return advance(recorder, self._cells, inputs, real, self._position)
+        steps = keras.tree.flatten(inputs)[0].shape[1]
+        real = self._inputs.mask(mask, steps)
+        edited = self._edits.recorder(recorder, self.steps, steps)
+        places = self._edits.places(edited.plans)
+        return advance(edited, self._cells, inputs, real, self._position, places)
 
     def _converted(self, states: Mapping[str, Any]) -> dict[str, tuple[tf.Tensor, ...]]:
         """Return ``states`` in the precision in which the model gives them."""
@@ -258,7 +273,9 @@ class StreamingSession:
         return Saved(self.samples, self.steps, weights, cells, states, started)
 
     @classmethod
-    def _restored(cls, model: keras.Model, saved: Saved, what: str) -> StreamingSession:
+    def _restored(
+        cls, model: keras.Model, saved: Saved, what: str, edits: Sequence[Edit]
+    ) -> StreamingSession:
         cells = streamed_cells(model)
         digest = describe_model(model)["weights_sha256"]
         check_same_model(saved, model.name, describe_cells(cells), digest, what)
@@ -266,6 +283,7 @@ class StreamingSession:
             model,
             samples=saved.samples,
             initial_state=dict(zip(cells, saved.states, strict=True)),
+            edits=edits,
         )
         started = dict(zip(cells, saved.started, strict=True))
         session._position = replace(session._position, started=started, steps=saved.steps)

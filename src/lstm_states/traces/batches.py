@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-Batch = tuple[Any, Any, dict[str, tuple[np.ndarray, ...]]]
-"""The input, the mask or None, and the states to start from, of some samples."""
+Batch = tuple[Any, Any, dict[str, tuple[np.ndarray, ...]], list[Any]]
+"""The input, the mask or None, the states to start from, and the places of edits, of some samples.
+"""
 
 
 class DigestedBatches:
@@ -53,7 +54,7 @@ def stream_batches(x: Any) -> Iterator[Batch]:
     """Yield the inputs of the batches in ``x``; targets and sample weights are left aside."""
     for item in stream_items(x):
         inputs = keras.utils.unpack_x_y_sample_weight(item)[0]
-        yield keras.tree.map_structure(tf.convert_to_tensor, inputs), None, {}
+        yield keras.tree.map_structure(tf.convert_to_tensor, inputs), None, {}, []
 
 
 def stream_items(x: Any) -> Iterable[Any]:
@@ -87,6 +88,7 @@ def array_batches(
             keras.tree.map_structure(lambda array, r=rows: rows_of(array, r), x),
             None if mask is None else tf.convert_to_tensor(np.asarray(mask)[rows], bool),
             {a: tuple(s[batch] for s in pair) for a, pair in states.items()},
+            [],
         )
 
 

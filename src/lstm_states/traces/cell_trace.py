@@ -27,6 +27,8 @@ class CellTrace(NamedTuple):
     """Indices of the steps that are kept."""
     unit: tf.Tensor | None
     """Indices of the units that are kept."""
+    edited: tf.Tensor | None = None
+    """Bool ``(row, time)``, true where a quantity is edited; None without edits of the cell."""
     rows: tf.Tensor | None = None
     """A number for each row, as :func:`lstm_states.traces.rows.tell_rows` makes them.
 

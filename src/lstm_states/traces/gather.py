@@ -180,6 +180,8 @@ def _place(table: Table, node: CellTrace, time: Array, backwards: bool) -> list[
     order = mask.shape[1] - 1 - time if backwards else time
     real = mask[:, time]
     table.put("mask", real)
+    if node.edited is not None:
+        table.put("edited", np.asarray(node.edited)[:, time])
     for place in ("initial", "final"):
         for name, tensor in getattr(node, place).items():
             table.put(f"{place}_{name}", np.asarray(tensor))

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from lstm_states.proof.refusals import TraceError
 from lstm_states.traces.batches import count_samples, is_stream, rows_of, stream_items
 from lstm_states.traces.derivative import Output, choose, compiled_loss, only_number
+from lstm_states.traces.edit import Edit
 from lstm_states.traces.record import gather
 from lstm_states.traces.recorder import Recorder
 from lstm_states.traces.request import Request, check_request
@@ -42,6 +43,7 @@ def record_gradients(
     quantities: Sequence[str] | str | None = None,
     isel: Mapping[str, slice | Sequence[int]] | None = None,
     batch_size: int | None = None,
+    edits: Sequence[Edit] = (),
 ) -> xr.DataTree:
     """Record the derivative of a chosen output with respect to every state and gate of ``model``.
 
@@ -70,6 +72,8 @@ def record_gradients(
         quantities: The quantities to differentiate by.
         isel: Indices along ``sample``, ``time`` or ``unit`` to keep.
         batch_size: Samples per batch.
+        edits: Edits as for :func:`record_traces`. The derivative by an edited quantity is that by
+            its new value.
 
     Returns:
         A tree like that of :func:`record_traces`, in which each quantity ``(sample, time, unit)``
@@ -103,6 +107,7 @@ def record_gradients(
         quantities=quantities,
         isel=isel,
         batch_size=batch_size,
+        edits=edits,
     )
     for address, (_, cell) in cells_of_all(supported_layers(model)).items():
         if cell.compute_dtype not in EXACT:
@@ -116,7 +121,7 @@ def record_gradients(
     elif output is not None and not callable(output):
         raise ValueError(f"output is {output!r}; it must be a function, 'loss' or None")
     wanted = (model, request.layers, request.quantities, request.selection)
-    recorder = Recorder(*wanted, differentiable=True)
+    recorder = Recorder(*wanted, differentiable=True, plans=request.plans)
     with tqdm(disable=True) as bar:
         return gather(
             request, bar, _Differentiated(recorder, output or only_number, targets, request)
@@ -141,8 +146,13 @@ class _Differentiated:
         """What the model did that isn't recorded."""
         return self.recorder.missed
 
-    def __call__(self, x: Any, mask: Any, states: Any, live: Any) -> Any:
-        found = self.recorder(x, mask, states, live)[0]
+    @property
+    def touched(self) -> Any:
+        """What the edits have touched."""
+        return self.recorder.touched
+
+    def __call__(self, x: Any, mask: Any, states: Any, places: Any, live: Any) -> Any:
+        found = self.recorder(x, mask, states, places, live)[0]
         for values, own in zip(keras.tree.flatten(found["outputs"]), found["masks"], strict=True):
             values._keras_mask = own
         rows = len(keras.tree.flatten(x)[0])
@@ -151,7 +161,7 @@ class _Differentiated:
         if all(derivative is None for derivative in upstream):
             layers = list(self.request.traced)
             raise ValueError(f"output depends on none of the layers {layers}")
-        outputs, nodes, after = self.recorder(x, mask, states, live, upstream=upstream)
+        outputs, nodes, after = self.recorder(x, mask, states, places, live, upstream=upstream)
         _check_repeated(found["outputs"], outputs["outputs"])
         return {**outputs, "chosen": chosen}, nodes, after
 

@@ -17,6 +17,7 @@ from lstm_states.cells.kind import Values
 from lstm_states.kernels.cells import divide_states, kind_of, state_dims
 from lstm_states.kernels.layer import HiddenOutputError, LayerRun, run_layer
 from lstm_states.kernels.scan import CellRun
+from lstm_states.traces.edit_graph import GraphEdits, edited_start, edited_steps
 from lstm_states.traces.probe import Probe, probe_run
 from lstm_states.traces.rows import tell_rows
 from lstm_states.traces.traced_layers import TracedLayer, UnsupportedLayerError
@@ -32,7 +33,8 @@ class Call:
     where the step is real; ``parts`` and ``added`` are as
     :class:`lstm_states.kernels.layer.LayerRun` describes them; ``rows`` tells the rows of what it
     was given from each other, as :func:`lstm_states.traces.rows.tell_rows`; ``probes`` are by
-    address of a cell.
+    address of a cell. ``edited`` tells of each cell at which steps ``(batch, time)`` one of its
+    quantities was edited; it is None of a cell without edits.
     """
 
     ends: dict[str, Any]
@@ -42,6 +44,7 @@ class Call:
     added: list[list[Values]]
     rows: tf.Tensor
     probes: dict[str, Probe]
+    edited: list[tf.Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Calls:
     traced: dict[str, list[Call]]
     masks: dict[str, tf.Tensor]
     watch: Watch
+    edits: GraphEdits
 
 
 @contextmanager
@@ -64,6 +68,7 @@ def intercepted(
     states: Mapping[str, Any],
     started: Mapping[str, Any],
     probe: bool,
+    edits: GraphEdits,
     *,
     differentiable: bool,
 ) -> Iterator[Calls]:
@@ -80,9 +85,10 @@ def intercepted(
             them start.
         started: By address of a cell, bool ``(batch,)``, true where the sequence goes on.
         probe: Whether the layers take some steps again to be compared with.
+        edits: What is done to quantities of the traced layers.
         differentiable: Whether gradients will be taken by what the calls hold.
     """
-    calls = Calls({address: [] for address in layers}, {}, Watch(known, layers))
+    calls = Calls({address: [] for address in layers}, {}, Watch(known, layers), edits)
     # Tensors of a graph within this one (a loop's body, a function) can't be returned from here.
     graph, thread = tf.compat.v1.get_default_graph(), threading.get_ident()
 
@@ -97,21 +103,32 @@ def intercepted(
         _check_features(traced, sequences)
         mask = None if mask is None else _per_step(traced, mask)
         _check_stack(traced, mask)
-        start = _start(traced, initial_state, states)
+        real = _real(sequences, mask)
+        changes = edits.of_layer(traced, real)
+        start = edited_start(traced, _start(traced, initial_state, states), changes)
         # All cells of a layer see the same mask.
         going_on = started.get(next(iter(traced.cells)))
         try:
             done = run_layer(
-                traced.layer, sequences, start, mask, going_on, differentiable=differentiable
+                *(traced.layer, sequences, start, mask, going_on),
+                differentiable=differentiable,
+                edits=changes,
             )
         except HiddenOutputError as error:
             raise UnsupportedLayerError(f"layer {traced.address!r}: {error}") from None
         # Of the class, not of the instance: there, this very function hides it.
         keras_loop = MethodType(type(traced.layer).inner_loop, _unrolled(traced.layer))
-        probes = probe_run(traced, keras_loop, sequences, start, mask, done) if probe else {}
+        edited = [edited_steps(own, real) if own else None for own in changes]
+        probes = {}
+        if probe:
+            counts = real if any(changes) else mask
+            for place, own in enumerate(changes):
+                if own:
+                    counts &= ~edited_steps(own, real, inputs=place > 0)
+            probes = probe_run(traced, keras_loop, start, counts, done)
         ends = {"initial": start, "final": done.final}
-        real, rows = _real(sequences, mask), tell_rows(sequences)
-        call = Call(ends, mask, real, done.parts, done.added, rows, probes)
+        rows = tell_rows(sequences)
+        call = Call(ends, mask, real, done.parts, done.added, rows, probes, edited)
         calls.traced[traced.address].append(call)
         return done
 

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from lstm_states.kernels.cells import divide_states, kind_of
 from lstm_states.kernels.layer import LayerRun
-from lstm_states.kernels.scan import CellRun, spread
+from lstm_states.kernels.scan import CellRun
+from lstm_states.kernels.slots import spread
 from lstm_states.proof.equations import TOLERANCES
 from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.traced_layers import TracedLayer
@@ -40,7 +41,7 @@ class Probe(NamedTuple):
     """By state, the layer's own ``(2 pair, unit)``: of all pairs, then of all once more, from
     numbers that are altered by the tolerance."""
     real: tf.Tensor
-    """Bool ``(pair,)``, true where the step isn't masked."""
+    """Bool ``(pair,)``, true where the step is neither masked nor edited."""
     nan: tf.Tensor
     """The step of the input with the first NaN among a sample's states ``(batch,)``, or -1."""
 
@@ -77,9 +78,8 @@ class _Pairs:
 def probe_run(
     traced: TracedLayer,
     original: Callable[..., Any],
-    sequences: tf.Tensor,
     start: Any,
-    mask: tf.Tensor | None,
+    real: tf.Tensor | None,
     run: LayerRun,
 ) -> dict[str, Probe]:
     """Have the layer itself take single steps again, each from the recorded state before it.
@@ -92,15 +92,16 @@ def probe_run(
     Args:
         traced: The layer and its cells.
         original: The layer's own ``inner_loop``.
-        sequences: What the layer was given, ``(batch, time, feature)``.
         start: Its start, nested as Keras nests it.
-        mask: Its mask ``(batch, time)`` or None.
+        real: Bool ``(batch, time)``, true where the step counts: it is neither masked nor edited.
+            None if all do.
         run: What the kernels gave for the same arguments.
 
     Returns:
         A probe by the address of each cell.
     """
     cells, backwards = list(traced.cells.values()), traced.layer.go_backwards
+    sequences = run.given
 
     def in_order(values: tf.Tensor) -> tf.Tensor:
         """Bring ``(batch, time, ...)`` in the order in which the steps are taken."""
@@ -119,7 +120,7 @@ def probe_run(
     before = pairs.states(runs, first, before=True)
     own = _two_ways(original, given, start, before, cells)
     recorded = divide_states(cells, pairs.states(runs, first))
-    real = tf.ones_like(pairs.rows, bool) if mask is None else pairs.take(in_order(mask))
+    real = tf.ones_like(pairs.rows, bool) if real is None else pairs.take(in_order(real))
     last = tf.shape(sequences)[1] - 1
     weights = [[tf.convert_to_tensor(weight) for weight in cell.weights] for cell in cells]
     probes = {}

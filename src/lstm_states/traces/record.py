@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from lstm_states.store.store import open_traces
 from lstm_states.store.writer import TraceWriter
 from lstm_states.traces.batches import Batch, DigestedBatches, check_inputs, digest_of
 from lstm_states.traces.cell_trace import CellTrace
+from lstm_states.traces.edit import Edit
+from lstm_states.traces.edit_plans import check_touched, describe_edits
 from lstm_states.traces.gather import Gathered
 from lstm_states.traces.moving import Moving
 from lstm_states.traces.notes import Notes
@@ -39,6 +40,7 @@ def record_traces(
     quantities: Sequence[str] | str | None = None,
     isel: Mapping[str, slice | Sequence[int]] | None = None,
     batch_size: int | None = None,
+    edits: Sequence[Edit] = (),
     outputs: bool = True,
     store: str | Path | None = None,
     progress: bool = False,
@@ -74,6 +76,10 @@ def record_traces(
             are kept, and only these samples are computed. The tree then has the coordinate. Outputs
             with the same steps as the layers are cut as well.
         batch_size: Samples per batch; None is 256, or the batch size of a stateful model.
+        edits: Edits of states, gates, inputs or initial states, see :class:`Edit`. The tree then
+            holds what the edited model does, its ``outputs`` too; the model stays as it is. A layer
+            with an edited quantity has a variable ``edited (sample, time)``, and the root an
+            attribute ``edits``.
         outputs: Whether to record the model's outputs, which may be much larger than the states.
         store: Where to write a new Zarr store: a path or any address that fsspec supports.
         progress: Whether to show a progress bar.
@@ -130,6 +136,7 @@ def record_traces(
         quantities=quantities,
         isel=isel,
         batch_size=batch_size,
+        edits=edits,
         outputs=outputs,
     )
     with tqdm(total=request.size, unit="sample", disable=not progress) as bar:
@@ -158,6 +165,7 @@ def gather(request: Request, bar: tqdm, differentiated: Any = None) -> xr.DataTr
         bar.update(samples)
         del outputs, nodes, live  # so that one batch is held at a time
     _check_any(gathered.samples)
+    check_touched(recorder.plans, (differentiated or recorder).touched)
     notes.warn(stacklevel=3)
     layout = replace(layout, attrs={**layout.attrs, **notes.attrs()})
     return xr.DataTree.from_dict(layout.datasets(gathered))
@@ -196,6 +204,7 @@ def _write(request: Request, store: str | Path, bar: tqdm) -> None:
         bar.update(samples)
         del outputs, nodes, gathered
     _check_any(writer.recorded)
+    check_touched(recorder.plans, recorder.touched)
     writer.finish({**layout.attrs, "layers": writer.progress["layers"], **notes.attrs()})
     notes.warn(stacklevel=3)
 
@@ -229,9 +238,11 @@ def _pass_recorded(recorder: Recorder, inputs: DigestedBatches, writer: TraceWri
 
 def _prepare(request: Request) -> tuple[Recorder, Layout]:
     asked = (request.model, request.layers, request.quantities, request.selection)
-    recorder = Recorder(*asked, outputs=request.outputs)
+    recorder = Recorder(*asked, outputs=request.outputs, plans=request.plans)
     kept = {dim: request.samples if dim == "sample" else None for dim in request.selection}
-    return recorder, Layout(cells_of_all(request.traced), describe_model(request.model), kept)
+    edits = dict.fromkeys(plan.edit for plan in request.plans)
+    attrs = {**describe_model(request.model), **describe_edits(edits)}
+    return recorder, Layout(cells_of_all(request.traced), attrs, kept)
 
 
 def gather_batch(
@@ -264,12 +275,12 @@ def _record(
 
     The addresses of layers whose rows aren't the samples are added to ``own_rows``.
     """
-    for x, mask, states in batches:
+    for x, mask, states, places in batches:
         rows = len(keras.tree.flatten(x)[0])
         check_live_states(recorder.model, rows)
         check_inputs(recorder.model, x)
         before = live
-        outputs, nodes, live = (differentiated or recorder)(x, mask, states, before)
+        outputs, nodes, live = (differentiated or recorder)(x, mask, states, places, before)
         check_mask(mask, nodes)
         nodes = {address: node for address, node in nodes.items() if node.steps}
         for address, node in nodes.items():
@@ -278,20 +289,39 @@ def _record(
                 check_numbers(address, node.initial.values())
         notes.missed |= (differentiated or recorder).missed
         notes.add_nan(recorder.model, x, nodes)
-        run_again = partial(_run_again, recorder, states, before)
-        own_rows |= moved_rows(run_again, x, mask, {a: nodes[a] for a in nodes.keys() - own_rows})
-        if wrong := sorted(own_rows & states.keys()):
-            raise UnsupportedLayerError(
-                f"layers {wrong} receive other rows than the model's samples: it is unclear "
-                "which of them initial_state is for"
-            )
+        own_rows |= _own_rows(recorder, (x, mask, states), before, nodes, own_rows)
+        by_sample = {plan.address for plan in recorder.plans if plan.by_sample}
+        for named, what in ((set(states), "initial_state"), (by_sample, "sample of an edit")):
+            if wrong := sorted(own_rows & named):
+                raise UnsupportedLayerError(
+                    f"layers {wrong} receive other rows than the model's samples: it is unclear "
+                    f"which of them {what} is for"
+                )
         yield rows, outputs, nodes, live
         del outputs, nodes  # so that one batch is held at a time
 
 
-def _run_again(recorder: Recorder, states: Any, live: Moving, x: Any, mask: Any) -> dict[str, Any]:
-    nodes = recorder(x, mask, states, live)[1]
-    return {address: node.rows for address, node in nodes.items() if node.rows is not None}
+def _own_rows(
+    recorder: Recorder,
+    batch: tuple[Any, Any, Any],
+    live: Moving,
+    nodes: Mapping[str, CellTrace],
+    known: Set[str],
+) -> set[str]:
+    """Return the addresses of further layers whose rows aren't the samples."""
+    x, mask, states = batch
+    nodes = {address: nodes[address] for address in nodes.keys() - known}
+    if recorder.plans and any(node.rows is not None for node in nodes.values()):
+        # Edits of chosen samples tell rows apart that are given the same.
+        recorder = replace(recorder, plans=())
+        unedited = recorder(x, mask, states, (), live)[1]
+        nodes = {address: unedited[address] for address in nodes}
+
+    def run_again(x: Any, mask: Any) -> dict[str, Any]:
+        again = recorder(x, mask, states, (), live)[1]
+        return {address: node.rows for address, node in again.items() if node.rows is not None}
+
+    return moved_rows(run_again, x, mask, nodes)
 
 
 def _check_any(samples: int) -> None:

@@ -20,6 +20,8 @@ from lstm_states.layers import live_states
 from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.compiled import run_compiled
 from lstm_states.traces.derivative import differentiate
+from lstm_states.traces.edit_graph import GraphEdits
+from lstm_states.traces.edit_plans import CellPlan, Places, check_edits
 from lstm_states.traces.intercept import Call, intercepted
 from lstm_states.traces.moving import Moving
 from lstm_states.traces.probe import judged
@@ -49,6 +51,8 @@ class Recorder:
         differentiable: Whether derivatives by the quantities are recorded in their place.
         outputs: Whether the model's outputs are wanted.
         missed: By name, why what else ran in the batches so far isn't recorded.
+        plans: Edits of cells.
+        touched: Of each edit, whether it has touched anything in the batches so far.
     """
 
     model: keras.Model
@@ -59,12 +63,15 @@ class Recorder:
     differentiable: bool = False
     outputs: bool = True
     missed: dict[str, str] = field(default_factory=dict)
+    plans: Sequence[CellPlan] = ()
+    touched: dict[CellPlan, bool] = field(default_factory=dict)
 
     def __call__(
         self,
         x: Any,
         mask: Any,
         states: Any,
+        places: Sequence[Places],
         live: Moving | None = None,
         started: Mapping[str, Any] | None = None,
         upstream: list[tf.Tensor | None] | None = None,
@@ -76,6 +83,7 @@ class Recorder:
             mask: Bool ``(sample, time)`` for the model, or None.
             states: By address of a cell, the states to start from; other cells start as Keras has
                 them start.
+            places: Of each edit, where and by what it changes this batch.
             live: What the variables that a call moves shall hold before it; those that aren't in
                 it hold what they hold now.
             started: By address of a cell, bool ``(sample,)``, true where the sequence goes on with
@@ -88,11 +96,18 @@ class Recorder:
             The model's ``outputs`` if they are wanted; by address what a cell did, of the layers
             asked for and those with ``states``, and of other layers the mask; ``live`` for the
             next batch. Of a differentiable recorder, steps and initial states are derivatives.
+
+        Raises:
+            ValueError: if an edit names a step that isn't there.
+            TraceError: if an edit has set a value to NaN.
         """
+        targets = tuple(plan.target for plan in self.plans)
+        # A function of the user's is kept, with what it holds, as long as this recording lasts.
+        owner = self if any(target.function for target in targets) else self.model
         # A tape of the caller's must not differentiate the recording.
         with tf.init_scope(), _in_graphs() if self.differentiable else nullcontext():
-            (named, nodes, missed), live = run_compiled(
-                self.model,
+            (named, nodes, missed, done), live = run_compiled(
+                owner,
                 (
                     self.layers,
                     self.quantities,
@@ -100,12 +115,17 @@ class Recorder:
                     self.probe,
                     self.differentiable,
                     self.outputs,
+                    targets,
                 ),
                 partial(_compile, weakref.ref(self.model), replace(self, model=None)),
                 self.model,
-                (x, mask, states, started or {}, upstream),
+                (x, mask, states, list(places), started or {}, upstream),
                 live or {},
             )
+        if self.plans:
+            check_edits(self.plans, done["steps"], np.asarray(done["nan"]))
+            for plan, touched in zip(self.plans, np.asarray(done["touched"]), strict=True):
+                self.touched[plan] = self.touched.get(plan, False) or bool(touched)
         self.missed.update(line.decode().split("\n") for line in np.asarray(missed))
         return named, {address: judged(node) for address, node in nodes.items()}, live
 
@@ -140,21 +160,26 @@ def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., An
         isinstance(layer, keras.layers.TimeDistributed) for layer in model_ref()._flatten_layers()
     )
     selection = wanted.selection
+    targets = tuple(plan.target for plan in wanted.plans)
+    edited = {target.address for target in targets}
 
     # With fixed lengths, what a selection asks for is checked before anything runs.
-    @tf.function(reduce_retracing=not fixed and not selection, autograph=False)
-    def record(x: Any, mask: Any, states: Any, started: Any, upstream: Any) -> Any:
+    @tf.function(reduce_retracing=not fixed and not selection and not targets, autograph=False)
+    def record(x: Any, mask: Any, states: Any, places: Any, started: Any, upstream: Any) -> Any:
         model = model_ref()
         asked = select_layers(model, wanted.layers)
-        # Layers that are only to start from given states run on the kernels as well.
+        # Layers that are only edited, or start from given states, run on the kernels as well.
         traced = {
             address: layer
             for address, layer in supported_layers(model).items()
-            if address in asked or not states.keys().isdisjoint(layer.cells)
+            if address in asked or not (states.keys() | edited).isdisjoint(layer.cells)
         }
+        samples = keras.tree.flatten(x)[0].shape[0]
+        edits = GraphEdits(targets, [Places(*own) for own in places], samples)
         outputs_only = wanted.differentiable and upstream is None
         interception = intercepted(
             *(known_layers(model), traced, states, started, wanted.probe and not outputs_only),
+            edits,
             differentiable=upstream is not None,
         )
         with interception as ran, catch_warnings():
@@ -166,13 +191,13 @@ def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., An
             raise UnsupportedLayerError(
                 f"layers {idle} are not called in prediction; exclude them with layers=[...]"
             )
-        samples = keras.tree.flatten(x)[0].shape[0]
+        done = _done(edits, traced, calls)
         missed = tf.constant(["\n".join(pair) for pair in ran.watch.missed.items()], tf.string)
         if outputs_only:
             _check_outputs(outputs, samples)
             flat = keras.tree.flatten(outputs)
             own = [getattr(output, "_keras_mask", None) for output in flat]
-            return {"outputs": outputs, "masks": own}, {}, missed
+            return {"outputs": outputs, "masks": own}, {}, missed, done
         calls = _as_written(model, traced, calls)
         named = {}
         if wanted.outputs:
@@ -192,11 +217,28 @@ def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., An
         }
         for address, real in ran.masks.items():
             nodes[address] = CellTrace(real, {}, [], {}, {}, None, None)
-        return named, nodes, missed
+        return named, nodes, missed, done
 
     # One function a model is meant, so TensorFlow's warning of many functions would mislead.
     record._omit_frequent_tracing_warning = True
     return record
+
+
+def _done(
+    edits: GraphEdits, traced: Mapping[str, TracedLayer], calls: Mapping[str, list[Call]]
+) -> dict[str, Any]:
+    """Return what became of the edits: what :func:`check_edits` asks for, and ``touched``."""
+    if not edits.targets:
+        return {}
+    steps = {}
+    for target in edits.targets:
+        address = next(a for a, layer in traced.items() if target.address in layer.cells)
+        if not calls[address]:
+            raise UnsupportedLayerError(
+                f"{target.name}: layer {address!r} is not called in prediction"
+            )
+        steps[target.address] = tf.shape(calls[address][0].mask)[1]
+    return {"steps": steps, "nan": edits.nan(), "touched": edits.touched()}
 
 
 def _as_written(
@@ -277,6 +319,7 @@ def _node(
         initial=first,
         final=last,
         time=times(tf.range(size), 0),
+        edited=call.edited[place],
         unit=units(tf.range(width), 0),
         rows=call.rows,
     )

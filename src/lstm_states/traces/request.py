@@ -19,9 +19,17 @@ from lstm_states.traces.batches import (
     is_stream,
     stream_batches,
 )
+from lstm_states.traces.edit import Edit
+from lstm_states.traces.edit_plans import CellPlan, plan_edits, with_places
 from lstm_states.traces.initial_states import check_states
 from lstm_states.traces.select import Selection, check_selection, positions
-from lstm_states.traces.traced_layers import TracedLayer, Wanted, cells_of_all, select_layers
+from lstm_states.traces.traced_layers import (
+    TracedLayer,
+    Wanted,
+    cells_of_all,
+    select_layers,
+    supported_layers,
+)
 
 BATCH_SIZE = 256
 
@@ -32,7 +40,7 @@ class Request:
 
     ``traced`` holds the layers by address and ``layers`` their addresses, None if all are asked
     for. ``size`` is the number of samples and ``samples`` their indices, None if that isn't known
-    or all are taken; ``batches`` yields them once.
+    or all are taken; ``batches`` yields them once. ``plans`` are the edits of each cell.
     """
 
     model: keras.Model
@@ -44,6 +52,7 @@ class Request:
     samples: np.ndarray | None
     batches: Iterator[Batch]
     outputs: bool
+    plans: list[CellPlan]
 
 
 def check_request(
@@ -56,6 +65,7 @@ def check_request(
     quantities: Sequence[str] | str | None,
     isel: Mapping[str, slice | Sequence[int]] | None,
     batch_size: int | None,
+    edits: Sequence[Edit],
     outputs: bool = True,
 ) -> Request:
     """Check arguments as :func:`lstm_states.record_traces` documents them.
@@ -71,17 +81,21 @@ def check_request(
     if is_stream(x):
         _check_stream(mask, initial_state, selection, batch_size)
         size, batches = None, stream_batches(x)
+        plans = plan_edits(edits, supported_layers(model), None)
     else:
         size = count_samples(x, mask)
+        plans = plan_edits(edits, supported_layers(model), size)
         if "sample" in selection:
             samples = positions(selection["sample"], size, "sample of x")
             size = len(samples)
         states = check_states({} if initial_state is None else initial_state, traced, size)
         rows = _batch_size(model, size, batch_size)
         batches = array_batches(x, mask, states, samples, rows)
+    if plans:
+        batches = with_places(batches, plans, samples)
     wanted = check_quantities(quantities, traced)
     asked = None if layers is None else tuple(traced)
-    return Request(model, traced, asked, wanted, selection, size, samples, batches, outputs)
+    return Request(model, traced, asked, wanted, selection, size, samples, batches, outputs, plans)
 
 
 def check_quantities(

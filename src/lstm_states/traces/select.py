@@ -41,20 +41,23 @@ def describe_selection(selection: Selection) -> list:
     ]
 
 
-def positions(wanted: slice | np.ndarray | None, size: int, what: str) -> np.ndarray:
+def positions(
+    wanted: slice | np.ndarray | None, size: int, what: str, name: str = "isel"
+) -> np.ndarray:
     """Return the indices, from 0 on, that ``wanted`` selects of ``size``; None selects all.
 
     Raises:
-        ValueError: if an index is out of range or nothing is selected; it names ``what``.
+        ValueError: if an index is out of range or nothing is selected; it names ``what``, and the
+            argument by its ``name``.
     """
     everything = np.arange(size)
     if wanted is None:
         return everything
     if not isinstance(wanted, slice) and np.any((wanted < -size) | (wanted >= size)):
-        raise ValueError(f"isel has {wanted.tolist()} for each {what}; there are {size}")
+        raise ValueError(f"{name} has {wanted.tolist()} for each {what}; there are {size}")
     chosen = everything[wanted]
     if not len(chosen):
-        raise ValueError(f"isel has {wanted} for each {what}; that selects none of {size}")
+        raise ValueError(f"{name} has {wanted} for each {what}; that selects none of {size}")
     return chosen
 
 

@@ -65,7 +65,7 @@ def select_layers(model: keras.Model, patterns: Wanted) -> dict[str, TracedLayer
             inside = pattern._flatten_layers()
             matches = [a for a, layer in found.items() if any(layer is own for own in inside)]
         else:
-            matches = [address for address in found if _matches(address, pattern)]
+            matches = [address for address in found if is_matched(address, pattern)]
         if not matches:
             raise ValueError(f"no recurrent layer matches {pattern!r}; available are {list(found)}")
         selected.update(matches)
@@ -137,7 +137,8 @@ def known_layers(model: keras.Model) -> dict[str, keras.layers.RNN]:
     return found
 
 
-def _matches(address: str, pattern: str) -> bool:
+def is_matched(address: str, pattern: str) -> bool:
+    """Tell whether a pattern selects an address, or a container of it."""
     parts = address.split("/")
     holding = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
     return pattern in holding or any(fnmatchcase(name, pattern) for name in holding)

@@ -102,6 +102,9 @@ def _node(
             if end in arrays:
                 variables[end] = (rows, *dims), arrays[end]
     variables["mask"] = (rows, "time"), arrays["mask"]
+    if "edited" in arrays:
+        edited = {"long_name": "true where a quantity was edited"}
+        variables["edited"] = (rows, "time"), arrays["edited"], edited
     attrs = {
         "cell": kind.name,
         "units": units_of(cell),

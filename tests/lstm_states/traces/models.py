@@ -54,7 +54,7 @@ def make_states(layer, rng, samples):
     return [rng.normal(size=(samples, cell.units)) for _ in range(count)]
 
 
-def run_stack(layers, x, mask=None, states=None, added=None, **functions):
+def run_stack(layers, x, mask=None, states=None, added=None, edits=None, **functions):
     """Run recurrent and dense layers one above the other with the equations.
 
     Args:
@@ -63,6 +63,7 @@ def run_stack(layers, x, mask=None, states=None, added=None, **functions):
         mask: Bool ``(sample, time)`` or None; every recurrent layer is given it.
         states: By the name of a layer, its start.
         added: By the name of a layer, what to add to its quantities.
+        edits: By the name of a layer, what :func:`run_layer` takes as its edits.
         functions: The layers' ``activation`` and ``gate``.
 
     Returns:
@@ -75,6 +76,7 @@ def run_stack(layers, x, mask=None, states=None, added=None, **functions):
             x = x @ kernel + bias
             continue
         own = {"state": (states or {}).get(layer.name), "added": (added or {}).get(layer.name)}
+        own["edits"] = (edits or {}).get(layer.name, ())
         traces[layer.name], shown = run_layer(layer, x, mask, **own, **functions)
         # Keras hands on the steps in the order in which it took them, but the mask as it was.
         x = shown[:, ::-1] if layer.go_backwards else shown

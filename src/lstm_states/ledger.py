@@ -1,0 +1,152 @@
+"""Whose memory a state is: what each earlier step wrote, and how much of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from lstm_states.cells import KINDS, layers_of
+from lstm_states.cells.kind import Memory
+
+
+def measure_memory(
+    traces: xr.DataTree,
+    layer: str,
+    *,
+    time: int | Sequence[int] | None = None,
+    window: int | None = None,
+) -> xr.Dataset:
+    """Split a state into what each step wrote and every gate since has left of it.
+
+    The cell state of an LSTM is a sum, exactly: ``c_t = f_t * c_(t-1) + i_t * g_t``, so step ``s``
+    contributes ``i_s * g_s`` times the forget gates of all steps from ``s + 1`` to ``t``, and the
+    start contributes what they have left of it. The hidden state of a GRU is such a sum likewise,
+    with its update gate ``z`` in place of the forget gate and ``(1 - z) * g`` written. A SimpleRNN
+    keeps no share of its state: all of it is made new at each step, and it has no ledger.
+
+    Args:
+        traces: A tree from :func:`lstm_states.record_traces` with all quantities and steps.
+        layer: The address of a layer.
+        time: The steps whose states are split, counted as in the trace; None is the last one.
+        window: How many steps before each of them get an entry of their own; all older ones are
+            summed in ``older``. None is all steps. It bounds the memory that the result takes.
+
+    Returns:
+        Dataset of ``written (sample, time, lag, unit)``, what the step ``lag`` steps before (in the
+        order in which the layer takes the steps) contributes to the state at ``time``; ``older``,
+        ``start`` and ``edited (sample, time, unit)``, what the steps beyond the window, the initial
+        state and edits contribute; ``state``, the recorded state; and ``residual (time)``, the
+        largest difference between the state and the sum of all. Masked steps keep all and write
+        nothing.
+
+    Raises:
+        ValueError: if ``traces`` or an argument doesn't allow it; it says which.
+
+    Example:
+        >>> memory = measure_memory(traces, "lstm_1", time=99)
+        >>> abs(memory["written"]).mean(["sample", "unit"])  # which steps it remembers
+    """
+    node = _checked(traces, layer)
+    memory = KINDS[node.attrs["cell"]].memory
+    assert memory is not None
+    steps = node.sizes["time"]
+    chosen = np.atleast_1d(steps - 1 if time is None else np.asarray(time))
+    if chosen.dtype.kind not in "iu" or np.any((chosen < -steps) | (chosen >= steps)):
+        raise ValueError(f"time is {time!r}; it must be steps of the {steps} in the traces")
+    if window is not None and window < 1:
+        raise ValueError(f"window is {window}; it must be at least 1")
+    chosen = chosen % steps
+    flows = _flows(node, memory)
+    places = steps - 1 - chosen if node.attrs["go_backwards"] else chosen
+    lags = steps if window is None else min(window, steps)
+    parts = [_split(flows, place, lags) for place in places]
+    row, unit = node[memory.state].dims[0], ("time", "unit")
+    names = ("written", "older", "start", "edited")
+    found = {
+        name: np.stack(own, 1) for name, own in zip(names, zip(*parts, strict=True), strict=True)
+    }
+    state = flows.state[:, places]
+    total = found["written"].sum(2) + found["older"] + found["start"] + found["edited"]
+    return xr.Dataset(
+        {
+            "written": ((row, "time", "lag", "unit"), found.pop("written")),
+            **{name: ((row, *unit), values) for name, values in found.items()},
+            "state": ((row, *unit), state),
+            "residual": ("time", np.abs(state - total).max((0, 2))),
+        },
+        coords={"time": chosen, "lag": np.arange(lags)},
+        attrs={"layer": layer, "state": memory.state},
+    )
+
+
+@dataclass(frozen=True)
+class _Flows:
+    """What of a state is kept and written, ``(sample, time, unit)`` in the order of the steps.
+
+    ``start`` is the initial state ``(sample, unit)``, and ``edited`` what edits have added.
+    """
+
+    state: np.ndarray
+    kept: np.ndarray
+    written: np.ndarray
+    edited: np.ndarray
+    start: np.ndarray
+
+
+def _checked(traces: xr.DataTree, layer: str) -> xr.Dataset:
+    """Return the node of a layer of which a ledger can be kept."""
+    nodes = layers_of(traces)
+    if layer not in nodes:
+        raise ValueError(f"layer is {layer!r}; the traces hold {list(nodes)}")
+    if "derivatives" in traces.attrs:
+        raise ValueError("traces holds derivatives, which are no states")
+    node = nodes[layer]
+    kind = KINDS[node.attrs["cell"]]
+    if kind.memory is None:
+        having = [name for name, other in KINDS.items() if other.memory]
+        raise ValueError(
+            f"layer {layer!r} is a {kind.name}: no quantity of its trace says which share of a "
+            f"state it keeps; a ledger is for {having}"
+        )
+    if missing := [quantity for quantity in kind.quantities if quantity not in node]:
+        raise ValueError(f"layer {layer!r} has no {missing}; a ledger needs all quantities")
+    steps = node.sizes["time"]
+    if "time" in node.coords and not np.array_equal(node["time"], np.arange(steps)):
+        raise ValueError(f"layer {layer!r} holds selected steps; a ledger needs all of them")
+    return node
+
+
+def _flows(node: xr.Dataset, memory: Memory) -> _Flows:
+    order = slice(None, None, -1) if node.attrs["go_backwards"] else slice(None)
+    own = KINDS[node.attrs["cell"]].quantities
+    values = {name: np.asarray(node[name].values[:, order], np.float64) for name in own}
+    real = node["mask"].values[:, order, np.newaxis]
+    kept = np.where(real, memory.kept(values), 1.0)
+    written = np.where(real, memory.written(values), 0.0)
+    state = values[memory.state]
+    start = np.asarray(node[f"initial_{memory.state}"].values, np.float64)
+    edited = np.zeros_like(state)
+    if "edited" in node:
+        before = np.concatenate([start[:, np.newaxis], state[:, :-1]], 1)
+        where = node["edited"].values[:, order, np.newaxis]
+        edited = np.where(where, state - (kept * before + written), 0.0)
+    return _Flows(state, kept, written, edited, start)
+
+
+def _split(flows: _Flows, place: int, lags: int) -> tuple[np.ndarray, ...]:
+    """Return what each of the last steps, older ones, the start and edits contribute to a state."""
+    left = np.ones_like(flows.start)
+    written = np.zeros((len(left), lags, left.shape[1]))
+    older, edited = np.zeros_like(left), np.zeros_like(left)
+    for lag in range(place + 1):
+        step = place - lag
+        if lag < lags:
+            written[:, lag] = left * flows.written[:, step]
+        else:
+            older += left * flows.written[:, step]
+        edited += left * flows.edited[:, step]
+        left = left * flows.kept[:, step]
+    return written, older, left * flows.start, edited
