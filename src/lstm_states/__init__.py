@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_states.acceleration import accelerate, decelerate
     from lstm_states.callbacks import LogStateStatistics, RecordTraces, ResetStates
+    from lstm_states.fixed_points import find_fixed_points
     from lstm_states.ledger import measure_memory
     from lstm_states.masks import check_cudnn_mask
     from lstm_states.patching import record_patch_grid
@@ -57,6 +58,7 @@ _HOMES = {
     "measure_saturation": "summary",
     "measure_norms": "summary",
     "measure_memory": "ledger",
+    "find_fixed_points": "fixed_points",
     "TraceError": "proof.refusals",
     "IncompleteTracesError": "store.store",
     "UnsupportedLayerError": "traces.traced_layers",
@@ -96,6 +98,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "measure_saturation",
     "measure_norms",
     "measure_memory",
+    "find_fixed_points",
     "TraceError",
     "IncompleteTracesError",
     "UnsupportedLayerError",

@@ -1,0 +1,216 @@
+"""Fixed points and slow points of a recurrent layer, with their stability.
+
+Sussillo and Barak (2013), "Opening the Black Box: Low-Dimensional Dynamics in High-Dimensional
+Recurrent Neural Networks": under a constant input, a layer's step is a map of its states, and what
+it computes is told by the points where that map moves little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import xarray as xr
+
+from lstm_states.cells import layers_of
+from lstm_states.kernels.cells import kind_of, state_dims, units_of
+from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
+
+MOST_STEPS = 200
+"""Steps of the search after which a start that has not settled is given up as it is."""
+
+DAMPING = (1e-3, 1e8)
+"""Of the search: what it begins with, and the most, at which nothing lowers the speed further."""
+
+
+def find_fixed_points(
+    model: keras.Model,
+    layer: str,
+    starts: xr.DataTree | Sequence[np.ndarray] | np.ndarray,
+    *,
+    inputs: np.ndarray | float = 0.0,
+    tolerance: float = 1e-5,
+    unique: float = 1e-2,
+    most: int = 512,
+) -> xr.Dataset:
+    """Find states that a recurrent layer keeps under a constant input, or leaves but slowly.
+
+    From each start, the search lowers the speed ``|F(s) - s|``, where ``F`` is the layer's own step
+    under the input and ``s`` are all its states together (h and c of an LSTM). Where it ends with a
+    speed below ``tolerance``, there is a fixed point; where it ends above, a slow point: the speed
+    is lowest there, but not zero. The search is that of Levenberg and Marquardt.
+
+    Args:
+        model: A built model.
+        layer: The address of a layer, or of one cell of stacked cells.
+        starts: Where to search from: a tree of :func:`lstm_states.record_traces`, whose states at
+            real steps are taken, or states ``(start, unit)`` in Keras's order. More starts find
+            more points; none guarantees all.
+        inputs: The constant input ``(feature,)``, or a number for all features.
+        tolerance: The speed below which a point counts as fixed.
+        unique: Points closer than this, by their largest difference, count as one.
+        most: Most starts; of more, a random choice (of a fixed seed) is taken.
+
+    Returns:
+        Dataset along ``point``, from the slowest on: the states ``hidden (point, unit)`` and so on,
+        ``speed (point)``, the Euclidean norm of the step; ``fixed (point)``; the ``eigenvalues
+        (point, mode)`` of the step's Jacobian, complex, the largest first; ``stable (point)``,
+        whether all are smaller than 1 in absolute value; and ``starts (point)``, how many starts
+        ended there.
+
+    Raises:
+        UnsupportedLayerError: if the layer's states are no vectors.
+        ValueError: if an argument doesn't fit the layer; it says which.
+
+    Example:
+        >>> points = find_fixed_points(model, "gru", record_traces(model, x))
+        >>> points.isel(point=points["fixed"] & points["stable"])["hidden"]
+    """
+    cell = _cell(model, layer)
+    names = kind_of(cell).states
+    given = _inputs(cell, layer, inputs)
+    states = _starts(starts, layer, names, units_of(cell), most)
+    move, jacobians = _compiled(cell, given, len(names))
+    found, speeds = _settle(states, move, jacobians)
+    order = np.argsort(speeds, kind="stable")
+    kept: list[int] = []
+    merged = np.zeros(len(found), int)
+    for n in order:
+        near = [k for k in kept if np.abs(found[k] - found[n]).max() < unique]
+        merged[near[0] if near else n] += 1
+        if not near:
+            kept.append(int(n))
+    points = found[kept]
+    eigenvalues = np.linalg.eigvals(jacobians(points))
+    by_size = np.argsort(-np.abs(eigenvalues), 1, kind="stable")
+    eigenvalues = np.take_along_axis(eigenvalues, by_size, 1).astype(complex)
+    parts = np.split(points, len(names), axis=1)
+    return xr.Dataset(
+        {
+            **{name: (("point", "unit"), own) for name, own in zip(names, parts, strict=True)},
+            "speed": ("point", speeds[kept]),
+            "fixed": ("point", speeds[kept] < tolerance),
+            "eigenvalues": (("point", "mode"), eigenvalues),
+            "stable": ("point", np.abs(eigenvalues).max(1) < 1),
+            "starts": ("point", merged[kept]),
+        },
+        attrs={"layer": layer, "inputs": given[0].tolist(), "tolerance": tolerance},
+    )
+
+
+def _cell(model: keras.Model, layer: str) -> keras.Layer:
+    cells = cells_of_all(select_layers(model, None))
+    if layer not in cells:
+        raise ValueError(f"layer is {layer!r}; the model has {list(cells)}")
+    cell = cells[layer][1]
+    if len(state_dims(cell)) > 1:
+        raise UnsupportedLayerError(
+            f"layer {layer!r} has states with axes {state_dims(cell)}; fixed points are searched "
+            "for states that are vectors"
+        )
+    return cell
+
+
+def _inputs(cell: keras.Layer, layer: str, inputs: np.ndarray | float) -> np.ndarray:
+    """Return the constant input ``(1, feature)``."""
+    kernel = getattr(cell, "kernel", None)
+    if np.ndim(inputs) == 0 and kernel is not None:
+        return np.full((1, kernel.shape[0]), inputs, "float32")
+    array = np.asarray(inputs, "float32")
+    if array.ndim != 1 or (kernel is not None and array.size != kernel.shape[0]):
+        size = "feature" if kernel is None else kernel.shape[0]
+        raise ValueError(
+            f"inputs has shape {array.shape}; layer {layer!r} takes ({size},) at each step"
+        )
+    return array[np.newaxis]
+
+
+def _starts(starts: Any, layer: str, names: Sequence[str], units: int, most: int) -> np.ndarray:
+    """Return all states side by side, ``(start, number of states * unit)``."""
+    if isinstance(starts, xr.DataTree):
+        nodes = layers_of(starts)
+        if layer not in nodes or "derivatives" in starts.attrs:
+            raise ValueError(f"starts holds no states of {layer!r}, but of {list(nodes)}")
+        node = nodes[layer]
+        real = node["mask"].values
+        arrays = [node[name].values[real] for name in names]
+    else:
+        arrays = [np.asarray(a) for a in (starts if isinstance(starts, list | tuple) else [starts])]
+    shapes = [array.shape for array in arrays]
+    if len(arrays) != len(names) or len(set(shapes)) > 1 or shapes[0][1:] != (units,):
+        raise ValueError(
+            f"starts has the shapes {shapes}; layer {layer!r} needs {list(names)}, each (start, "
+            f"{units})"
+        )
+    if most < 1 or not len(arrays[0]):
+        raise ValueError(f"there are {len(arrays[0])} starts, of which most={most} are taken")
+    joined = np.concatenate(arrays, 1).astype(np.float64)
+    if not np.isfinite(joined).all():
+        raise ValueError("starts holds NaN or infinity")
+    if len(joined) > most:
+        joined = joined[np.sort(np.random.default_rng(0).choice(len(joined), most, replace=False))]
+    return joined
+
+
+def _compiled(
+    cell: keras.Layer, given: np.ndarray, number: int
+) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
+    """Return the step of the cell, ``(start, state)`` to the same, and its Jacobians."""
+    options = {"training": False} if cell._call_has_training_arg else {}
+
+    def step(states: tf.Tensor) -> tf.Tensor:
+        parts = tuple(tf.split(states, number, axis=1))
+        x = tf.repeat(tf.constant(given, states.dtype), tf.shape(states)[0], axis=0)
+        after = keras.tree.flatten(cell(x, parts, **options)[1])
+        return tf.concat(after, 1)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def jacobians(states: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(states)
+            after = step(states)
+        return tape.batch_jacobian(after, states)
+
+    moved = tf.function(step, autograph=False, reduce_retracing=True)
+
+    def run(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[np.ndarray], np.ndarray]:
+        dtype = cell.compute_dtype
+        return lambda states: np.asarray(function(tf.constant(states, dtype)), np.float64)
+
+    return run(moved), run(jacobians)
+
+
+def _settle(
+    states: np.ndarray,
+    move: Callable[[np.ndarray], np.ndarray],
+    jacobians: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower the speed from each start; return where it is lowest, and how low.
+
+    Each start has a damping of its own, smaller after a step that helped and larger after one that
+    did not, as Marquardt (1963) has it.
+    """
+    states = states.copy()
+    away = move(states) - states
+    speeds = np.linalg.norm(away, axis=1)
+    damping = np.full(len(states), DAMPING[0])
+    unit = np.eye(states.shape[1])
+    for _ in range(MOST_STEPS):
+        open_still = np.flatnonzero((speeds > 0) & (damping < DAMPING[1]))
+        if not len(open_still):
+            break
+        slope = jacobians(states[open_still]) - unit
+        normal = np.swapaxes(slope, 1, 2) @ slope + damping[open_still, None, None] * unit
+        descent = np.swapaxes(slope, 1, 2) @ away[open_still, :, None]
+        tried = states[open_still] - np.linalg.solve(normal, descent)[..., 0]
+        left = move(tried) - tried
+        now = np.linalg.norm(left, axis=1)
+        better = now < speeds[open_still]
+        chosen = open_still[better]
+        states[chosen], away[chosen], speeds[chosen] = tried[better], left[better], now[better]
+        damping[open_still] *= np.where(better, 0.2, 10.0)
+        damping = damping.clip(1e-12)
+    return states, speeds
