@@ -19,7 +19,7 @@ from tests.repository import ROOT
 GRAPH = grimp.build_graph("lstm_states", "notebook_pipeline", "experiments")
 any_data_set()  # imports all kinds
 with open_repo(ROOT) as repo:
-    STAGES = notebooks_of(repo)
+    STAGES = notebooks_of(repo, ROOT)
     DECLARED = {stage.addressing: stage.deps for stage in stages_of(repo)}
 
 
