@@ -56,8 +56,8 @@ def measure_memory(
     chosen = np.atleast_1d(steps - 1 if time is None else np.asarray(time))
     if chosen.dtype.kind not in "iu" or np.any((chosen < -steps) | (chosen >= steps)):
         raise ValueError(f"time is {time!r}; it must be steps of the {steps} in the traces")
-    if window is not None and window < 1:
-        raise ValueError(f"window is {window}; it must be at least 1")
+    if window is not None and (not isinstance(window, int | np.integer) or window < 1):
+        raise ValueError(f"window is {window!r}; it must be an integer of at least 1")
     chosen = chosen % steps
     flows = _flows(node, memory)
     places = steps - 1 - chosen if node.attrs["go_backwards"] else chosen

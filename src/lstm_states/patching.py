@@ -20,7 +20,7 @@ from lstm_states.cells import KINDS, layers_of
 from lstm_states.traces.batches import check_inputs, count_samples, rows_of
 from lstm_states.traces.derivative import Output, only_number
 from lstm_states.traces.edit import Edit
-from lstm_states.traces.edit_plans import Places, plan_edits
+from lstm_states.traces.edit_plans import Part, plan_edits
 from lstm_states.traces.record import record_traces
 from lstm_states.traces.recorder import Recorder, check_live_states
 from lstm_states.traces.request import check_quantities
@@ -42,7 +42,7 @@ def record_patch_grid(
     corrupted: Any,
     *,
     score: Output | None = None,
-    over: Sequence[str] = ("layer", "time"),
+    over: Sequence[str] | str = ("layer", "time"),
     mask: np.ndarray | None = None,
     layers: Wanted = None,
     quantities: Sequence[str] | str | None = None,
@@ -73,7 +73,8 @@ def record_patch_grid(
         ``corrupted (sample)`` without a patch, and ``carried`` along ``over``: the share of the
         difference that the patch brings back, by least squares over the samples, ``sum((score -
         corrupted) * (clean - corrupted)) / sum((clean - corrupted)**2)``. It is 1 where all of it
-        is brought back and 0 where nothing is; a masked step brings nothing.
+        is brought back and 0 where nothing is; a masked step brings nothing. NaN where a layer has
+        no such quantity.
 
     Raises:
         ValueError: if an argument doesn't fit the model or the other input, or if the scores of
@@ -84,6 +85,7 @@ def record_patch_grid(
         >>> grid = record_patch_grid(model, x, x_without_peak, score=lambda y: y[:, -1, 0])
         >>> grid["carried"].sel(layer="lstm_1").plot()
     """
+    over = [over] if isinstance(over, str) else over
     wrong = [name for name in over if name not in OVER]
     if not over or wrong or len(set(over)) < len(over):
         raise ValueError(f"over is {over!r}; it must name some of {OVER}, each once")
@@ -113,7 +115,11 @@ def record_patch_grid(
     if not np.any(difference):
         raise ValueError("score is the same for clean and corrupted: no state carries a difference")
     places = [dict(zip(over, place, strict=True)) for place in product(*coords.values())]
-    found = runs.scores(recorder, np.tile(np.arange(samples), len(places)), rows, places=places)
+    held = [n for n, place in enumerate(places) if any(_applies(place, t) for t in sources)]
+    own = [places[n] for n in held]
+    found = np.full((len(places), samples), np.nan, scores["clean"].dtype)
+    ran = runs.scores(recorder, np.tile(np.arange(samples), len(own)), rows, places=own)
+    found[held] = ran.reshape(-1, samples)
     found = found.reshape(*map(len, coords.values()), samples)
     shares = ((found - scores["corrupted"]) * difference).sum(-1) / (difference**2).sum()
     return xr.Dataset(
@@ -124,6 +130,12 @@ def record_patch_grid(
         },
         coords=coords,
     )
+
+
+def _applies(place: Mapping[str, Any], target: tuple[str, str]) -> bool:
+    """Tell whether a place of the grid patches a quantity of a layer."""
+    layer, quantity = target
+    return place.get("layer", layer) == layer and place.get("quantity", quantity) == quantity
 
 
 def _sources(
@@ -219,15 +231,14 @@ class _Runs:
 
     def _patch(
         self, target: tuple[str, str], places: Sequence[Mapping[str, Any]], samples: np.ndarray
-    ) -> Places:
+    ) -> Part:
         """Return where a source counts in each row, and its values there."""
         values = self.sources[target]
-        mine = dict(zip(("layer", "quantity"), target, strict=True))
-        applies = np.array([all(p.get(k, v) == v for k, v in mine.items()) for p in places])
+        applies = np.array([_applies(place, target) for place in places])
         where = np.broadcast_to(applies, (values.shape[1], len(places)))
         taken = values[samples]
         if "time" in places[0]:
             steps = np.array([place["time"] for place in places])
             where = where & (np.arange(values.shape[1])[:, np.newaxis] == steps)
             taken = taken[np.arange(len(samples)), steps][:, np.newaxis]
-        return Places(where, None, np.ones([1] * (values.ndim - 2), bool), (taken.swapaxes(0, 1),))
+        return Part(where, None, np.ones([1] * (values.ndim - 2), bool), (taken.swapaxes(0, 1),))

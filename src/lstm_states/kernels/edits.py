@@ -22,8 +22,7 @@ class CellEdit:
     ``change(value, before, *operands)`` makes the new value of all units ``(batch, unit)`` from the
     value, from the one that the quantity had at the step before, and from the operands. ``where
     (time, batch)`` says at which steps it counts, and ``units``, which broadcasts to ``(unit,)``,
-    for which units. Operands of ``timed`` places have a time axis in front, and each has a
-    batch axis of the batch's size or 1.
+    for which units. The operands are ``(time, batch, ...)``, each axis of full size or 1.
     """
 
     quantity: str
@@ -71,9 +70,10 @@ def edit_inputs(steps: tf.Tensor, real: tf.Tensor | None, edits: Iterable[CellEd
         real: Bool ``(time, batch)``, true where the step is real; None if all are.
         edits: All edits of the cell.
     """
-    for edit in edits:
-        if edit.quantity != INPUTS:
-            continue
+    own = [edit for edit in edits if edit.quantity == INPUTS]
+    if own and not steps.dtype.is_floating:
+        steps = tf.cast(steps, own[0].operands[0].dtype if own[0].operands else tf.float32)
+    for edit in own:
         before = steps
         if edit.change is hold:  # of the last real step that isn't edited itself
             kept = ~edit.where if real is None else ~edit.where & real

@@ -15,7 +15,7 @@ from keras.src.backend import AutocastScope
 from lstm_states.cells.kind import Values
 from lstm_states.kernels.block import block_lstm, suits_block
 from lstm_states.kernels.cells import divide_states, kind_of
-from lstm_states.kernels.edits import INPUTS, CellEdit, edit_inputs
+from lstm_states.kernels.edits import CellEdit, edit_inputs
 from lstm_states.kernels.scan import CellRun, scan_cell
 from lstm_states.kernels.slots import spread
 
@@ -98,13 +98,14 @@ def run_layer(
     for place, (cell, start, own_edits) in enumerate(zip(cells, starts, by_cell, strict=True)):
         if place:
             steps = edit_inputs(steps, real, own_edits)
+        quantities = kind_of(cell).quantities
         runs, zeros = [], []
         for part in rows:
             own = steps[:, part]
             own_real = None if real is None else real[:, part]
             own_start = tuple(s[part] for s in start)
             zeros.append(_zeros(cell, own, own_start[0]) if differentiable else {})
-            changes = [edit.rows(part) for edit in own_edits if edit.quantity != INPUTS]
+            changes = [edit.rows(part) for edit in own_edits if edit.quantity in quantities]
             runs.append(_run_cell(cell, own, own_start, own_real, zeros[-1], changes, gates))
         steps = _shown(runs, rows, start[0], started)
         for name, state in zip(kind_of(cell).states, start, strict=True):

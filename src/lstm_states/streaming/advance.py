@@ -17,7 +17,7 @@ from lstm_states.proof.equations import TOLERANCES
 from lstm_states.proof.refusals import check_mask, check_numbers, check_probe
 from lstm_states.streaming.inputs import StreamInputs
 from lstm_states.traces.cell_trace import CellTrace
-from lstm_states.traces.edit_plans import Places
+from lstm_states.traces.edit_plans import Part
 from lstm_states.traces.moving import Moving, values_of
 from lstm_states.traces.recorder import Recorder
 from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
@@ -63,7 +63,7 @@ def advance(
     x: Any,
     mask: Any,
     position: Position,
-    places: Sequence[Places] = (),
+    parts: Sequence[Part] = (),
 ) -> tuple[Any, Any, Position]:
     """Take the steps of ``x`` from ``position`` on.
 
@@ -73,7 +73,7 @@ def advance(
         x: What :meth:`StreamInputs.tensors` gives.
         mask: Bool ``(sample, time)`` or None.
         position: Where the stream is.
-        places: Of each of the recorder's edits, where and by what it changes these steps.
+        parts: Of each of the recorder's edits, where and by what it changes these steps.
 
     Returns:
         The model's outputs, by address what each cell did (see :class:`Recorder`), and the
@@ -84,7 +84,7 @@ def advance(
         ValueError: if ``mask`` gets lost on its way to the layers.
     """
     live = _resting_states(recorder.model)
-    outputs, nodes, _ = recorder(x, mask, position.states, places, live, position.started)
+    outputs, nodes, _ = recorder(x, mask, position.states, parts, live, position.started)
     check_mask(mask, nodes)
     states, started = {}, {}
     for address, cell in cells.items():

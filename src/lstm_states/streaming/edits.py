@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_states.kernels.edits import INPUTS
+from lstm_states.cells import KINDS
 from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.edit import Edit
-from lstm_states.traces.edit_plans import CellPlan, Places, plan_edits
+from lstm_states.traces.edit_plans import CellPlan, Part, check_edits, plan_edits
 from lstm_states.traces.recorder import Recorder
 from lstm_states.traces.traced_layers import TracedLayer
+
+STATES = {name for kind in KINDS.values() for name in kind.states}
+"""What cells carry from step to step, so that a session has it."""
 
 
 class StreamEdits:
@@ -32,14 +35,15 @@ class StreamEdits:
     def __init__(
         self, edits: Sequence[Edit], traced: Mapping[str, TracedLayer], samples: int
     ) -> None:
-        self.edits = edits
+        self.edits = check_edits(edits)
         self._traced, self._samples = traced, samples
-        self._recorders: dict[tuple, Recorder] = {}
-        plans = plan_edits([replace(edit, time=None) for edit in edits], traced, samples)
-        states = {name for plan in plans for name in plan.states}
-        self._cells = {plan.address for plan in plans}
-        for edit in edits:
-            _check_streamed(edit, states)
+        self._plans: dict[tuple, list[CellPlan]] = {}
+        whole = [replace(edit, time=None) for edit in self.edits]
+        plans = plan_edits(whole, traced, samples)
+        self._cells: dict[Edit, list[str]] = {}
+        for edit, one in zip(self.edits, whole, strict=True):
+            self._cells[edit] = [plan.address for plan in plans if plan.edit is one]
+            _check_streamed(edit)
         for plan in plans:
             if plan.by_step:
                 raise ValueError(
@@ -49,37 +53,42 @@ class StreamEdits:
 
     def recorder(self, recorder: Recorder, first: int, steps: int) -> Recorder:
         """Return ``recorder`` with the edits of the ``steps`` that follow the ``first`` ones."""
-        if not self.edits:
-            return recorder
         chosen = tuple(_within(edit, first, steps) for edit in self.edits)
-        key = (id(recorder), chosen)
-        if key not in self._recorders:
+        if not any(chosen):
+            return recorder
+        if chosen not in self._plans:
             own = [
                 replace(edit, time=None if len(time) == steps else time)
                 for edit, time in zip(self.edits, chosen, strict=True)
                 if time
             ]
-            plans = plan_edits(own, self._traced, self._samples)
-            self._recorders[key] = replace(recorder, plans=plans)
-        return self._recorders[key]
+            self._plans = {chosen: plan_edits(own, self._traced, self._samples)}
+        return replace(recorder, plans=self._plans[chosen], touched=[])
+
+    def moved(self, cells: Mapping[str, str]) -> list[Edit]:
+        """Return the edits for another model, of whose cells ``cells`` tells the addresses."""
+        return [
+            replace(edit, layer=cells[address])
+            for edit, addresses in self._cells.items()
+            for address in addresses
+        ]
 
     def marked(self, address: str, node: CellTrace) -> CellTrace:
         """Return ``node`` with steps marked as edited, or as not, if its cell has edits at all."""
-        if node.edited is not None or address not in self._cells:
+        edited = any(address in own for own in self._cells.values())
+        if node.edited is not None or not edited:
             return node
         return node._replace(edited=np.zeros_like(node.mask))
 
-    def places(self, plans: Sequence[CellPlan]) -> list[Places]:
+    def parts(self, plans: Sequence[CellPlan]) -> list[Part]:
         """Return where and by what each edit changes a piece."""
-        return [plan.places(np.arange(self._samples)) for plan in plans]
+        return [plan.part(np.arange(self._samples)) for plan in plans]
 
 
-def _check_streamed(edit: Edit, states: set[str]) -> None:
-    if edit.hold and edit.quantity not in states:
-        what = "input" if edit.quantity == INPUTS else "gate"
+def _check_streamed(edit: Edit) -> None:
+    if edit.hold and edit.quantity not in STATES:
         raise ValueError(
-            f"{edit} holds an {what} of the step before, which a session has not kept; it can hold "
-            f"{sorted(states)}"
+            f"{edit} holds what is no state: a session has not kept its value of the step before"
         )
     time = edit.time
     if time is None:
@@ -101,6 +110,5 @@ def _within(edit: Edit, first: int, steps: int) -> tuple[int, ...]:
         return tuple(range(steps)) if first == 0 else ()
     if time is None:
         return tuple(range(steps))
-    reached = np.arange(first + steps)
-    chosen = reached[time] if isinstance(time, slice) else np.atleast_1d(time)
+    chosen = range(first + steps)[time] if isinstance(time, slice) else np.atleast_1d(time)
     return tuple(number - first for number in numbers if number in chosen)

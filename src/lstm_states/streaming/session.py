@@ -58,8 +58,8 @@ class StreamingSession:
             layers start as in Keras, mostly from zeros. As in Keras, a sequence begins here; to
             continue within a gap, copy or save the session.
         edits: Edits as for :func:`lstm_states.record_traces`. Their ``time`` counts from the start
-            of the session; a slice needs an end or none of the ends negative, and arrays have no
-            steps. A file doesn't hold them.
+            of the session, never from its end, and their arrays have no steps. What an edit touches
+            is not checked, since its steps may yet come. A file doesn't hold edits.
 
     Attributes:
         model: The model.
@@ -220,7 +220,11 @@ class StreamingSession:
             ValueError: naming the difference.
         """
         what = f"the session on {self.model.name!r}"
-        return self._restored(model, self._saved(), what, self._edits.edits)
+        moved = self._restored(model, self._saved(), what, ())
+        cells = dict(zip(self._cells, moved._cells, strict=True))
+        edits = self._edits.moved(cells)
+        moved._edits = StreamEdits(edits, select_layers(model, None), self.samples)
+        return moved
 
     def save(self, path: str | Path) -> None:
         """Write the state of the session to ``path``, a NumPy archive without pickled objects.
@@ -248,8 +252,8 @@ class StreamingSession:
         steps = keras.tree.flatten(inputs)[0].shape[1]
         real = self._inputs.mask(mask, steps)
         edited = self._edits.recorder(recorder, self.steps, steps)
-        places = self._edits.places(edited.plans)
-        return advance(edited, self._cells, inputs, real, self._position, places)
+        parts = self._edits.parts(edited.plans)
+        return advance(edited, self._cells, inputs, real, self._position, parts)
 
     def _converted(self, states: Mapping[str, Any]) -> dict[str, tuple[tf.Tensor, ...]]:
         """Return ``states`` in the precision in which the model gives them."""

@@ -72,7 +72,7 @@ def _structure(model: keras.Model) -> tuple:
     it takes from elsewhere, changes inside aren't seen.
     """
     return tuple(
-        (_Same(layer), *((k, _plain(v)) for k, v in vars(layer).items() if _counts(layer, k)))
+        (Same(layer), *((k, _plain(v)) for k, v in vars(layer).items() if _counts(layer, k)))
         for layer in model._flatten_layers()
     )
 
@@ -111,32 +111,32 @@ def _plain(value: Any, outer: tuple[int, ...] = ()) -> Hashable:
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value.shape, value.dtype.str, value.tobytes()
     if isinstance(value, MethodType):  # a new one each time it is asked for
-        return _Same(value.__self__), _Same(value.__func__)
+        return Same(value.__self__), Same(value.__func__)
     if isinstance(value, tf.Tensor) and not hasattr(value, "numpy"):
         return "of a graph"  # left there by the call that made the graph
     if id(value) not in outer and isinstance(value, Mapping | list | tuple | Set):
         inside = value.items() if isinstance(value, Mapping) else value
         parts = [_plain(part, (*outer, id(value))) for part in inside]
         return type(value), frozenset(parts) if isinstance(value, Set) else tuple(parts)
-    return _Same(value)
+    return Same(value)
 
 
-class _Same:
+class Same:
     """Equal to another one of the same object, which it doesn't keep alive."""
 
     def __init__(self, value: Any) -> None:
         self._id = id(value)
-        self._there: Callable[[], Any]
+        self.there: Callable[[], Any]
         try:
-            self._there = weakref.ref(value)
+            self.there = weakref.ref(value)
         except TypeError:  # a tuple, say
-            self._there = lambda: self
+            self.there = lambda: self
 
     def __hash__(self) -> int:
         return self._id
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Same) or self._id != other._id:
+        if not isinstance(other, Same) or self._id != other._id:
             return False
         # Python gives the id of an object that is gone to another one.
-        return self._there() is not None and other._there() is not None
+        return self.there() is not None and other.there() is not None

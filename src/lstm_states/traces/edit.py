@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from hashlib import sha256
+from numbers import Integral
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
-import xarray as xr
 
 Places: TypeAlias = int | slice | Sequence[int] | None
 """Which samples, steps or units, as ``isel`` takes them; None is all."""
@@ -31,6 +33,9 @@ class Edit:
     its step, and both change all later steps and all layers above. Masked steps run no gate and
     are not edited. The edits of one quantity apply in the order of the list.
 
+    A ConvLSTM and a custom cell take a step in one piece: there, an edited first state changes the
+    layer's output of its step, if that is what the cell shows, and all else the steps after it.
+
     Args:
         layer: The address of a layer or of a container of layers, or a shell pattern.
         quantity: A quantity of a trace, such as ``"cell"`` or ``"forget_gate"``; ``"inputs"`` for
@@ -48,7 +53,7 @@ class Edit:
             real one. A gate keeps its own value at the first real step.
         swap: Two units that exchange their values.
         function: A function of the values ``(batch, unit)`` of a step (of ``inputs``, ``(time,
-            batch, feature)``), made of TensorFlow or Keras operations.
+            batch, feature)``), made of TensorFlow or Keras operations. It sees all units.
         sample: Which samples of ``x``; None is all.
         time: Which steps of the layer's input; None is all.
         unit: Which units; None is all.
@@ -84,16 +89,21 @@ class Edit:
         given = [name for name in ACTIONS if self._does(name)]
         if len(given) != 1:
             raise ValueError(f"{self} has {given or 'no action'}; an edit needs one of {ACTIONS}")
-        if self.action in ("set", "add", "scale"):
-            kind = np.asarray(self.value).dtype.kind
-            if kind not in "fiub":
-                raise ValueError(f"{self}: {self.action} holds {kind!r}; it must hold numbers")
+        takes_numbers = self.action in ("set", "add", "scale")
+        if takes_numbers and _kind_of_numbers(self.value) not in "fiub":
+            raise ValueError(
+                f"{self}: {self.action} is {self.value!r}; it must be a number or an array of "
+                "numbers"
+            )
         if self.clamp is not None:
             self._check_clamp()
         if self.swap is not None and not _are_two_units(self.swap):
             raise ValueError(f"{self}: swap is {self.swap!r}; it must be two different units")
-        if self.function is not None and not callable(self.function):
-            raise ValueError(f"{self}: function is {self.function!r}; it must be a function")
+        if self.function is not None and not isinstance(self.function, FunctionType):
+            raise ValueError(
+                f"{self}: function is {self.function!r}; it must be a Python function, made of "
+                "TensorFlow's or Keras's operations"
+            )
         if self.swap is not None and self.unit is not None:
             raise ValueError(f"{self} has swap and unit; swap names its units itself")
         if self.quantity.startswith("initial_") and (self.time is not None or self.hold):
@@ -132,7 +142,9 @@ class Edit:
     def _check_clamp(self) -> None:
         limits = self.clamp
         pair = isinstance(limits, tuple | list) and len(limits) == 2
-        numbers = pair and all(v is None or np.ndim(v) == 0 for v in limits or ())
+        numbers = pair and all(
+            v is None or (np.ndim(v) == 0 and _kind_of_numbers(v) in "fiu") for v in limits or ()
+        )
         if not numbers or all(v is None for v in limits or ()):
             raise ValueError(
                 f"{self}: clamp is {limits!r}; it must be (low, high), of which one may be None"
@@ -149,10 +161,13 @@ def _are_two_units(pair: Any) -> bool:
 
 def _check_places(edit: Edit, axis: str) -> None:
     wanted = getattr(edit, axis)
-    if wanted is None or isinstance(wanted, slice):
-        return
-    array = np.asarray(wanted)
-    if array.ndim > 1 or array.size == 0 or array.dtype.kind not in "iu":
+    if isinstance(wanted, slice):
+        ends = (wanted.start, wanted.stop, wanted.step)
+        fits = wanted.step != 0 and all(e is None or isinstance(e, Integral) for e in ends)
+    else:
+        array = np.zeros(1, int) if wanted is None else np.asarray(wanted)
+        fits = array.ndim < 2 and array.size > 0 and array.dtype.kind in "iu"
+    if not fits:
         raise ValueError(
             f"{edit}: {axis} is {wanted!r}; it must be an integer, a slice or a sequence of them"
         )
@@ -160,15 +175,33 @@ def _check_places(edit: Edit, axis: str) -> None:
 
 def _described(value: Any) -> Any:
     if isinstance(value, slice):
-        return {"slice": [value.start, value.stop, value.step]}
-    if callable(value) and not isinstance(value, xr.DataArray):
-        return getattr(value, "__qualname__", type(value).__qualname__)
-    if isinstance(value, str | bool | int | float):
+        ends = (value.start, value.stop, value.step)
+        return {"slice": [None if end is None else int(end) for end in ends]}
+    if isinstance(value, FunctionType):
+        return {"function": value.__qualname__, "sha256": _digest_of_code(value)}
+    if isinstance(value, str | bool):
         return value
-    if isinstance(value, tuple | list) and all(v is None or np.ndim(v) == 0 for v in value):
-        return [None if v is None else np.asarray(v).item() for v in value]
+    if isinstance(value, tuple):  # the limits of a clamp
+        return [None if limit is None else np.asarray(limit).item() for limit in value]
     array = np.asarray(value)
     if array.size <= _SHORT:
         return array.tolist()
     digest = sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
+
+
+def _kind_of_numbers(value: Any) -> str:
+    """Return NumPy's letter for the type of an array, which is not read, or of numbers."""
+    if hasattr(value, "dtype"):
+        return np.dtype(value.dtype).kind
+    try:
+        return np.asarray(value).dtype.kind
+    except ValueError:  # rows of different lengths
+        return "O"
+
+
+def _digest_of_code(function: FunctionType) -> str:
+    """Tell functions of one name apart, so that a store is not continued with another one."""
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    given = (function.__defaults__, function.__kwdefaults__, held)
+    return sha256(marshal.dumps(function.__code__) + repr(given).encode()).hexdigest()

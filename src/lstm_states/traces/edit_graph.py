@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from lstm_states.kernels.cells import divide_states, kind_of, state_shape, unit_axis
 from lstm_states.kernels.edits import INPUTS, CellEdit, hold
 from lstm_states.kernels.slots import spread
-from lstm_states.traces.edit_plans import INITIAL, Places, Target
+from lstm_states.traces.edit_plans import INITIAL, Part, Target
 from lstm_states.traces.traced_layers import TracedLayer, UnsupportedLayerError
 
 
@@ -23,12 +23,12 @@ class GraphEdits:
 
     Args:
         targets: Which they are.
-        places: Of each, where and by what.
+        parts: Of each, where and by what.
         samples: How many samples the batch has; None if it isn't known.
     """
 
     targets: Sequence[Target] = ()
-    places: Sequence[Places] = ()
+    parts: Sequence[Part] = ()
     samples: int | None = None
     _touched: list[list[tf.Tensor]] = field(default_factory=list)
     _nan: list[list[tf.Tensor]] = field(default_factory=list)
@@ -38,26 +38,31 @@ class GraphEdits:
         self._touched.extend([] for _ in self.targets)
         self._nan.extend([] for _ in self.targets)
 
-    def of_layer(self, traced: TracedLayer, real: tf.Tensor) -> list[list[CellEdit]]:
+    def of_layer(
+        self, traced: TracedLayer, sequences: tf.Tensor, real: tf.Tensor
+    ) -> list[list[CellEdit]]:
         """Return the edits of each cell of a layer for one call.
 
         Args:
             traced: The layer.
+            sequences: What it is given.
             real: Bool ``(row, time)``, true where its step is real.
         """
         by_cell: dict[str, list[CellEdit]] = {address: [] for address in traced.cells}
-        for number, (target, places) in enumerate(zip(self.targets, self.places, strict=True)):
+        for number, (target, part) in enumerate(zip(self.targets, self.parts, strict=True)):
             if target.address not in by_cell:
                 continue
             cell = traced.cells[target.address]
             backwards = traced.layer.go_backwards
-            edit = cell_edit(target, places, cell, real, self.samples, backwards=backwards)
-            by_cell[target.address].append(edit)
+            edit = _cell_edit(target, part, cell, real, self.samples, backwards=backwards)
+            if target.quantity == INPUTS and cell is next(iter(traced.cells.values())):
+                _check_inputs(target, edit, sequences)
             counts = tf.transpose(real)
             if target.quantity.startswith(INITIAL):
                 counts = tf.ones_like(counts)
             self._touched[number].append(tf.reduce_any(edit.where & counts))
             self._nan[number].append(_holds_nan(edit, counts))
+            by_cell[target.address].append(_without_nan(edit))
         return list(by_cell.values())
 
     def touched(self) -> tf.Tensor:
@@ -83,7 +88,7 @@ def edited_start(traced: TracedLayer, start: Any, edits: list[list[CellEdit]]) -
     return keras.tree.pack_sequence_as(start, changed)
 
 
-def edited_steps(edits: Sequence[CellEdit], real: tf.Tensor, *, inputs: bool = False) -> tf.Tensor:
+def edited_steps(edits: Sequence[CellEdit], real: tf.Tensor, *, inputs: bool = True) -> tf.Tensor:
     """Tell at which steps ``(row, time)`` a quantity of a cell is edited.
 
     Args:
@@ -98,9 +103,9 @@ def edited_steps(edits: Sequence[CellEdit], real: tf.Tensor, *, inputs: bool = F
     return edited
 
 
-def cell_edit(
+def _cell_edit(
     target: Target,
-    places: Places,
+    part: Part,
     cell: keras.Layer,
     real: tf.Tensor,
     samples: int | None,
@@ -111,7 +116,7 @@ def cell_edit(
 
     Args:
         target: Which edit it is.
-        places: Where, and by what; tensors of a graph.
+        part: Where, and by what; tensors of a graph.
         cell: The cell.
         real: Bool ``(row, time)`` of the layer, true where the step is real.
         samples: How many samples the batch has.
@@ -121,47 +126,72 @@ def cell_edit(
         UnsupportedLayerError: if it chooses samples, but the layer's rows are others.
         ValueError: if the operands don't fit the steps.
     """
-    wide = places.sample is not None or any(v.shape[1] != 1 for v in places.operands)
+    wide = part.sample is not None or any(v.shape[1] != 1 for v in part.operands)
     if wide and not real.shape[:1].is_compatible_with([samples]):
         raise UnsupportedLayerError(
             f"{target.name}: layer {target.address!r} receives {real.shape[0]} rows, not the "
             f"{samples} samples of the model: it is unclear which of them sample is for"
         )
-    number = tf.range(tf.shape(real)[1])
-    if target.time is not None:
-        indices = number[slice(*target.time)]
-    elif places.time is None or places.time.dtype == tf.bool:
-        indices = number
-    else:
-        indices = tf.cast(places.time, tf.int32) % tf.shape(real)[1]
-    if places.time is not None and places.time.dtype == tf.bool:
-        where = places.time
-    else:
-        chosen = tf.reduce_any(number[:, tf.newaxis] == indices, 1)[:, tf.newaxis]
-        where = chosen & tf.ones_like(tf.transpose(real))
-    if places.sample is not None:
-        where &= places.sample
+    steps = tf.range(tf.shape(real)[1]) if real.shape[1] is None else tf.range(real.shape[1])
+    where, indices = _where(target, part, steps, real)
+    if part.sample is not None:
+        where &= part.sample
     if target.action == "hold" and target.quantity not in kind_of(cell).states:
         # Nothing was there before the first real step.
         ran = tf.cast(tf.transpose(real), tf.int32)
         where &= tf.cumsum(ran, exclusive=True, reverse=backwards) > 0
-    operands = tuple(_timed(target, v, number, indices) for v in places.operands)
+    operands = tuple(_timed(target, v, steps, indices) for v in part.operands)
     if target.action != "swap":
         operands = tuple(tf.cast(v, cell.compute_dtype) for v in operands)
-    return CellEdit(target.quantity, _change(target, cell), where, places.unit, operands)
+    return CellEdit(target.quantity, _change(target, cell), where, part.unit, operands)
 
 
-def _timed(target: Target, values: tf.Tensor, number: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
+def _where(
+    target: Target, part: Part, steps: tf.Tensor, real: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return bool ``(time, row)``, true at the steps that are chosen, and their indices."""
+    if isinstance(part.time, tf.Tensor) and part.time.dtype == tf.bool:
+        return part.time, steps
+    if target.time is not None:
+        indices = steps[slice(*target.time)]
+    elif isinstance(part.time, list):
+        indices = steps[slice(*part.time)]
+    elif part.time is None:
+        indices = steps
+    else:
+        given = tf.cast(part.time, tf.int32)
+        indices = tf.where(given < 0, given + tf.size(steps), given)
+    chosen = tf.reduce_any(steps[:, tf.newaxis] == indices, 1)[:, tf.newaxis]
+    return chosen & tf.ones_like(tf.transpose(real)), indices
+
+
+def _timed(target: Target, values: tf.Tensor, steps: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     """Return an operand of all steps, or 1 step for all of them."""
-    held, steps, chosen = values.shape[0], number.shape[0], indices.shape[0]
-    if held in (1, steps):
+    held = values.shape[0]
+    if held == 1:
         return values
-    if held != chosen:
+    wanted = steps.shape[0] if target.whole else indices.shape[0]
+    if held != wanted:
+        size = "an unknown number of" if wanted is None else wanted
+        what = "all" if target.whole else "those chosen"
         raise ValueError(
-            f"{target.name}: {target.action} holds {held} steps; it must hold 1, or those chosen "
-            f"of the {steps} that layer {target.address!r} receives: {chosen}"
+            f"{target.name}: {target.action} holds {held} steps; it must hold 1, or {what} of "
+            f"layer {target.address!r}: {size}"
         )
-    return tf.gather(values, tf.argmax(number[:, tf.newaxis] == indices, 1))
+    if target.whole:
+        return values
+    return tf.gather(values, tf.argmax(steps[:, tf.newaxis] == indices, 1))
+
+
+def _check_inputs(target: Target, edit: CellEdit, sequences: tf.Tensor) -> None:
+    """Refuse operands that don't fit what a layer is given, of which no weight told the size."""
+    for values in edit.operands:
+        for own, size in zip(values.shape[2:], sequences.shape[2:], strict=True):
+            if own != 1 and size is not None and own != size:
+                raise ValueError(
+                    f"{target.name}: {target.action} has the shape {tuple(values.shape[2:])} for "
+                    f"each step; layer {target.address!r} receives {tuple(sequences.shape[2:])}"
+                )
 
 
 def _change(target: Target, cell: keras.Layer) -> Callable[..., Any]:
@@ -169,8 +199,7 @@ def _change(target: Target, cell: keras.Layer) -> Callable[..., Any]:
     if target.action == "hold":
         return hold
     if target.action == "function":
-        assert target.function is not None
-        return partial(_call, target, target.function)
+        return partial(_call, target)
     axis = unit_axis(cell) - len(state_shape(cell)) - 1
     changes: dict[str, Callable[..., Any]] = {
         "set": lambda value, before, given: given,
@@ -182,10 +211,17 @@ def _change(target: Target, cell: keras.Layer) -> Callable[..., Any]:
     return changes[target.action]
 
 
-def _call(
-    target: Target, function: Callable[[Any], Any], value: tf.Tensor, before: tf.Tensor
-) -> tf.Tensor:
-    changed = tf.convert_to_tensor(function(value))
+def _call(target: Target, value: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+    """Apply a function of the user's."""
+    assert target.function is not None
+    function = target.function.there()
+    try:
+        changed = tf.convert_to_tensor(function(value))
+    except Exception as error:
+        raise ValueError(
+            f"{target.name}: function fails on a tensor of shape {tuple(value.shape)}, of which it "
+            f"must make one of the same shape by TensorFlow's or Keras's operations: {error}"
+        ) from error
     if not changed.shape.is_compatible_with(value.shape):
         raise ValueError(
             f"{target.name}: function returns the shape {tuple(changed.shape)} for values of shape "
@@ -202,3 +238,14 @@ def _holds_nan(edit: CellEdit, real: tf.Tensor) -> tf.Tensor:
             places = spread(edit.where & real, values) & edit.units & tf.math.is_nan(values)
             found |= tf.reduce_any(places)
     return found
+
+
+def _without_nan(edit: CellEdit) -> CellEdit:
+    """Return an edit with 0 for NaN, which counts nowhere, but would make gradients NaN."""
+    numbers = [
+        tf.where(tf.math.is_nan(values), tf.zeros_like(values), values)
+        if values.dtype.is_floating
+        else values
+        for values in edit.operands
+    ]
+    return replace(edit, operands=tuple(numbers))

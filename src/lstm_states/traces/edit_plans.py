@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import xarray as xr
 
-from lstm_states.kernels.cells import kind_of, state_dims, state_shape, unit_axis
+from lstm_states.kernels.cells import kind_of, state_dims, state_shape
 from lstm_states.kernels.edits import INPUTS
 from lstm_states.proof.refusals import TraceError
 from lstm_states.traces.batches import Batch
+from lstm_states.traces.compiled import Same
 from lstm_states.traces.edit import Edit
 from lstm_states.traces.select import positions
 from lstm_states.traces.traced_layers import TracedLayer, is_matched
@@ -31,20 +32,22 @@ class Target(NamedTuple):
     quantity: str
     action: str
     time: tuple | None
-    """The arguments of the slice of steps, if they are given as one."""
-    function: Callable[[Any], Any] | None
+    """The arguments of the slice of steps, if one is given and the operand has steps."""
+    whole: bool
+    """Whether an operand with steps has all of the layer's, and not those chosen."""
+    function: Same | None
 
 
-class Places(NamedTuple):
+class Part(NamedTuple):
     """What of an edit of one cell is passed to a compiled function, of one batch.
 
     ``operands`` are ``(time, batch, ...)`` like the quantity, or 1 wide where they are the same for
     all; that of time may have the size of the steps chosen.
     """
 
-    time: np.ndarray | None
-    """Indices of the steps ``(chosen,)``, or bool ``(time, batch)``; None if all are chosen, or by
-    a slice."""
+    time: Any
+    """Indices of the steps ``(chosen,)``, a slice's arguments, or bool ``(time, batch)``; None if
+    all are chosen, or the :class:`Target` has a slice."""
     sample: np.ndarray | None
     """Bool ``(batch,)``; None if all are chosen."""
     unit: np.ndarray
@@ -57,97 +60,111 @@ class CellPlan:
 
     Args:
         edit: What the user asks for.
+        layer: The address of the cell's layer.
         address: The address of the cell.
         cell: The cell.
         size: The number of samples of ``x``; None if it isn't known.
+
+    Attributes:
+        edit: The edit.
+        layer: The address of the layer.
+        address: The address of the cell.
+        target: What a function is compiled for.
 
     Raises:
         ValueError: if the edit doesn't fit the cell; it names what would be right.
     """
 
-    def __init__(self, edit: Edit, address: str, cell: keras.Layer, size: int | None) -> None:
-        self.edit, self.address, self.states = edit, address, kind_of(cell).states
-        starts = [INITIAL + name for name in self.states]
+    def __init__(
+        self, edit: Edit, layer: str, address: str, cell: keras.Layer, size: int | None
+    ) -> None:
+        self.edit, self.layer, self.address = edit, layer, address
+        starts = [INITIAL + name for name in kind_of(cell).states]
         allowed = [*kind_of(cell).quantities, INPUTS, *starts]
         if edit.quantity not in allowed:
             raise ValueError(f"{edit}: layer {address!r} has no such quantity, but {allowed}")
-        self._dims = ("sample", "time", *state_dims(cell))
-        self._width = _width(cell, edit.quantity)
-        self._unit = None if edit.unit is None else self._units(edit.unit)
-        self._sample = _samples(edit, size)
-        self._size = size
-        time = edit.time
-        sliced = (time.start, time.stop, time.step) if isinstance(time, slice) else None
-        self.target = Target(str(edit), address, edit.quantity, edit.action, sliced, edit.function)
-        self._operands = [self._with_all_axes(value) for value in self._values()]
-
-    def places(self, samples: np.ndarray) -> Places:
-        """Return what a compiled function receives for the samples of these numbers."""
-        time = self.edit.time
-        chosen = None if time is None or isinstance(time, slice) else np.atleast_1d(time)
-        sample = None if self._sample is None else np.isin(samples, self._sample)
-        unit = np.ones([1] * len(self._dims[2:]), bool)
-        if self._unit is not None:
-            unit = np.zeros(self._width or 0, bool)
-            unit[self._unit] = True
-            unit = self._along("unit", unit)[0, 0]
-        return Places(chosen, sample, unit, tuple(self._rows(v, samples) for v in self._operands))
+        in_time = edit.quantity not in starts
+        self._dims = ("sample", *(("time",) if in_time else ()), *state_dims(cell))
+        space: dict[str, int | None] = dict(zip(state_dims(cell), state_shape(cell), strict=True))
+        if edit.quantity == INPUTS:
+            space = {**dict.fromkeys(space), "unit": _features(cell)}
+        self._sizes = {"sample": size, **({"time": None} if in_time else {}), **space}
+        self._chosen = {"sample": _samples(edit, size), "unit": self._units(edit.unit)}
+        self._operands = [self._placed(value) for value in self._values()]
+        time, timed = edit.time, any(v.shape[1] > 1 for v in self._operands)
+        self._fixed = (
+            (time.start, time.stop, time.step) if isinstance(time, slice) and timed else None
+        )
+        whole = timed and isinstance(edit.value, xr.DataArray) and self._has_all_steps(edit.value)
+        function = None if edit.function is None else Same(edit.function)
+        self.target = Target(
+            *(str(edit), address, edit.quantity, edit.action, self._fixed, whole, function)
+        )
 
     @property
     def by_sample(self) -> bool:
         """Whether it isn't the same for all samples."""
-        return self._sample is not None or any(v.shape[0] > 1 for v in self._operands)
+        return self._chosen["sample"] is not None or any(v.shape[0] > 1 for v in self._operands)
 
     @property
     def by_step(self) -> bool:
         """Whether it does something else at each step."""
         return any(v.shape[1] > 1 for v in self._operands)
 
+    def part(self, samples: np.ndarray) -> Part:
+        """Return what a compiled function receives for the samples of these numbers."""
+        time: Any = self.edit.time
+        if isinstance(time, slice):
+            ends = (time.start, time.stop, time.step)
+            # Tensors: a function is compiled once for all slices.
+            own = [None if end is None else np.array(end, np.int32) for end in ends]
+            time = None if self._fixed else own
+        elif time is not None:
+            time = np.atleast_1d(time)
+        chosen = self._chosen["sample"]
+        sample = None if chosen is None else np.isin(samples, chosen)
+        unit = np.ones([1] * len(self._behind), bool)
+        if (units := self._chosen["unit"]) is not None:
+            unit = np.zeros(self._sizes["unit"] or 0, bool)
+            unit[units] = True
+            unit = unit.reshape([-1 if dim == "unit" else 1 for dim in self._behind])
+        return Part(time, sample, unit, tuple(self._rows(v, samples) for v in self._operands))
+
     def check_steps(self, length: int) -> None:
         """Refuse steps that a layer doesn't have that receives ``length`` of them."""
-        chosen = _chosen(self.edit, "time", length, f"step of layer {self.address!r}")
-        for value in self._operands:
-            if not isinstance(value, xr.DataArray) or value.sizes["time"] == 1:
-                continue
-            if (labels := value.coords.get("time")) is not None:
-                expected = chosen if labels.size == len(chosen) else np.arange(length)
-                if not np.array_equal(labels, expected):
-                    raise ValueError(
-                        f"{self.edit}: {self.edit.action} has the steps {labels.values.tolist()}, "
-                        f"the edit {chosen.tolist()}; to take values from other steps, drop the "
-                        "coordinate: .drop_vars('time')"
-                    )
+        _indices(self.edit, "time", self.edit.time, length, f"step of layer {self.address!r}")
 
-    def _along(self, dim: str, values: np.ndarray) -> np.ndarray:
-        """Give ``values`` along one dimension axes of 1 for all others."""
-        axis = self._dims.index(dim)
-        return np.reshape(values, [-1 if n == axis else 1 for n in range(len(self._dims))])
+    @property
+    def _behind(self) -> tuple[str, ...]:
+        """The dimensions behind the samples and steps."""
+        return tuple(dim for dim in self._dims if dim not in ("sample", "time"))
 
-    def _units(self, wanted: Any) -> np.ndarray:
-        if self._width is None:
+    def _units(self, wanted: Any) -> np.ndarray | None:
+        if wanted is None:
+            return None
+        size = self._sizes["unit"]
+        if size is None:
             raise ValueError(
                 f"{self.edit} chooses units, but how many features layer {self.address!r} receives "
                 "is not known before it runs: omit unit and swap"
             )
-        return _chosen(self.edit, "unit", self._width, f"unit of layer {self.address!r}", wanted)
+        return _indices(self.edit, "unit", wanted, size, f"unit of layer {self.address!r}")
 
     def _values(self) -> list[Any]:
         """Return what the kernel needs besides the value."""
         edit = self.edit
         if edit.clamp is not None:
-            return [
-                end if limit is None else limit
-                for limit, end in zip(edit.clamp, (-np.inf, np.inf), strict=True)
-            ]
+            low, high = edit.clamp
+            return [-np.inf if low is None else low, np.inf if high is None else high]
         if edit.swap is not None:
-            pair = self._units(edit.swap)
-            order = np.arange(self._width or 0)
-            order[pair] = pair[::-1]
-            return [self._along("unit", order)]
+            pair = self._units(list(edit.swap))
+            order = np.arange(self._sizes["unit"] or 0)
+            order[pair] = order[pair][::-1]
+            return [xr.DataArray(order, dims="unit")]
         return [] if edit.action in ("hold", "function") else [edit.value]
 
-    def _with_all_axes(self, value: Any) -> np.ndarray | xr.DataArray:
-        """Return an operand ``(sample, time, ...)``, checked but for its steps."""
+    def _placed(self, value: Any) -> np.ndarray | xr.DataArray:
+        """Return an operand ``(sample, time, ...)``, its units in their places or 1 wide."""
         what = f"{self.edit}: {self.edit.action}"
         if isinstance(value, xr.DataArray):
             if unknown := [dim for dim in value.dims if dim not in self._dims]:
@@ -159,37 +176,106 @@ class CellPlan:
         else:
             value = np.asarray(value)
             value = value.reshape(*[1] * (len(self._dims) - value.ndim), *value.shape)
-        for dim, chosen, size in (
-            ("sample", self._sample, self._size),
-            ("unit", self._unit, self._width),
-        ):
-            own = value.shape[self._dims.index(dim)]
-            allowed = {1, size if chosen is None else len(chosen)}
-            if isinstance(value, xr.DataArray):
-                allowed.add(size)
-            if size is not None and own not in allowed:
-                raise ValueError(f"{what} holds {own} of {dim}; allowed are {allowed}")
-        return value
+        for axis, dim in enumerate(self._dims):
+            if dim == "time":
+                value = self._with_labelled_steps(value)
+                continue
+            places = self._sources(value, dim)
+            if places is None or np.array_equal(places, np.arange(value.shape[axis])):
+                continue
+            # A lazy array stays one: only units are taken here, samples batch by batch.
+            value = value[(slice(None),) * axis + (places,)]
+        if "time" not in self._dims:
+            labelled = isinstance(value, xr.DataArray)
+            value = value.expand_dims("time", axis=1) if labelled else value[:, np.newaxis]
+        return self._with_all_units(value)
+
+    def _sources(self, value: np.ndarray | xr.DataArray, dim: str) -> np.ndarray | None:
+        """Return where an operand holds what each chosen place takes; None if it's the same."""
+        held, size = value.shape[self._dims.index(dim)], self._sizes[dim]
+        chosen = self._chosen.get(dim)
+        what = f"{self.edit}: {self.edit.action}"
+        if held == 1:
+            return None
+        labelled = isinstance(value, xr.DataArray)
+        if isinstance(value, xr.DataArray) and dim in value.coords:
+            return self._by_label(value[dim].values, chosen, size, dim)
+        allowed = [1, size if chosen is None else len(chosen)]
+        if labelled and chosen is not None and held == size:
+            return chosen
+        if size is not None and held not in allowed:
+            also = {*allowed, size} if labelled else {*allowed}
+            raise ValueError(f"{what} holds {held} of {dim}; allowed are {also}")
+        return np.arange(held)
+
+    def _by_label(
+        self, labels: np.ndarray, chosen: np.ndarray | None, size: int | None, dim: str
+    ) -> np.ndarray:
+        wanted = np.arange(len(labels) if size is None else size) if chosen is None else chosen
+        places = {label: place for place, label in enumerate(labels.tolist())}
+        if lost := [place for place in wanted.tolist() if place not in places]:
+            raise ValueError(
+                f"{self.edit}: {self.edit.action} is labelled with others than {dim} {lost[:5]}; "
+                f"to take values from elsewhere, drop the labels: .drop_vars({dim!r})"
+            )
+        return np.array([places[place] for place in wanted.tolist()])
+
+    def _with_labelled_steps(self, value: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
+        """Put steps that have labels in the order of those that are chosen."""
+        if not isinstance(value, xr.DataArray) or "time" not in value.coords:
+            return value
+        if value.sizes["time"] == 1 or self._has_all_steps(value):
+            return value
+        time = self.edit.time
+        if time is None or isinstance(time, slice):
+            raise ValueError(
+                f"{self.edit}: {self.edit.action} has the steps {value['time'].values.tolist()}; "
+                "name these with time=[...], or drop the labels: .drop_vars('time')"
+            )
+        chosen = np.atleast_1d(time)
+        return value[:, self._by_label(value["time"].values, chosen, None, "time")]
+
+    def _has_all_steps(self, value: xr.DataArray) -> bool:
+        """Tell whether an operand has a layer's steps, and not those chosen."""
+        if "time" in value.coords:
+            return np.array_equal(value["time"], np.arange(value.sizes["time"]))
+        time = self.edit.time
+        return time is None or isinstance(time, slice) or value.sizes["time"] != np.size(time)
+
+    def _with_all_units(self, value: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
+        units, axis = self._chosen["unit"], 2 + self._behind.index("unit")
+        if units is None or value.shape[axis] == 1:
+            return value
+        order = np.zeros(self._sizes["unit"] or 0, int)
+        order[units] = np.arange(len(units))  # of the units that aren't chosen any will do
+        return value[(slice(None),) * axis + (order,)]
 
     def _rows(self, value: np.ndarray | xr.DataArray, samples: np.ndarray) -> np.ndarray:
-        """Return an operand of some samples ``(time, batch, ...)``, of all units or 1."""
-        held = value.shape[0]
-        if held > 1:
-            rows = samples
-            if self._sample is not None and held == len(self._sample):
-                order = np.argsort(self._sample)
-                places = np.searchsorted(self._sample[order], samples).clip(max=held - 1)
-                rows = order[places]  # of the samples that aren't chosen any will do
+        """Return an operand of some samples, ``(time, batch, ...)``."""
+        if len(value) > 1:
+            rows, chosen = samples, self._chosen["sample"]
+            if chosen is not None:
+                order = np.argsort(chosen)
+                near = np.searchsorted(chosen[order], samples).clip(max=len(chosen) - 1)
+                rows = order[near]  # of the samples that aren't chosen any will do
+            if rows.max(initial=0) >= len(value):
+                raise ValueError(
+                    f"{self.edit}: {self.edit.action} holds {len(value)} of sample, but x more"
+                )
             value = value[rows]
-        array = np.asarray(value).swapaxes(0, 1)
-        axis = self._dims.index("unit")
-        if self._unit is not None and array.shape[axis] == len(self._unit) > 1:
-            shape = list(array.shape)
-            shape[axis] = self._width
-            wide = np.zeros(shape, array.dtype)
-            wide[(slice(None),) * axis + (self._unit,)] = array
-            array = wide
-        return array
+        return np.asarray(value).swapaxes(0, 1)
+
+
+def check_edits(edits: Any) -> tuple[Edit, ...]:
+    """Return the edits that were given.
+
+    Raises:
+        ValueError: if they are no edits.
+    """
+    given = () if edits is None or isinstance(edits, Edit) else tuple(edits)
+    if edits is None or isinstance(edits, Edit) or not all(isinstance(e, Edit) for e in given):
+        raise ValueError(f"edits is {edits!r}; it must be a list of lstm_states.Edit")
+    return given
 
 
 def plan_edits(
@@ -198,41 +284,36 @@ def plan_edits(
     """Return the edits for each cell that they are for.
 
     Args:
-        edits: What the user asks for.
+        edits: What :func:`check_edits` returns.
         traced: The layers that can be traced, by address.
         size: The number of samples of ``x``; None if it isn't known.
 
     Raises:
         ValueError: if an edit doesn't fit the model; it names the edit and what would be right.
     """
-    if isinstance(edits, Edit) or not all(isinstance(edit, Edit) for edit in edits):
-        raise ValueError(f"edits is {edits!r}; it must be a list of lstm_states.Edit")
-    cells = {a: cell for layer in traced.values() for a, cell in layer.cells.items()}
+    cells = {a: (t.address, cell) for t in traced.values() for a, cell in t.cells.items()}
     plans = []
     for edit in edits:
-        own = {a: cell for a, cell in cells.items() if is_matched(a, edit.layer)}
+        own = {a: place for a, place in cells.items() if is_matched(a, edit.layer)}
         if not own:
             raise ValueError(f"{edit} matches no recurrent layer; available are {list(cells)}")
-        plans += [CellPlan(edit, address, cell, size) for address, cell in own.items()]
+        plans += [CellPlan(edit, layer, a, cell, size) for a, (layer, cell) in own.items()]
     return plans
 
 
-def _width(cell: keras.Layer, quantity: str) -> int | None:
-    """Return how many units a quantity has; None if it isn't known before the layer runs."""
-    if quantity != INPUTS:
-        return state_shape(cell)[unit_axis(cell) - 1]
+def _features(cell: keras.Layer) -> int | None:
+    """Return how many features a cell takes; None if it isn't known before the cell runs."""
     kernel = getattr(cell, "kernel", None)
     return kernel.shape[-2] if kind_of(cell).keras_cell and kernel is not None else None
 
 
-def _chosen(edit: Edit, axis: str, size: int, what: str, wanted: Any = None) -> np.ndarray:
+def _indices(edit: Edit, axis: str, wanted: Any, size: int, what: str) -> np.ndarray:
     """Return the indices, from 0 on, that an edit chooses along an axis of ``size``."""
-    wanted = getattr(edit, axis) if wanted is None else wanted
     if wanted is not None and not isinstance(wanted, slice):
         wanted = np.atleast_1d(wanted)
     chosen = positions(wanted, size, what, f"{axis} of {edit}")
     if len(np.unique(chosen)) < len(chosen):
-        raise ValueError(f"{edit}: {axis} is {wanted.tolist()}; it must name each {what} once")
+        raise ValueError(f"{axis} of {edit} has {wanted.tolist()}; it must name each {what} once")
     return chosen
 
 
@@ -249,10 +330,10 @@ def _samples(edit: Edit, size: int | None) -> np.ndarray | None:
                 "from 0 on, and give a slice an end"
             )
         size = int(end)
-    return _chosen(edit, "sample", size, "sample of x")
+    return _indices(edit, "sample", wanted, size, "sample of x")
 
 
-def with_places(
+def with_parts(
     batches: Iterator[Batch], plans: Sequence[CellPlan], samples: np.ndarray | None
 ) -> Iterator[Batch]:
     """Yield batches with what their edits need.
@@ -266,21 +347,24 @@ def with_places(
     for x, mask, states, _ in batches:
         last = first + len(keras.tree.flatten(x)[0])
         numbers = np.arange(first, last) if samples is None else samples[first:last]
-        yield x, mask, states, [plan.places(numbers) for plan in plans]
+        yield x, mask, states, [plan.part(numbers) for plan in plans]
         first = last
 
 
-def check_edits(plans: Sequence[CellPlan], steps: Mapping[str, int], nan: np.ndarray) -> None:
+def check_ran(
+    plans: Sequence[CellPlan], steps: Mapping[str, Iterable[int]], nan: np.ndarray
+) -> None:
     """Refuse edits that name steps which aren't there, or have put NaN into a real step.
 
     Args:
         plans: The edits.
-        steps: By address of a cell, how many steps its layer receives.
+        steps: By address of a cell, how many steps its layer receives in each call.
         nan: Bool ``(plan,)``.
     """
     for plan, wrong in zip(plans, nan, strict=True):
         if not plan.edit.quantity.startswith(INITIAL):
-            plan.check_steps(steps[plan.address])
+            for length in steps[plan.address]:
+                plan.check_steps(int(length))
         if wrong:
             raise TraceError(
                 f"{plan.edit}: {plan.edit.action} holds NaN for a real step of layer "
@@ -294,7 +378,7 @@ def describe_edits(edits: Iterable[Edit]) -> dict[str, list[str]]:
     return {"edits": lines} if lines else {}
 
 
-def check_touched(plans: Sequence[CellPlan], touched: Mapping[CellPlan, bool]) -> None:
+def check_touched(plans: Sequence[CellPlan], touched: Sequence[bool]) -> None:
     """Refuse edits that have touched nothing in any batch.
 
     Args:
@@ -304,10 +388,10 @@ def check_touched(plans: Sequence[CellPlan], touched: Mapping[CellPlan, bool]) -
     Raises:
         ValueError: naming the first of them and why.
     """
-    for plan in plans:
-        if not touched[plan]:
+    for plan, found in zip(plans, touched, strict=True):
+        if not found:
             raise ValueError(
                 f"{plan.edit} touches nothing of layer {plan.address!r}: no sample that it names "
                 "has a real step that it names"
-                + (" and a real step before that one" if plan.edit.hold else "")
+                + (", with another real one before it" if plan.edit.hold else "")
             )

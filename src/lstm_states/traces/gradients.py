@@ -151,8 +151,8 @@ class _Differentiated:
         """What the edits have touched."""
         return self.recorder.touched
 
-    def __call__(self, x: Any, mask: Any, states: Any, places: Any, live: Any) -> Any:
-        found = self.recorder(x, mask, states, places, live)[0]
+    def __call__(self, x: Any, mask: Any, states: Any, parts: Any, live: Any) -> Any:
+        found = self.recorder(x, mask, states, parts, live)[0]
         for values, own in zip(keras.tree.flatten(found["outputs"]), found["masks"], strict=True):
             values._keras_mask = own
         rows = len(keras.tree.flatten(x)[0])
@@ -161,7 +161,7 @@ class _Differentiated:
         if all(derivative is None for derivative in upstream):
             layers = list(self.request.traced)
             raise ValueError(f"output depends on none of the layers {layers}")
-        outputs, nodes, after = self.recorder(x, mask, states, places, live, upstream=upstream)
+        outputs, nodes, after = self.recorder(x, mask, states, parts, live, upstream=upstream)
         _check_repeated(found["outputs"], outputs["outputs"])
         return {**outputs, "chosen": chosen}, nodes, after
 

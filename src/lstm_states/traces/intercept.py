@@ -58,7 +58,6 @@ class Calls:
     traced: dict[str, list[Call]]
     masks: dict[str, tf.Tensor]
     watch: Watch
-    edits: GraphEdits
 
 
 @contextmanager
@@ -88,7 +87,7 @@ def intercepted(
         edits: What is done to quantities of the traced layers.
         differentiable: Whether gradients will be taken by what the calls hold.
     """
-    calls = Calls({address: [] for address in layers}, {}, Watch(known, layers), edits)
+    calls = Calls({address: [] for address in layers}, {}, Watch(known, layers))
     # Tensors of a graph within this one (a loop's body, a function) can't be returned from here.
     graph, thread = tf.compat.v1.get_default_graph(), threading.get_ident()
 
@@ -104,7 +103,7 @@ def intercepted(
         mask = None if mask is None else _per_step(traced, mask)
         _check_stack(traced, mask)
         real = _real(sequences, mask)
-        changes = edits.of_layer(traced, real)
+        changes = edits.of_layer(traced, sequences, real)
         start = edited_start(traced, _start(traced, initial_state, states), changes)
         # All cells of a layer see the same mask.
         going_on = started.get(next(iter(traced.cells)))
@@ -150,7 +149,11 @@ def intercepted(
                         f"layer {address!r} applies dropout in prediction, which is random "
                         "and can't be traced. Exclude it with layers=[...]"
                     )
-                done = run(traced, sequences, initial_state, _one_mask(mask))
+                try:
+                    done = run(traced, sequences, initial_state, _one_mask(mask))
+                except ValueError as error:
+                    vars(error)["_keras_call_info_injected"] = True  # the message stays as it is
+                    raise
             return done.last, done.outputs, done.final
 
         return inner_loop

@@ -165,7 +165,7 @@ def gather(request: Request, bar: tqdm, differentiated: Any = None) -> xr.DataTr
         bar.update(samples)
         del outputs, nodes, live  # so that one batch is held at a time
     _check_any(gathered.samples)
-    check_touched(recorder.plans, (differentiated or recorder).touched)
+    check_touched(request.plans, (differentiated or recorder).touched)
     notes.warn(stacklevel=3)
     layout = replace(layout, attrs={**layout.attrs, **notes.attrs()})
     return xr.DataTree.from_dict(layout.datasets(gathered))
@@ -183,6 +183,7 @@ def _write(request: Request, store: str | Path, bar: tqdm) -> None:
     own_rows = set(writer.progress.get("own_rows", ()))
     notes = _notes(request, writer.recorded)
     notes.missed, notes.nan = (dict(writer.progress.get(k, {})) for k in ("missed", "nan"))
+    recorder.touched[:] = writer.progress.get("touched", [])
     for samples, outputs, nodes, live in _record(recorder, inputs, before, own_rows, notes):
         gathered = Gathered(None, own_rows)
         gather_batch(gathered, layout, samples, outputs, nodes)
@@ -199,6 +200,7 @@ def _write(request: Request, store: str | Path, bar: tqdm) -> None:
             "own_rows": sorted(own_rows),
             "missed": notes.missed,
             "nan": notes.nan,
+            "touched": recorder.touched,
         }
         writer.append(layout.datasets(gathered, writer.recorded), progress)
         bar.update(samples)
@@ -275,13 +277,16 @@ def _record(
 
     The addresses of layers whose rows aren't the samples are added to ``own_rows``.
     """
-    for x, mask, states, places in batches:
+    for x, mask, states, parts in batches:
         rows = len(keras.tree.flatten(x)[0])
         check_live_states(recorder.model, rows)
         check_inputs(recorder.model, x)
         before = live
-        outputs, nodes, live = (differentiated or recorder)(x, mask, states, places, before)
+        outputs, nodes, live = (differentiated or recorder)(x, mask, states, parts, before)
         check_mask(mask, nodes)
+        edited = {plan.address for plan in recorder.plans if plan.by_sample}
+        edited = {a for a in nodes if a in edited or a.rpartition("/call_")[0] in edited}
+        ran = {address: node for address, node in nodes.items() if node.steps or address in edited}
         nodes = {address: node for address, node in nodes.items() if node.steps}
         for address, node in nodes.items():
             check_probe(address, node)
@@ -289,10 +294,10 @@ def _record(
                 check_numbers(address, node.initial.values())
         notes.missed |= (differentiated or recorder).missed
         notes.add_nan(recorder.model, x, nodes)
-        own_rows |= _own_rows(recorder, (x, mask, states), before, nodes, own_rows)
-        by_sample = {plan.address for plan in recorder.plans if plan.by_sample}
-        for named, what in ((set(states), "initial_state"), (by_sample, "sample of an edit")):
-            if wrong := sorted(own_rows & named):
+        other = own_rows | _own_rows(recorder, (x, mask, states), before, ran, own_rows)
+        own_rows |= other & nodes.keys()
+        for named, what in ((states.keys(), "initial_state"), (edited, "sample of an edit")):
+            if wrong := sorted(other & set(named)):
                 raise UnsupportedLayerError(
                     f"layers {wrong} receive other rows than the model's samples: it is unclear "
                     f"which of them {what} is for"
@@ -313,7 +318,8 @@ def _own_rows(
     nodes = {address: nodes[address] for address in nodes.keys() - known}
     if recorder.plans and any(node.rows is not None for node in nodes.values()):
         # Edits of chosen samples tell rows apart that are given the same.
-        recorder = replace(recorder, plans=())
+        asked = recorder.layers and (*recorder.layers, *(plan.layer for plan in recorder.plans))
+        recorder = replace(recorder, plans=(), layers=asked)
         unedited = recorder(x, mask, states, (), live)[1]
         nodes = {address: unedited[address] for address in nodes}
 

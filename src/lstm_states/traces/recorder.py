@@ -21,7 +21,7 @@ from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.compiled import run_compiled
 from lstm_states.traces.derivative import differentiate
 from lstm_states.traces.edit_graph import GraphEdits
-from lstm_states.traces.edit_plans import CellPlan, Places, check_edits
+from lstm_states.traces.edit_plans import CellPlan, Part, Target, check_ran
 from lstm_states.traces.intercept import Call, intercepted
 from lstm_states.traces.moving import Moving
 from lstm_states.traces.probe import judged
@@ -64,14 +64,14 @@ class Recorder:
     outputs: bool = True
     missed: dict[str, str] = field(default_factory=dict)
     plans: Sequence[CellPlan] = ()
-    touched: dict[CellPlan, bool] = field(default_factory=dict)
+    touched: list[bool] = field(default_factory=list)
 
     def __call__(
         self,
         x: Any,
         mask: Any,
         states: Any,
-        places: Sequence[Places],
+        parts: Sequence[Part],
         live: Moving | None = None,
         started: Mapping[str, Any] | None = None,
         upstream: list[tf.Tensor | None] | None = None,
@@ -83,7 +83,7 @@ class Recorder:
             mask: Bool ``(sample, time)`` for the model, or None.
             states: By address of a cell, the states to start from; other cells start as Keras has
                 them start.
-            places: Of each edit, where and by what it changes this batch.
+            parts: Of each edit, where and by what it changes this batch.
             live: What the variables that a call moves shall hold before it; those that aren't in
                 it hold what they hold now.
             started: By address of a cell, bool ``(sample,)``, true where the sequence goes on with
@@ -102,8 +102,10 @@ class Recorder:
             TraceError: if an edit has set a value to NaN.
         """
         targets = tuple(plan.target for plan in self.plans)
-        # A function of the user's is kept, with what it holds, as long as this recording lasts.
-        owner = self if any(target.function for target in targets) else self.model
+        # What is compiled of a user's function is kept as long as that one.
+        functions = [target.function.there() for target in targets if target.function]
+        owner = functions[0] if functions else self.model
+        wanted = replace(self, model=None, missed={}, plans=(), touched=[])
         # A tape of the caller's must not differentiate the recording.
         with tf.init_scope(), _in_graphs() if self.differentiable else nullcontext():
             (named, nodes, missed, done), live = run_compiled(
@@ -117,15 +119,15 @@ class Recorder:
                     self.outputs,
                     targets,
                 ),
-                partial(_compile, weakref.ref(self.model), replace(self, model=None)),
+                partial(_compile, weakref.ref(self.model), wanted, targets),
                 self.model,
-                (x, mask, states, list(places), started or {}, upstream),
+                (x, mask, states, list(parts), started or {}, upstream),
                 live or {},
             )
         if self.plans:
-            check_edits(self.plans, done["steps"], np.asarray(done["nan"]))
-            for plan, touched in zip(self.plans, np.asarray(done["touched"]), strict=True):
-                self.touched[plan] = self.touched.get(plan, False) or bool(touched)
+            check_ran(self.plans, done["steps"], np.asarray(done["nan"]))
+            before = self.touched or [False] * len(self.plans)
+            self.touched[:] = np.logical_or(before, done["touched"]).tolist()
         self.missed.update(line.decode().split("\n") for line in np.asarray(missed))
         return named, {address: judged(node) for address, node in nodes.items()}, live
 
@@ -154,18 +156,19 @@ def check_live_states(model: keras.Model, rows: int) -> None:
             )
 
 
-def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., Any]:
+def _compile(
+    model_ref: Callable[[], Any], wanted: Recorder, targets: Sequence[Target]
+) -> Callable[..., Any]:
     # Keras 3.15's TimeDistributed takes the batch for the time where the length isn't fixed.
     fixed = any(
         isinstance(layer, keras.layers.TimeDistributed) for layer in model_ref()._flatten_layers()
     )
     selection = wanted.selection
-    targets = tuple(plan.target for plan in wanted.plans)
     edited = {target.address for target in targets}
 
     # With fixed lengths, what a selection asks for is checked before anything runs.
     @tf.function(reduce_retracing=not fixed and not selection and not targets, autograph=False)
-    def record(x: Any, mask: Any, states: Any, places: Any, started: Any, upstream: Any) -> Any:
+    def record(x: Any, mask: Any, states: Any, parts: Any, started: Any, upstream: Any) -> Any:
         model = model_ref()
         asked = select_layers(model, wanted.layers)
         # Layers that are only edited, or start from given states, run on the kernels as well.
@@ -175,7 +178,7 @@ def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., An
             if address in asked or not (states.keys() | edited).isdisjoint(layer.cells)
         }
         samples = keras.tree.flatten(x)[0].shape[0]
-        edits = GraphEdits(targets, [Places(*own) for own in places], samples)
+        edits = GraphEdits(targets, [Part(*own) for own in parts], samples)
         outputs_only = wanted.differentiable and upstream is None
         interception = intercepted(
             *(known_layers(model), traced, states, started, wanted.probe and not outputs_only),
@@ -227,17 +230,17 @@ def _compile(model_ref: Callable[[], Any], wanted: Recorder) -> Callable[..., An
 def _done(
     edits: GraphEdits, traced: Mapping[str, TracedLayer], calls: Mapping[str, list[Call]]
 ) -> dict[str, Any]:
-    """Return what became of the edits: what :func:`check_edits` asks for, and ``touched``."""
+    """Return what became of the edits: what :func:`check_ran` asks for, and ``touched``."""
     if not edits.targets:
         return {}
-    steps = {}
+    steps: dict[str, list[tf.Tensor]] = {}
     for target in edits.targets:
         address = next(a for a, layer in traced.items() if target.address in layer.cells)
         if not calls[address]:
             raise UnsupportedLayerError(
                 f"{target.name}: layer {address!r} is not called in prediction"
             )
-        steps[target.address] = tf.shape(calls[address][0].mask)[1]
+        steps[target.address] = [tf.shape(call.mask)[1] for call in calls[address]]
     return {"steps": steps, "nan": edits.nan(), "touched": edits.touched()}
 
 

@@ -20,7 +20,7 @@ from lstm_states.traces.batches import (
     stream_batches,
 )
 from lstm_states.traces.edit import Edit
-from lstm_states.traces.edit_plans import CellPlan, plan_edits, with_places
+from lstm_states.traces.edit_plans import CellPlan, check_edits, plan_edits, with_parts
 from lstm_states.traces.initial_states import check_states
 from lstm_states.traces.select import Selection, check_selection, positions
 from lstm_states.traces.traced_layers import (
@@ -74,6 +74,7 @@ def check_request(
         UnsupportedLayerError: if a layer can't be traced exactly.
         ValueError: if an argument doesn't fit the model or the data; it says which.
     """
+    edits = check_edits(edits)
     traced = select_layers(model, layers)
     mask = None if mask is None else np.asarray(mask)
     selection = check_selection(isel or {})
@@ -92,7 +93,7 @@ def check_request(
         rows = _batch_size(model, size, batch_size)
         batches = array_batches(x, mask, states, samples, rows)
     if plans:
-        batches = with_places(batches, plans, samples)
+        batches = with_parts(batches, plans, samples)
     wanted = check_quantities(quantities, traced)
     asked = None if layers is None else tuple(traced)
     return Request(model, traced, asked, wanted, selection, size, samples, batches, outputs, plans)

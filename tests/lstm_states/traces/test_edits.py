@@ -1,11 +1,14 @@
 """Edits against the equations in NumPy with the same edits, and what is refused."""
 
+import gc
 import json
+import weakref
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +24,17 @@ from lstm_states import (
     record_traces,
 )
 from lstm_states.cells import KINDS
+from lstm_states.traces.compiled import _COMPILED
+from lstm_states.traces.edit_plans import describe_edits
 from tests.conftest import shake
-from tests.lstm_states.traces.models import MASKS, assert_close, make_mask, make_states, run_stack
+from tests.lstm_states.traces.models import (
+    MASKS,
+    assert_close,
+    in_batches,
+    make_mask,
+    make_states,
+    run_stack,
+)
 
 L = keras.layers
 LAYERS = {"LSTM": L.LSTM, "GRU": L.GRU, "SimpleRNN": L.SimpleRNN}
@@ -193,7 +205,8 @@ def test_a_trace_says_what_was_edited_and_where(model, x):
     edited = np.zeros((6, 12), bool)
     edited[np.ix_([0, 2], [6, 7])] = True  # not the masked ones
     np.testing.assert_array_equal(traces["a/edited"], edited)
-    np.testing.assert_array_equal(traces["b/edited"], np.broadcast_to(np.arange(12) == 3, (6, 12)))
+    steps = np.isin(np.arange(12), [3, 4])
+    np.testing.assert_array_equal(traces["b/edited"], steps & mask)
     first, second, third = map(json.loads, traces.attrs["edits"])
     assert first == {
         "layer": "a",
@@ -218,6 +231,84 @@ def test_patching_all_states_makes_the_other_run(model, x):
         )
 
 
+def test_an_array_is_laid_out_as_its_places_are_named(model, x):
+    """NumPy arrays by the order that is chosen, DataArrays by their labels or their size."""
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(6, 12, 5)).astype("float32")
+    time, unit, sample = rng.permutation(12).tolist(), [3, 1], [5, 0]
+    whole = xr.DataArray(values, dims=("sample", "time", "unit"))
+    labelled = whole.assign_coords(time=range(12), unit=range(5), sample=range(6))
+    part = values[np.ix_(sample, time, unit)]
+    chosen = whole.isel(sample=sample, time=time, unit=unit)
+    for given in (
+        part,
+        whole,
+        labelled,
+        labelled.transpose("unit", "sample", "time"),
+        labelled.isel(sample=sample, time=time, unit=unit),
+        labelled.isel(time=time, unit=unit[::-1]),
+        labelled[:, ::-1],
+        chosen[:, np.argsort(time)],  # as many steps as there are: all of them, in their order
+    ):
+        edit = Edit("a", "cell", set=given, sample=sample, time=time, unit=unit)
+        found = record_traces(model, x, edits=[edit])["a/cell"].values
+        np.testing.assert_array_equal(found[np.ix_(sample, time, unit)], part)
+    few = whole.isel(time=[7, 2])
+    traces = record_traces(model, x, edits=[Edit("a", "cell", set=few, time=[7, 2])])
+    np.testing.assert_array_equal(traces["a/cell"][:, [7, 2]], few)
+    backwards = Edit("a", "cell", set=values[0], time=slice(None, None, -1), sample=0)
+    np.testing.assert_array_equal(
+        record_traces(model, x, edits=[backwards])["a/cell"][0], values[0, ::-1]
+    )
+    for dim, label in (("sample", 4), ("unit", 2), ("time", 3)):
+        wrong = labelled.isel({dim: [label]}).isel({dim: [0, 0]})
+        edit = Edit("a", "cell", set=wrong, **{dim: [0, 1]})
+        with pytest.raises(ValueError, match=rf"labelled with others than {dim} \[0, 1\]"):
+            record_traces(model, x, edits=[edit])
+
+
+def test_edits_may_come_from_a_generator(model, x):
+    edits = [Edit("a", "cell", set=0.0, time=t) for t in (1, 2)]
+    expected = record_traces(model, x, edits=edits)
+    assert record_traces(model, x, edits=(edit for edit in edits)).identical(expected)
+    for wrong in (None, edits[0], ["cell"]):
+        with pytest.raises(ValueError, match="it must be a list of lstm_states.Edit"):
+            record_traces(model, x, edits=wrong)
+        with pytest.raises(ValueError, match="it must be a list of lstm_states.Edit"):
+            StreamingSession(model, edits=wrong)
+
+
+def test_a_sweep_is_compiled_once_and_keeps_nothing():
+    keras.utils.set_random_seed(0)
+    swept = keras.Sequential([keras.Input((12, 3)), L.GRU(4, name="a"), L.Dense(1)])
+    x = np.ones((3, 12, 3), "float32")
+    values = np.zeros((3, 4), "float32")
+    first = Edit("a", "hidden", set=values, time=0)
+    record_traces(swept, x, edits=[first])
+    kept = weakref.ref(first)
+    del first
+    compiled = len(_COMPILED[swept])
+    for t in range(1, 6):
+        record_traces(swept, x, edits=[Edit("a", "hidden", set=values + t, time=t)])
+    assert len(_COMPILED[swept]) == compiled
+    for t in range(3):
+        record_traces(swept, x, edits=[Edit("a", "hidden", set=0.0, time=slice(t, t + 5))])
+    assert len(_COMPILED[swept]) <= compiled + 1
+    gc.collect()
+    assert kept() is None
+
+    def function(value):
+        return value * 0
+
+    for t in range(3):
+        record_traces(swept, x, edits=[Edit("a", "hidden", function=function, time=t)])
+    assert len(_COMPILED[function]) == 1
+    before = len(_COMPILED)
+    del function
+    gc.collect()
+    assert len(_COMPILED) == before - 1
+
+
 @pytest.mark.parametrize("size", [1, 4, 6])
 def test_batches_make_no_difference(model, x, size):
     values = np.random.default_rng(0).normal(size=(3, 2, 5))
@@ -240,6 +331,27 @@ def test_a_store_knows_its_edits(model, x, tmp_path):
         np.testing.assert_allclose(stored[name], whole[name], atol=1e-6)
 
 
+def test_a_store_is_continued_with_its_edits_and_no_others(model, x, tmp_path):
+    edits = [Edit("a", "cell", set=0.0, time=4, sample=[0])]
+    store = tmp_path / "t.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        record_traces(model, in_batches(x, 2, stop=4), edits=edits, store=store)
+    other = [Edit("a", "cell", set=1.0, time=4, sample=[0])]
+    with pytest.raises(ValueError, match="another recording"):
+        record_traces(model, in_batches(x, 2), edits=other, store=store)
+    resumed = record_traces(model, in_batches(x, 2), edits=edits, store=store)
+    np.testing.assert_allclose(
+        resumed["outputs"], record_traces(model, x, edits=edits)["outputs"], atol=1e-6
+    )
+    digests = {
+        json.loads(describe_edits([Edit("a", "cell", function=f)])["edits"][0])["function"][
+            "sha256"
+        ]
+        for f in (lambda v: v * 0, lambda v: v * 0 + 7, lambda v: v + 1)
+    }
+    assert len(digests) == 3
+
+
 def test_a_session_edits_as_a_recording_does(model, x):
     edits = [
         Edit("a", "cell", set=0.0, time=5, unit=[1, 3]),
@@ -256,6 +368,32 @@ def test_a_session_edits_as_a_recording_does(model, x):
     for name in ("a/cell", "b/hidden", "b/update_gate"):
         np.testing.assert_allclose(joined[name], whole[name], atol=1e-6)
     np.testing.assert_array_equal(joined["a/edited"], whole["a/edited"])
+
+
+def test_a_session_goes_on_elsewhere_with_its_edits(model, x, tmp_path):
+    edits = [Edit("a", "cell", set=0.0, time=5), Edit("b", "candidate", function=tf.abs, time=[7])]
+    whole = record_traces(model, x, edits=edits)["outputs"]
+    twin = keras.models.clone_model(model, clone_function=renamed)
+    twin.set_weights(model.get_weights())
+    session = StreamingSession(model, samples=6, edits=edits)
+    session.run(x[:, :3])
+    session.save(tmp_path / "session.npz")
+    for other in (
+        session.copy(),
+        session.to(twin),
+        StreamingSession.load(tmp_path / "session.npz", model, edits=edits),
+    ):
+        np.testing.assert_allclose(other.run(x[:, 3:]), whole[:, 3:], atol=1e-6)
+    quantities = ["hidden", "cell", "forget_gate"]
+    long = StreamingSession(model, samples=6, edits=[Edit("a", "cell", set=0.0, time=slice(99))])
+    for number in range(30):
+        wanted = quantities[number % 3]
+        node = long.record(x[:, :1], layers="a", quantities=wanted)["a"]
+        assert [name for name in quantities if name in node] == [wanted]
+
+
+def renamed(layer):
+    return type(layer).from_config({**layer.get_config(), "name": f"{layer.name}_too"})
 
 
 def test_the_derivative_is_that_by_the_new_value(model, x):
@@ -340,14 +478,21 @@ SAYS = {
     "width": ({"set": np.zeros(4)}, r"set holds 4 of unit; allowed are \{1, 5\}"),
     "steps": ({"set": np.zeros((4, 1)), "time": [1, 2]}, r"set holds 4 steps.*: 2"),
     "dims": ({"set": np.zeros((1, 1, 1, 1))}, r"set has shape \(1, 1, 1, 1\)"),
-    "text": ({"set": "warm"}, "must hold numbers"),
+    "text": ({"set": "warm"}, "set is 'warm'; it must be a number or an array of numbers"),
+    "ragged": ({"set": [[1], [1, 2]]}, "it must be a number or an array of numbers"),
     "nothing": ({}, "no action; an edit needs one of"),
     "two": ({"set": 0.0, "hold": True}, r"has \['set', 'hold'\]; an edit needs one"),
     "clamp": ({"clamp": (2, 1)}, "the low limit is above the high one"),
     "one limit": ({"clamp": 2}, r"must be \(low, high\)"),
+    "no limits": ({"clamp": ("a", 1)}, r"clamp is \('a', 1\); it must be \(low, high\)"),
     "swap": ({"swap": (1, 1)}, "two different units"),
     "swap unit": ({"swap": (1, 2), "unit": 1}, "swap names its units itself"),
-    "function": ({"function": 3}, "must be a function"),
+    "function": ({"function": 3}, "must be a Python function"),
+    "ufunc": ({"function": np.tanh}, "must be a Python function"),
+    "function that fails": (
+        {"function": lambda v: np.tanh(v)},
+        r"Edit\('a', 'cell'\): function fails on a tensor of shape \(6, 5\)",
+    ),
     "function shape": ({"function": lambda v: v[:1]}, r"function returns the shape \(1, 5\)"),
     "start": ({"quantity": "initial_cell", "set": 0.0, "time": 0}, "has no steps"),
     "first gate": (
@@ -355,6 +500,13 @@ SAYS = {
         "touches nothing of layer 'a'",
     ),
     "place": ({"set": 0.0, "time": 1.5}, "must be an integer, a slice or a sequence"),
+    "slice": ({"set": 0.0, "time": slice(0.5, 3)}, "must be an integer, a slice or a sequence"),
+    "no step": ({"set": 0.0, "time": slice(0, 3, 0)}, "must be an integer, a slice or a sequence"),
+    "flags": ({"set": 0.0, "unit": [True] * 5}, "must be an integer, a slice or a sequence"),
+    "start with steps": (
+        {"quantity": "initial_cell", "set": np.zeros((6, 12, 5))},
+        r"set has shape \(6, 12, 5\), not one like \('sample', 'unit'\)",
+    ),
 }
 
 
@@ -372,6 +524,55 @@ def test_nan_is_refused_where_it_counts(model, x):
     record_traces(model, x, mask=mask, edits=[Edit("a", "input_gate", set=gates)])
     with pytest.raises(TraceError, match=r"Edit\('a', 'input_gate'\): set holds NaN for a real"):
         record_traces(model, x, edits=[Edit("a", "input_gate", set=gates)])
+
+
+def test_a_gate_of_another_trace_has_a_derivative_under_its_mask(model, x):
+    mask = np.ones((6, 12), bool)
+    mask[:, 9:] = False
+    gates = record_traces(model, -x, mask=mask)["a/input_gate"]
+    edits = [Edit("a", "input_gate", set=gates)]
+    output = lambda y: y[:, -1, 0]  # noqa: E731
+    found = record_gradients(model, x, mask=mask, output=output, edits=edits)
+    numbers = [Edit("a", "input_gate", set=gates.fillna(0.5))]
+    expected = record_gradients(model, x, mask=mask, output=output, edits=numbers)
+    np.testing.assert_array_equal(found["a/cell"], expected["a/cell"])
+
+
+def test_inputs_that_are_no_floats_are_edited_as_numbers():
+    taken = keras.Sequential([keras.Input((5, 2), dtype="int32"), L.LSTM(3, name="q")])
+    x = np.arange(20).reshape(2, 5, 2)
+    for action in ("set", "add"):
+        found = record_traces(taken, x, edits=[Edit("q", "inputs", **{action: 0.75})])
+        own = 0.75 + (0 if action == "set" else x)
+        expected = run_stack(taken.layers, own * np.ones(x.shape))[1]
+        np.testing.assert_allclose(found["outputs"], expected, atol=1e-5)
+
+
+def test_layers_that_are_only_edited_are_proven_too():
+    inputs = keras.Input((5, 2))
+    turned = L.LSTM(3, return_sequences=True, name="a")(Turn()(inputs))
+    flipped = keras.Model(inputs, L.GRU(2, name="b")(Turn()(turned)))
+    x = np.random.default_rng(0).normal(size=(4, 5, 2)).astype("float32")
+    record_traces(flipped, x, layers="b", edits=[Edit("a", "cell", set=1.0)])
+    for layers in (None, "b"):
+        with pytest.raises(UnsupportedLayerError, match="which of them sample of an edit is for"):
+            record_traces(flipped, x, layers=layers, edits=[Edit("a", "cell", set=1.0, sample=0)])
+
+
+class Turn(L.Layer):
+    """Reverses the samples of a batch."""
+
+    def call(self, values):
+        return values[::-1]
+
+
+def test_a_step_that_one_of_several_calls_lacks_is_refused():
+    shared = L.LSTM(3, return_sequences=True, name="s")
+    inputs = keras.Input((10, 3))
+    twice = keras.Model(inputs, shared(shared(inputs)[:, :4]))
+    x = np.ones((2, 10, 3), "float32")
+    with pytest.raises(ValueError, match=r"time of Edit.* has \[6\].* there are 4"):
+        record_traces(twice, x, edits=[Edit("s", "cell", set=0.125, time=6)])
 
 
 def test_an_edit_of_masked_steps_alone_is_refused(model, x):
