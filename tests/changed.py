@@ -74,10 +74,7 @@ PLACES = {
     "tests/toy": ["notebook_pipeline/test_toy.py"],
     "tolerances.yaml": ["notebook_pipeline/test_tolerances.py"],
 }
-"""Tests of files and folders that no test is called like, or none that is quick.
-
-Each place's together take less than a minute.
-"""
+"""Tests of files and folders that no test is called like, or none that is quick."""
 
 
 def git(*arguments):
