@@ -28,7 +28,9 @@ PLACES = {
     "src/experiments/shared/scores.py": ["experiments/test_measures.py"],
     "src/experiments/templates": ["experiments/test_new.py"],
     "src/lstm_states": ["lstm_states/test_cells.py"],
-    "src/lstm_states/kernels": ["lstm_states/test_acceleration.py"],
+    "src/lstm_states/acceleration.py": ["lstm_states/test_acceleration_keras_path.py"],
+    "src/lstm_states/kernels": ["lstm_states/test_cells.py", "lstm_states/traces/test_probe.py"],
+    "src/lstm_states/kernels/block.py": ["lstm_states/traces/test_record.py"],
     "src/lstm_states/proof": ["lstm_states/test_cells.py", "lstm_states/traces/test_record.py"],
     "src/lstm_states/store": ["lstm_states/traces/test_store.py"],
     "src/lstm_states/streaming": ["lstm_states/traces/test_session.py"],
@@ -72,7 +74,7 @@ PLACES = {
     "tests/toy": ["notebook_pipeline/test_toy.py"],
     "tolerances.yaml": ["notebook_pipeline/test_tolerances.py"],
 }
-"""Tests of files and folders that no test is called like: where nearer ones exist, they count."""
+"""Tests of files and folders that no test is called like, or none that is quick."""
 
 
 def git(*arguments):
