@@ -170,16 +170,14 @@ def _timed(target: Target, values: tf.Tensor, steps: tf.Tensor, indices: tf.Tens
     held = values.shape[0]
     if held == 1:
         return values
-    wanted = steps.shape[0] if target.whole else indices.shape[0]
-    if held != wanted:
-        size = "an unknown number of" if wanted is None else wanted
-        what = "all" if target.whole else "those chosen"
-        raise ValueError(
-            f"{target.name}: {target.action} holds {held} steps; it must hold 1, or {what} of "
-            f"layer {target.address!r}: {size}"
-        )
-    if target.whole:
+    if target.whole and held == steps.shape[0]:
         return values
+    if held != indices.shape[0]:
+        several = "an unknown number" if indices.shape[0] is None else indices.shape[0]
+        raise ValueError(
+            f"{target.name}: {target.action} holds {held} steps; it must hold 1, or those chosen "
+            f"of the steps that layer {target.address!r} receives: {several}"
+        )
     return tf.gather(values, tf.argmax(steps[:, tf.newaxis] == indices, 1))
 
 

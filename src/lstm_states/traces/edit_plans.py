@@ -34,7 +34,8 @@ class Target(NamedTuple):
     time: tuple | None
     """The arguments of the slice of steps, if one is given and the operand has steps."""
     whole: bool
-    """Whether an operand with steps has all of the layer's, and not those chosen."""
+    """Whether an operand with as many steps as the layer has those, in whatever order some of them
+    are chosen."""
     function: Same | None
 
 
@@ -95,7 +96,9 @@ class CellPlan:
         self._fixed = (
             (time.start, time.stop, time.step) if isinstance(time, slice) and timed else None
         )
-        whole = timed and isinstance(edit.value, xr.DataArray) and self._has_all_steps(edit.value)
+        labelled = isinstance(edit.value, xr.DataArray)
+        # By their labels, steps have been put in the order of those chosen.
+        whole = labelled and not self._in_order(edit.value)
         function = None if edit.function is None else Same(edit.function)
         self.target = Target(
             *(str(edit), address, edit.quantity, edit.action, self._fixed, whole, function)
@@ -195,11 +198,11 @@ class CellPlan:
         held, size = value.shape[self._dims.index(dim)], self._sizes[dim]
         chosen = self._chosen.get(dim)
         what = f"{self.edit}: {self.edit.action}"
+        labelled = isinstance(value, xr.DataArray)
+        if isinstance(value, xr.DataArray) and dim in value.dims and dim in value.coords:
+            return self._by_label(value[dim].values, chosen, size, dim)
         if held == 1:
             return None
-        labelled = isinstance(value, xr.DataArray)
-        if isinstance(value, xr.DataArray) and dim in value.coords:
-            return self._by_label(value[dim].values, chosen, size, dim)
         allowed = [1, size if chosen is None else len(chosen)]
         if labelled and chosen is not None and held == size:
             return chosen
@@ -220,27 +223,26 @@ class CellPlan:
             )
         return np.array([places[place] for place in wanted.tolist()])
 
+    def _in_order(self, value: xr.DataArray) -> bool:
+        """Tell whether the steps of an operand are found by their labels."""
+        time = self.edit.time
+        counted = time is not None and not isinstance(time, slice) and np.min(time) >= 0
+        return counted and "time" in value.dims and "time" in value.coords
+
     def _with_labelled_steps(self, value: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
         """Put steps that have labels in the order of those that are chosen."""
         if not isinstance(value, xr.DataArray) or "time" not in value.coords:
             return value
-        if value.sizes["time"] == 1 or self._has_all_steps(value):
-            return value
-        time = self.edit.time
-        if time is None or isinstance(time, slice):
+        labels = value["time"].values
+        if labels.ndim and self._in_order(value):
+            chosen = np.atleast_1d(np.asarray(self.edit.time))
+            return value[:, self._by_label(labels, chosen, None, "time")]
+        if labels.ndim and not np.array_equal(labels, np.arange(len(labels))):
             raise ValueError(
-                f"{self.edit}: {self.edit.action} has the steps {value['time'].values.tolist()}; "
-                "name these with time=[...], or drop the labels: .drop_vars('time')"
+                f"{self.edit}: {self.edit.action} has the steps {labels.tolist()}; name these with "
+                "time=[...], or drop the labels: .drop_vars('time')"
             )
-        chosen = np.atleast_1d(time)
-        return value[:, self._by_label(value["time"].values, chosen, None, "time")]
-
-    def _has_all_steps(self, value: xr.DataArray) -> bool:
-        """Tell whether an operand has a layer's steps, and not those chosen."""
-        if "time" in value.coords:
-            return np.array_equal(value["time"], np.arange(value.sizes["time"]))
-        time = self.edit.time
-        return time is None or isinstance(time, slice) or value.sizes["time"] != np.size(time)
+        return value
 
     def _with_all_units(self, value: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
         units, axis = self._chosen["unit"], 2 + self._behind.index("unit")

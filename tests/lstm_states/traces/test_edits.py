@@ -240,7 +240,7 @@ def test_an_array_is_laid_out_as_its_places_are_named(model, x):
     labelled = whole.assign_coords(time=range(12), unit=range(5), sample=range(6))
     part = values[np.ix_(sample, time, unit)]
     chosen = whole.isel(sample=sample, time=time, unit=unit)
-    for given in (
+    for layout in (
         part,
         whole,
         labelled,
@@ -250,7 +250,7 @@ def test_an_array_is_laid_out_as_its_places_are_named(model, x):
         labelled[:, ::-1],
         chosen[:, np.argsort(time)],  # as many steps as there are: all of them, in their order
     ):
-        edit = Edit("a", "cell", set=given, sample=sample, time=time, unit=unit)
+        edit = Edit("a", "cell", set=layout, sample=sample, time=time, unit=unit)
         found = record_traces(model, x, edits=[edit])["a/cell"].values
         np.testing.assert_array_equal(found[np.ix_(sample, time, unit)], part)
     few = whole.isel(time=[7, 2])
@@ -261,7 +261,7 @@ def test_an_array_is_laid_out_as_its_places_are_named(model, x):
         record_traces(model, x, edits=[backwards])["a/cell"][0], values[0, ::-1]
     )
     for dim, label in (("sample", 4), ("unit", 2), ("time", 3)):
-        wrong = labelled.isel({dim: [label]}).isel({dim: [0, 0]})
+        wrong = labelled.isel({dim: [label]})
         edit = Edit("a", "cell", set=wrong, **{dim: [0, 1]})
         with pytest.raises(ValueError, match=rf"labelled with others than {dim} \[0, 1\]"):
             record_traces(model, x, edits=[edit])
@@ -272,9 +272,9 @@ def test_edits_may_come_from_a_generator(model, x):
     expected = record_traces(model, x, edits=edits)
     assert record_traces(model, x, edits=(edit for edit in edits)).identical(expected)
     for wrong in (None, edits[0], ["cell"]):
-        with pytest.raises(ValueError, match="it must be a list of lstm_states.Edit"):
+        with pytest.raises(ValueError, match="it must be a list of lstm_states"):
             record_traces(model, x, edits=wrong)
-        with pytest.raises(ValueError, match="it must be a list of lstm_states.Edit"):
+        with pytest.raises(ValueError, match="it must be a list of lstm_states"):
             StreamingSession(model, edits=wrong)
 
 
@@ -282,7 +282,7 @@ def test_a_sweep_is_compiled_once_and_keeps_nothing():
     keras.utils.set_random_seed(0)
     swept = keras.Sequential([keras.Input((12, 3)), L.GRU(4, name="a"), L.Dense(1)])
     x = np.ones((3, 12, 3), "float32")
-    values = np.zeros((3, 4), "float32")
+    values = np.zeros((3, 1, 4), "float32")
     first = Edit("a", "hidden", set=values, time=0)
     record_traces(swept, x, edits=[first])
     kept = weakref.ref(first)
