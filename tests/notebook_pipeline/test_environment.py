@@ -59,8 +59,8 @@ facts = {
     "started": "startup" in globals(), "mood": [os.environ["TOY_MOOD"], os.environ.get("TOY_X")],
     "frame": repr(pd.DataFrame(np.ones((2, 30)))), "text": str(pd.Series(["a"]).dtype),
 }
-(results.directory / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-zarr.save_array(results.directory / "states.zarr", walk)
+(run.directory / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+zarr.save_array(run.directory / "states.zarr", walk)
 """
 """A cell in which the environment can be seen."""
 

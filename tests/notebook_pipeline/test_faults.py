@@ -149,7 +149,7 @@ def newest_run(toy):
 @pytest.mark.slow
 def test_a_full_disk_is_told_and_the_report_stays(toy, mounted, report):
     (toy.path / "reports/failed").mkdir(exist_ok=True)
-    toy.insert("walk", "(results.directory / 'large').write_bytes(bytes(10**6))", at=5)
+    toy.insert("walk", "(run.directory / 'large').write_bytes(bytes(10**6))", at=5)
     told = mounted("mount -t tmpfs -o size=300k none reports/failed")
     assert "No space left on device" in told
     assert "Traceback" not in told[told.index("python -m notebook_pipeline:") :]
@@ -218,10 +218,10 @@ def test_where_mlflow_fails_at_the_very_end_no_training_is_repeated(toy, report)
     # What a training keeps of itself: the second attempt must find it.
     toy.insert(
         "walk",
-        "kept = results.backup / 'seed_0'\n"
+        "kept = run.backup / 'seed_0'\n"
         "trained = kept.exists()\n"
         "kept.touch()\n"
-        "results.root.joinpath('reports/logs/trained').write_text(str(trained))",
+        "run.root.joinpath('reports/logs/trained').write_text(str(trained))",
     )
     execute(
         "CREATE TRIGGER refuse BEFORE UPDATE OF status ON runs WHEN NEW.status = 'FINISHED' "
