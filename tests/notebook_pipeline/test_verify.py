@@ -27,7 +27,7 @@ stages:
   experiment:
     foreach: {variable_length: {}, stacked: {}}
     do:
-      cmd: python make.py reports/${key}/metrics.json $R2 run ${key}
+      cmd: python make.py reports/${key}/metrics.json $R2 numbers run ${key}
       deps: [data/processed/numbers.json]
       outs:
         - reports/${key}/metrics.json:
@@ -41,7 +41,7 @@ path.write_text(json.dumps({"r2": float(sys.argv[2])}))
 print("made", path)
 """
 FILES = {
-    "pyproject.toml": '[tool.notebook_pipeline]\npackages = ["numpy"]\n',
+    "pyproject.toml": '[tool.notebook_pipeline]\ncommand = "numbers"\npackages = ["numpy"]\n',
     "params.yaml": "stacked: {epochs: 1}\n",
 }
 METRICS = "reports/variable_length/metrics.json"
