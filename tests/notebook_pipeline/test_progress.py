@@ -18,7 +18,7 @@ MAIN = "from notebook_pipeline.cli import main; raise SystemExit(main(['repro'])
 @pytest.mark.slow
 def test_without_a_terminal_a_stage_that_goes_on_is_told_of_again(repository):
     waits = "until [ -e read ]; do sleep 0.1; done; cat bar; "
-    clone = repository(slow=stage(f"{waits}{SLOW['cmd']}; true run slow", "slow"))
+    clone = repository(slow=stage(f"{waits}{SLOW['cmd']}; true notebook_pipeline run slow", "slow"))
     (clone.path / "notebooks/09_slow.ipynb").touch()
     (clone.path / "reports/slow").mkdir(parents=True)
     (clone.path / "bar").write_text("Executing:  45%|██▌ | 9/20", encoding="utf-8")

@@ -197,7 +197,7 @@ def test_what_fails_in_the_clone(project, capfd):
 def test_an_interruption_ends_the_clone_and_all_that_runs_in_it(project):
     dvc = (project.path / "dvc.yaml").read_text(encoding="utf-8")
     (project.path / "dvc.yaml").write_text(
-        dvc.replace(" $R2 run", " $R2 && sleep $SLEEP && true run"), encoding="utf-8"
+        dvc.replace(" $R2 numbers", " $R2 && sleep $SLEEP && true numbers"), encoding="utf-8"
     )
     clones = project.path.parent / "clones"
     clones.mkdir()
