@@ -22,6 +22,14 @@ with open_repo(ROOT) as repo:
     STAGES = notebooks_of(repo, ROOT)
     DECLARED = {stage.addressing: stage.deps for stage in stages_of(repo)}
 
+OURS = {
+    *("stacked", "intermediate_outputs", "variable_length"),
+    *("how_states_flow", "memory", "depth", "carrying_state", "masking", "cost"),
+    *("order_book", "japanese_vowels", "table"),
+}
+"""Of these, a dependency that isn't needed is a fault. Who adds an experiment or a kind of data may
+leave those in that `lstm-states new` writes, so that none is missing later."""
+
 
 def deps_of(stage):
     return [dep.def_path for dep in DECLARED[stage] if dep.def_path != "params.yaml"]
@@ -101,7 +109,7 @@ def test_code_of_a_notebook(name):
     deps = deps_of(STAGES[name])
     modules = {*modules_of(find_notebook(name, ROOT)), "notebook_pipeline.reports.canonical"}
     assert undeclared(modules, deps) == set()
-    assert idle(modules, deps) == set()
+    assert name not in OURS or idle(modules, deps) == set()
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -119,16 +127,21 @@ def test_inputs_of_a_notebook(name):
         if word.arg == "uses"
         for other in ast.literal_eval(word.value)
     }
-    assert uses == others
-    assert params_of(STAGES[name]) == {name} | others
+    assert uses == others or name not in OURS
+    assert params_of(STAGES[name]) >= {name} | others
     sections = [getattr(load_parameters(ROOT), section) for section in {name} | others]
     datasets = {section.dataset for section in sections if hasattr(section, "dataset")}
-    assert {dep for dep in deps_of(STAGES[name]) if not dep.startswith("src/")} == {
+    needed = {
         "requirements.lock",
         *(str(find_notebook(one, ROOT).relative_to(ROOT)) for one in {name} | others),
         *(f"data/processed/{dataset}.zarr" for dataset in datasets),
         *(f"reports/{other}/model" for other in others),
     }
+    declared = {dep for dep in deps_of(STAGES[name]) if not dep.startswith("src/")}
+    assert declared >= needed
+    if name in OURS:
+        assert declared == needed
+        assert params_of(STAGES[name]) == {name} | others
 
 
 @pytest.mark.parametrize(
@@ -151,7 +164,7 @@ def test_code_of_prepare(maker, kind):
     deps = [own if dep == book else dep for dep in deps_of("prepare@order_book")]
     modules = {"experiments.data.prepare", kind.__module__}
     assert undeclared(modules, deps) == set()
-    assert idle(modules, deps) == set()
+    assert maker not in OURS or idle(modules, deps) == set()
 
 
 def test_lists_are_in_alphabetical_order():

@@ -102,12 +102,13 @@ from lstm_states.cells.kind import HIDDEN, CellKind, Equation, split, weight
 def project(cell, sequences):
     return sequences @ weight(cell, "kernel")
 
-def step(cell, inputs, before, plus):
+def step(cell, inputs, before, arise):
     (xf, xg), h = split(inputs, 2), before["hidden"]
     uf, ug = split(weight(cell, "recurrent_kernel"), 2)
-    f = keras.ops.sigmoid(xf + h @ uf) + plus["forget_gate"]
-    g = keras.ops.tanh(xg + (f * h) @ ug) + plus["candidate"]
-    return {"hidden": (1 - f) * h + f * g + plus["hidden"], "forget_gate": f, "candidate": g}
+    f = arise("forget_gate", keras.ops.sigmoid(xf + h @ uf))
+    g = arise("candidate", keras.ops.tanh(xg + (f * h) @ ug))
+    h = arise("hidden", (1 - f) * h + f * g)
+    return {"hidden": h, "forget_gate": f, "candidate": g}
 
 def hidden(now, before, activation):
     f = now["forget_gate"]
@@ -126,7 +127,7 @@ KIND = CellKind(
 
 RUN = """
 import keras, numpy as np
-from lstm_states import check_traces, record_gradients, record_traces
+from lstm_states import Edit, check_traces, record_gradients, record_traces
 from minimal_cell import MinimalCell
 
 layer = keras.layers.RNN(MinimalCell(3), name="mine")
@@ -138,6 +139,8 @@ assert list(node.data_vars)[:3] == ["hidden", "forget_gate", "candidate"], list(
 assert node["forget_gate"].attrs["long_name"] == "forget gate f"
 assert check_traces(node.root)["hidden"].max() < 1e-6
 assert abs(record_gradients(model, x)["mine/forget_gate"]).min() > 0
+closed = record_traces(model, x, edits=[Edit("mine", "forget_gate", set=0.0)])
+assert (closed["mine/hidden"] == 0).all()
 print("recorded")
 """
 

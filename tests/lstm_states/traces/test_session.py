@@ -384,7 +384,7 @@ def sequences(*layers):
         ),
         (sequences(L.Conv1D(2, 2, padding="causal", dilation_rate=30)), "output 0 differs by"),
         (sequences(L.Conv1D(2, 3)), "a piece of length 1 fails"),
-        (sequences(L.MaxPooling1D(2), L.LSTM(2)), "can't be streamed"),
+        (sequences(L.MaxPooling1D(2), L.LSTM(2, name="top")), "can't be streamed"),
         (sequences(L.GlobalAveragePooling1D()), "output 0 differs by"),
         (lambda: functional(attention), "output 0 differs by"),
         (lambda: functional(encoder_decoder), "initial states of layer 'decoder' differ"),
