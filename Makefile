@@ -81,7 +81,7 @@ check: lint ## run the checks and the quick tests of what has changed; use it be
 	@tests="$$($(BIN)/python -m tests.changed)"; test -z "$$tests" || \
 		$(RUN) $(BIN)/python -m pytest --quiet -m 'not slow' --numprocesses auto --maxprocesses 2 $$tests || test $$? = 5
 
-nightly: $(READY) ## test a thousand random models and edits, and kill the pipeline at 30 moments; takes over an hour
+nightly: $(READY) ## test a thousand random models and edits, and kill the pipeline at 30 moments; takes about two hours
 	$(RUN) python -m pytest -m nightly
 	$(RUN) python -m pytest --hypothesis-profile=nightly \
 		tests/lstm_states/traces/test_properties.py tests/lstm_states/traces/test_edits.py
