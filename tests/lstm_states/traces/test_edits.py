@@ -538,6 +538,19 @@ def test_a_gate_of_another_trace_has_a_derivative_under_its_mask(model, x):
     np.testing.assert_array_equal(found["a/cell"], expected["a/cell"])
 
 
+def test_an_input_is_held_from_the_last_real_step_that_is_not_held_itself(model, x):
+    mask = np.ones((6, 12), bool)
+    mask[:, 5] = False
+    held = record_traces(
+        model, x, mask=mask, edits=[Edit("a", "inputs", hold=True, time=[3, 4, 5, 6])]
+    )
+    given = x.copy()
+    given[:, [3, 4, 6]] = x[:, [2]]
+    expected = record_traces(model, given, mask=mask)
+    np.testing.assert_allclose(held["outputs"], expected["outputs"], atol=1e-6)
+    assert np.abs(held["outputs"] - record_traces(model, x, mask=mask)["outputs"]).max() > 1e-3
+
+
 def test_inputs_that_are_no_floats_are_edited_as_numbers():
     taken = keras.Sequential([keras.Input((5, 2), dtype="int32"), L.LSTM(3, name="q")])
     x = np.arange(20).reshape(2, 5, 2)
