@@ -1,4 +1,8 @@
-"""A user's own CSV or Parquet file as processed data; each invalid value is named with its line."""
+"""A user's own CSV or Parquet file as processed data; each invalid value is named with its line.
+
+Reader and kind are one module, since the stage `prepare` depends on the module of its kind alone:
+in another one, a change of the reader would rerun every data set, or none.
+"""
 
 from __future__ import annotations
 
