@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_states.acceleration import accelerate, decelerate
+    from lstm_states.attribution import record_attributions
     from lstm_states.callbacks import LogStateStatistics, RecordTraces, ResetStates
     from lstm_states.fixed_points import find_fixed_points
     from lstm_states.ledger import measure_memory
@@ -47,6 +48,7 @@ _HOMES = {
     "record_gradients": "traces.gradients",
     "Edit": "traces.edit",
     "record_patch_grid": "patching",
+    "record_attributions": "attribution",
     "RecordTraces": "callbacks",
     "LogStateStatistics": "callbacks",
     "check_traces": "proof.equations",
@@ -87,6 +89,7 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "record_gradients",
     "Edit",
     "record_patch_grid",
+    "record_attributions",
     "RecordTraces",
     "LogStateStatistics",
     "check_traces",

@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 import xarray as xr
 
 from lstm_states.cells.custom import CUSTOM
-from lstm_states.cells.kind import CellKind
+from lstm_states.cells.kind import INITIAL, INPUTS, CellKind, is_start
 from lstm_states.cells.lstm import GATES, SIGMOID_GATES
 from lstm_states.cells.lstm import KIND as LSTM
 
@@ -29,11 +29,14 @@ KINDS: dict[str, CellKind] = {
 __all__ = [
     "CUSTOM",
     "GATES",
+    "INITIAL",
+    "INPUTS",
     "KINDS",
     "LSTM",
     "QUANTITIES",
     "SIGMOID_GATES",
     "CellKind",
+    "is_start",
     "layers_of",
 ]
 

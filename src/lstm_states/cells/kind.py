@@ -18,8 +18,19 @@ Arise = Callable[[str, "tf.Tensor"], "tf.Tensor"]
 
 Arrays = Mapping[str, np.ndarray]
 
+INPUTS = "inputs"
+"""The quantity that stands for what a cell is given, whatever its kind."""
+
+INITIAL = "initial_"
+"""What the names of the states begin with that a layer starts from."""
+
 HIDDEN = "hidden state h, the layer's output"
 CELL = "cell state c, which never leaves the layer"
+
+
+def is_start(quantity: str) -> bool:
+    """Tell whether a quantity is what a layer starts from, which has no steps."""
+    return quantity.startswith(INITIAL)
 
 
 @dataclass(frozen=True)

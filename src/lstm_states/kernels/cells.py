@@ -60,6 +60,11 @@ def state_dims(cell: keras.Layer) -> tuple[str, ...]:
     return (_derived_from(cell) or CUSTOM[0]).state_dims(cell)
 
 
+def input_dims(cell: keras.Layer) -> tuple[str, ...]:
+    """Return the names of the axes behind the batch of what ``cell`` is given at a step."""
+    return tuple("feature" if dim == "unit" else f"input_{dim}" for dim in state_dims(cell))
+
+
 def unit_axis(cell: keras.Layer) -> int:
     """Return the place of the units, or filters, among all axes of a state of ``cell``."""
     return 1 + state_dims(cell).index("unit")

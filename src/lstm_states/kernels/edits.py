@@ -8,11 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from lstm_states.cells import INPUTS
 from lstm_states.cells.kind import Values
 from lstm_states.kernels.slots import spread, take_slots
-
-INPUTS = "inputs"
-"""The quantity that stands for what a cell is given."""
 
 
 @dataclass(frozen=True)

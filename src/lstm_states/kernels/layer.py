@@ -38,11 +38,11 @@ class LayerRun:
     side. ``outputs (batch, time, unit)`` is what the layer shows at each step, ``last (batch,
     unit)`` at the last one, ``final`` its states after it, nested as Keras nests them.
     ``added`` holds zeros that were added to the quantities where they arise, like ``parts``; it
-    is empty unless the run is ``differentiable``. ``given (batch, time, feature)`` is what the
-    first cell was given after its edits, in the input's order of time.
+    is empty unless the run is ``differentiable``. ``given (time, batch, feature)`` is what each
+    cell was given, after its edits.
     """
 
-    given: tf.Tensor
+    given: list[tf.Tensor]
     parts: list[list[CellRun]]
     outputs: tf.Tensor
     last: tf.Tensor
@@ -87,17 +87,15 @@ def run_layer(
     real = None if mask is None else turned(tf.transpose(mask))
     rows = _rows(steps)
     cells = cells_of(layer)
-    parts, added, final = [], [], []
+    given, parts, added, final = [], [], [], []
     by_cell = [
         [edit.in_order(backwards=layer.go_backwards) for edit in own]
         for own in edits or [()] * len(cells)
     ]
-    steps = edit_inputs(steps, real, by_cell[0])
-    given = by_step(turned(steps)) if by_cell[0] else sequences
     starts = divide_states(cells, states)
-    for place, (cell, start, own_edits) in enumerate(zip(cells, starts, by_cell, strict=True)):
-        if place:
-            steps = edit_inputs(steps, real, own_edits)
+    for cell, start, own_edits in zip(cells, starts, by_cell, strict=True):
+        steps = edit_inputs(steps, real, own_edits)
+        given.append(steps)
         quantities = kind_of(cell).quantities
         runs, zeros = [], []
         for part in rows:

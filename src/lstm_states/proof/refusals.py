@@ -19,7 +19,7 @@ CHECKED_STEPS = 32
 
 
 class TraceError(RuntimeError):
-    """Recorded values differ from those of the layer itself, or are NaN."""
+    """Recorded values differ from those of the layer itself, are NaN, or don't add up."""
 
 
 def check_probe(address: str, node: CellTrace) -> None:

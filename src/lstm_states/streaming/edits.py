@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstm_states.cells import KINDS
+from lstm_states.cells import KINDS, is_start
 from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.edit import Edit
 from lstm_states.traces.edit_plans import CellPlan, Part, check_edits, plan_edits
@@ -106,7 +106,7 @@ def _check_streamed(edit: Edit) -> None:
 def _within(edit: Edit, first: int, steps: int) -> tuple[int, ...]:
     """Return which of the ``steps`` after the ``first`` ones an edit chooses, from 0 on."""
     time, numbers = edit.time, range(first, first + steps)
-    if edit.quantity.startswith("initial_"):
+    if is_start(edit.quantity):
         return tuple(range(steps)) if first == 0 else ()
     if time is None:
         return tuple(range(steps))

@@ -28,8 +28,8 @@ from lstm_states.traces.edit_plans import describe_edits
 from lstm_states.traces.gather import Gathered
 from lstm_states.traces.initial_states import States, check_states
 from lstm_states.traces.notes import Notes
-from lstm_states.traces.record import gather_batch
 from lstm_states.traces.recorder import Recorder
+from lstm_states.traces.recording import gather_batch
 from lstm_states.traces.request import check_quantities
 from lstm_states.traces.traced_layers import Wanted, cells_of_all, left_out, select_layers
 from lstm_states.traces.tree import Layout, describe_model

@@ -5,7 +5,7 @@
 1. ``request`` checks the arguments. ``traced_layers`` finds the recurrent layers and refuses those
    that cannot be traced exactly. ``select`` reads ``isel``, ``initial_states`` reads the initial
    states, and ``batches`` splits ``x``.
-2. ``record`` passes batch by batch to a ``recorder``. It compiles one function of the model, once
+2. ``recording`` passes batch by batch to a ``recorder``. It compiles one function of the model, once
    (``compiled``), and runs it so that every variable that a call changes is restored (``moving``).
 3. While the function is traced, ``intercept`` replaces the ``inner_loop`` of each layer. There,
    Keras passes the input, the initial states and the mask that the layer really receives, whatever
@@ -20,8 +20,10 @@
    by more than rounding, whose mask did not arrive, or whose first and last sample break the
    equations of the cell's kind. ``rows`` finds out whether a layer's rows are the model's samples.
 8. ``gather`` puts each state and gate in its place in time, in arrays that grow by a batch.
-   ``tree`` turns them into the labelled tree for users. With ``store=``, each batch is written at
-   once. ``notes`` says what was left out, and where the first NaN is.
+   ``tree`` turns them into the labelled tree for users. With ``store=``, ``stored`` writes each
+   batch at once. ``notes`` says what was left out, and where the first NaN is.
 
+Edits go beside that: ``edit`` is what the user asks for, ``edit_plans`` brings it to cells and
+batches with numbers laid out by ``operands``, and ``edit_graph`` hands it to the kernels.
 ``join`` joins the trees of consecutive pieces.
 """

@@ -117,13 +117,16 @@ def differentiate(
         calls: Differentiable calls by the address of their layer.
 
     Returns:
-        The calls with derivatives by the quantities as ``parts``, NaN where no gate ran, and by
-        the initial states as the only ``ends``.
+        The calls with derivatives by the quantities as ``parts``, NaN where no gate ran, by the
+        ``inputs``, and by the initial states as the only ``ends``.
 
     Raises:
         ValueError: if the numbers depend on none of the layers.
     """
-    by = {a: [(call.added, call.ends["initial"]) for call in own] for a, own in calls.items()}
+    by = {
+        address: [(call.added, call.ends["initial"], _floating(call.inputs)) for call in own]
+        for address, own in calls.items()
+    }
     variables = keras.tree.flatten(by)
     through = [(o, u) for o, u in zip(outputs, upstream, strict=True) if u is not None]
     found = tf.gradients([o for o, _ in through], variables, [u for _, u in through])
@@ -143,11 +146,20 @@ def differentiate(
                     for runs, own_parts in zip(call.parts, parts, strict=True)
                 ],
                 ends={"initial": start},
+                inputs=inputs,
             )
-            for call, (parts, start) in zip(own, derivatives[address], strict=True)
+            for call, (parts, start, inputs) in zip(own, derivatives[address], strict=True)
         ]
         for address, own in calls.items()
     }
+
+
+def _floating(inputs: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Return what cells were given, and zeros for what has no derivative, such as tokens."""
+    return [
+        given if given.dtype.is_floating else tf.zeros_like(given, keras.backend.floatx())
+        for given in inputs
+    ]
 
 
 def _derivative(run: CellRun, derivatives: Values) -> CellRun:

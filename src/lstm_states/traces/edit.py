@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lstm_states.cells import is_start
+
 Places: TypeAlias = int | slice | Sequence[int] | None
 """Which samples, steps or units, as ``isel`` takes them; None is all."""
 
@@ -106,7 +108,7 @@ class Edit:
             )
         if self.swap is not None and self.unit is not None:
             raise ValueError(f"{self} has swap and unit; swap names its units itself")
-        if self.quantity.startswith("initial_") and (self.time is not None or self.hold):
+        if is_start(self.quantity) and (self.time is not None or self.hold):
             wrong = "hold" if self.hold else "time"
             raise ValueError(f"{self} has {wrong}; what a layer starts from has no steps")
         for axis in AXES:

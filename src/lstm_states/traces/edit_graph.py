@@ -10,10 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lstm_states.cells import INITIAL, INPUTS, is_start
 from lstm_states.kernels.cells import divide_states, kind_of, state_shape, unit_axis
-from lstm_states.kernels.edits import INPUTS, CellEdit, hold
+from lstm_states.kernels.edits import CellEdit, hold
 from lstm_states.kernels.slots import spread
-from lstm_states.traces.edit_plans import INITIAL, Part, Target
+from lstm_states.traces.edit_plans import Part, Target
 from lstm_states.traces.traced_layers import TracedLayer, UnsupportedLayerError
 
 
@@ -58,7 +59,7 @@ class GraphEdits:
             if target.quantity == INPUTS and cell is next(iter(traced.cells.values())):
                 _check_inputs(target, edit, sequences)
             counts = tf.transpose(real)
-            if target.quantity.startswith(INITIAL):
+            if is_start(target.quantity):
                 counts = tf.ones_like(counts)
             self._touched[number].append(tf.reduce_any(edit.where & counts))
             self._nan[number].append(_holds_nan(edit, counts))
@@ -98,7 +99,7 @@ def edited_steps(edits: Sequence[CellEdit], real: tf.Tensor, *, inputs: bool = T
     """
     edited = tf.zeros_like(real)
     for edit in edits:
-        if not edit.quantity.startswith(INITIAL) and (inputs or edit.quantity != INPUTS):
+        if not is_start(edit.quantity) and (inputs or edit.quantity != INPUTS):
             edited |= tf.transpose(edit.where) & real
     return edited
 

@@ -10,17 +10,15 @@ import keras
 import numpy as np
 import xarray as xr
 
-from lstm_states.kernels.cells import kind_of, state_dims, state_shape
-from lstm_states.kernels.edits import INPUTS
+from lstm_states.cells import INITIAL, INPUTS, is_start
+from lstm_states.kernels.cells import input_dims, kind_of, state_dims, state_shape
 from lstm_states.proof.refusals import TraceError
 from lstm_states.traces.batches import Batch
 from lstm_states.traces.compiled import Same
 from lstm_states.traces.edit import Edit
+from lstm_states.traces.operands import Axes
 from lstm_states.traces.select import positions
 from lstm_states.traces.traced_layers import TracedLayer, is_matched
-
-INITIAL = "initial_"
-"""What the names of the states begin with that a layer starts from."""
 
 
 class Target(NamedTuple):
@@ -84,21 +82,25 @@ class CellPlan:
         allowed = [*kind_of(cell).quantities, INPUTS, *starts]
         if edit.quantity not in allowed:
             raise ValueError(f"{edit}: layer {address!r} has no such quantity, but {allowed}")
-        in_time = edit.quantity not in starts
-        self._dims = ("sample", *(("time",) if in_time else ()), *state_dims(cell))
         space: dict[str, int | None] = dict(zip(state_dims(cell), state_shape(cell), strict=True))
         if edit.quantity == INPUTS:
             space = {**dict.fromkeys(space), "unit": _features(cell)}
-        self._sizes = {"sample": size, **({"time": None} if in_time else {}), **space}
-        self._chosen = {"sample": _samples(edit, size), "unit": self._units(edit.unit)}
-        self._operands = [self._placed(value) for value in self._values()]
+        self._units = space["unit"]
+        steps = {} if edit.quantity in starts else {"time": None}
+        self._axes = Axes(
+            edit,
+            {"sample": size, **steps, **space},
+            {"sample": _samples(edit, size), "unit": self._unit_indices(edit.unit)},
+            dict(zip(input_dims(cell), state_dims(cell), strict=True)),
+        )
+        self._operands = [self._axes.place(value) for value in self._values()]
         time, timed = edit.time, any(v.shape[1] > 1 for v in self._operands)
         self._fixed = (
             (time.start, time.stop, time.step) if isinstance(time, slice) and timed else None
         )
         labelled = isinstance(edit.value, xr.DataArray)
         # By their labels, steps have been put in the order of those chosen.
-        whole = labelled and not self._in_order(edit.value)
+        whole = labelled and not self._axes.in_order(edit.value)
         function = None if edit.function is None else Same(edit.function)
         self.target = Target(
             *(str(edit), address, edit.quantity, edit.action, self._fixed, whole, function)
@@ -107,7 +109,8 @@ class CellPlan:
     @property
     def by_sample(self) -> bool:
         """Whether it isn't the same for all samples."""
-        return self._chosen["sample"] is not None or any(v.shape[0] > 1 for v in self._operands)
+        chosen = self._axes.chosen["sample"]
+        return chosen is not None or any(v.shape[0] > 1 for v in self._operands)
 
     @property
     def by_step(self) -> bool:
@@ -124,34 +127,30 @@ class CellPlan:
             time = None if self._fixed else own
         elif time is not None:
             time = np.atleast_1d(time)
-        chosen = self._chosen["sample"]
+        axes = self._axes
+        chosen = axes.chosen["sample"]
         sample = None if chosen is None else np.isin(samples, chosen)
-        unit = np.ones([1] * len(self._behind), bool)
-        if (units := self._chosen["unit"]) is not None:
-            unit = np.zeros(self._sizes["unit"] or 0, bool)
+        unit = np.ones([1] * len(axes.behind), bool)
+        if (units := axes.chosen["unit"]) is not None:
+            unit = np.zeros(self._units or 0, bool)
             unit[units] = True
-            unit = unit.reshape([-1 if dim == "unit" else 1 for dim in self._behind])
-        return Part(time, sample, unit, tuple(self._rows(v, samples) for v in self._operands))
+            unit = unit.reshape([-1 if dim == "unit" else 1 for dim in axes.behind])
+        return Part(time, sample, unit, tuple(axes.rows(v, samples) for v in self._operands))
 
     def check_steps(self, length: int) -> None:
         """Refuse steps that a layer doesn't have that receives ``length`` of them."""
         _indices(self.edit, "time", self.edit.time, length, f"step of layer {self.address!r}")
 
-    @property
-    def _behind(self) -> tuple[str, ...]:
-        """The dimensions behind the samples and steps."""
-        return tuple(dim for dim in self._dims if dim not in ("sample", "time"))
-
-    def _units(self, wanted: Any) -> np.ndarray | None:
+    def _unit_indices(self, wanted: Any) -> np.ndarray | None:
         if wanted is None:
             return None
-        size = self._sizes["unit"]
-        if size is None:
+        if self._units is None:
             raise ValueError(
                 f"{self.edit} chooses units, but how many features layer {self.address!r} receives "
                 "is not known before it runs: omit unit and swap"
             )
-        return _indices(self.edit, "unit", wanted, size, f"unit of layer {self.address!r}")
+        what = f"unit of layer {self.address!r}"
+        return _indices(self.edit, "unit", wanted, self._units, what)
 
     def _values(self) -> list[Any]:
         """Return what the kernel needs besides the value."""
@@ -160,112 +159,11 @@ class CellPlan:
             low, high = edit.clamp
             return [-np.inf if low is None else low, np.inf if high is None else high]
         if edit.swap is not None:
-            pair = self._units(list(edit.swap))
-            order = np.arange(self._sizes["unit"] or 0)
+            pair = self._unit_indices(list(edit.swap))
+            order = np.arange(self._units or 0)
             order[pair] = order[pair][::-1]
             return [xr.DataArray(order, dims="unit")]
         return [] if edit.action in ("hold", "function") else [edit.value]
-
-    def _placed(self, value: Any) -> np.ndarray | xr.DataArray:
-        """Return an operand ``(sample, time, ...)``, its units in their places or 1 wide."""
-        what = f"{self.edit}: {self.edit.action}"
-        if isinstance(value, xr.DataArray):
-            if unknown := [dim for dim in value.dims if dim not in self._dims]:
-                raise ValueError(f"{what} has the dimensions {unknown}, not some of {self._dims}")
-            missing = [dim for dim in self._dims if dim not in value.dims]
-            value = value.expand_dims(missing).transpose(*self._dims)
-        elif np.ndim(value) > len(self._dims):
-            raise ValueError(f"{what} has shape {np.shape(value)}, not one like {self._dims}")
-        else:
-            value = np.asarray(value)
-            value = value.reshape(*[1] * (len(self._dims) - value.ndim), *value.shape)
-        for axis, dim in enumerate(self._dims):
-            if dim == "time":
-                value = self._with_labelled_steps(value)
-                continue
-            places = self._sources(value, dim)
-            if places is None or np.array_equal(places, np.arange(value.shape[axis])):
-                continue
-            # A lazy array stays one: only units are taken here, samples batch by batch.
-            value = value[(slice(None),) * axis + (places,)]
-        if "time" not in self._dims:
-            labelled = isinstance(value, xr.DataArray)
-            value = value.expand_dims("time", axis=1) if labelled else value[:, np.newaxis]
-        return self._with_all_units(value)
-
-    def _sources(self, value: np.ndarray | xr.DataArray, dim: str) -> np.ndarray | None:
-        """Return where an operand holds what each chosen place takes; None if it's the same."""
-        held, size = value.shape[self._dims.index(dim)], self._sizes[dim]
-        chosen = self._chosen.get(dim)
-        what = f"{self.edit}: {self.edit.action}"
-        labelled = isinstance(value, xr.DataArray)
-        if isinstance(value, xr.DataArray) and dim in value.dims and dim in value.coords:
-            return self._by_label(value[dim].values, chosen, size, dim)
-        if held == 1:
-            return None
-        allowed = [1, size if chosen is None else len(chosen)]
-        if labelled and chosen is not None and held == size:
-            return chosen
-        if size is not None and held not in allowed:
-            also = {*allowed, size} if labelled else {*allowed}
-            raise ValueError(f"{what} holds {held} of {dim}; allowed are {also}")
-        return np.arange(held)
-
-    def _by_label(
-        self, labels: np.ndarray, chosen: np.ndarray | None, size: int | None, dim: str
-    ) -> np.ndarray:
-        wanted = np.arange(len(labels) if size is None else size) if chosen is None else chosen
-        places = {label: place for place, label in enumerate(labels.tolist())}
-        if lost := [place for place in wanted.tolist() if place not in places]:
-            raise ValueError(
-                f"{self.edit}: {self.edit.action} is labelled with others than {dim} {lost[:5]}; "
-                f"to take values from elsewhere, drop the labels: .drop_vars({dim!r})"
-            )
-        return np.array([places[place] for place in wanted.tolist()])
-
-    def _in_order(self, value: xr.DataArray) -> bool:
-        """Tell whether the steps of an operand are found by their labels."""
-        time = self.edit.time
-        counted = time is not None and not isinstance(time, slice) and np.min(time) >= 0
-        return counted and "time" in value.dims and "time" in value.coords
-
-    def _with_labelled_steps(self, value: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
-        """Put steps that have labels in the order of those that are chosen."""
-        if not isinstance(value, xr.DataArray) or "time" not in value.coords:
-            return value
-        labels = value["time"].values
-        if labels.ndim and self._in_order(value):
-            chosen = np.atleast_1d(np.asarray(self.edit.time))
-            return value[:, self._by_label(labels, chosen, None, "time")]
-        if labels.ndim and not np.array_equal(labels, np.arange(len(labels))):
-            raise ValueError(
-                f"{self.edit}: {self.edit.action} has the steps {labels.tolist()}; name these with "
-                "time=[...], or drop the labels: .drop_vars('time')"
-            )
-        return value
-
-    def _with_all_units(self, value: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
-        units, axis = self._chosen["unit"], 2 + self._behind.index("unit")
-        if units is None or value.shape[axis] == 1:
-            return value
-        order = np.zeros(self._sizes["unit"] or 0, int)
-        order[units] = np.arange(len(units))  # of the units that aren't chosen any will do
-        return value[(slice(None),) * axis + (order,)]
-
-    def _rows(self, value: np.ndarray | xr.DataArray, samples: np.ndarray) -> np.ndarray:
-        """Return an operand of some samples, ``(time, batch, ...)``."""
-        if len(value) > 1:
-            rows, chosen = samples, self._chosen["sample"]
-            if chosen is not None:
-                order = np.argsort(chosen)
-                near = np.searchsorted(chosen[order], samples).clip(max=len(chosen) - 1)
-                rows = order[near]  # of the samples that aren't chosen any will do
-            if rows.max(initial=0) >= len(value):
-                raise ValueError(
-                    f"{self.edit}: {self.edit.action} holds {len(value)} of sample, but x more"
-                )
-            value = value[rows]
-        return np.asarray(value).swapaxes(0, 1)
 
 
 def check_edits(edits: Any) -> tuple[Edit, ...]:
@@ -364,7 +262,7 @@ def check_ran(
         nan: Bool ``(plan,)``.
     """
     for plan, wrong in zip(plans, nan, strict=True):
-        if not plan.edit.quantity.startswith(INITIAL):
+        if not is_start(plan.edit.quantity):
             for length in steps[plan.address]:
                 plan.check_steps(int(length))
         if wrong:

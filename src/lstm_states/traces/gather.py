@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from lstm_states.cells import INPUTS
 from lstm_states.traces.cell_trace import CellTrace
 
 Array = np.ndarray
@@ -188,10 +189,11 @@ def _place(table: Table, node: CellTrace, time: Array, backwards: bool) -> list[
     jobs: list[Callable[[], None]] = []
     for name, parts in node.steps.items():
         start = None if name not in node.initial else np.asarray(node.initial[name])
+        parts_slots = [None] if name == INPUTS else node.slots
         blocks = [np.asarray(part) for part in parts]
         shape = (*real.shape, *blocks[0].shape[2:])
         room, row = table.room(name, shape, blocks[0].dtype), 0
-        for values, slots in zip(blocks, node.slots, strict=True):
+        for values, slots in zip(blocks, parts_slots, strict=True):
             rows = slice(row, row + values.shape[1])
             row = rows.stop
             if slots is None:

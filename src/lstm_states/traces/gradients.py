@@ -17,8 +17,8 @@ from lstm_states.proof.refusals import TraceError
 from lstm_states.traces.batches import count_samples, is_stream, rows_of, stream_items
 from lstm_states.traces.derivative import Output, choose, compiled_loss, only_number
 from lstm_states.traces.edit import Edit
-from lstm_states.traces.record import gather
 from lstm_states.traces.recorder import Recorder
+from lstm_states.traces.recording import gather
 from lstm_states.traces.request import Request, check_request
 from lstm_states.traces.traced_layers import (
     UnsupportedLayerError,
@@ -69,7 +69,7 @@ def record_gradients(
         mask: Bool ``(sample, time)``, true where the step is real.
         initial_state: Initial states by address.
         layers: Addresses, shell patterns or layers of the model, one or several; None selects all.
-        quantities: The quantities to differentiate by.
+        quantities: The quantities to differentiate by, as for :func:`record_traces`.
         isel: Indices along ``sample``, ``time`` or ``unit`` to keep.
         batch_size: Samples per batch.
         edits: Edits as for :func:`record_traces`. The derivative by an edited quantity is that by
@@ -79,11 +79,11 @@ def record_gradients(
         A tree like that of :func:`record_traces`, in which each quantity ``(sample, time, unit)``
         and each initial state ``(sample, unit)`` holds the derivative by it. A final state has no
         variable of its own: its derivative is that of the state at the last step. At masked steps
-        no gate runs, and the derivatives by gates are NaN. There, the derivatives by ``hidden`` and
-        ``cell`` are those by the carried state, plus the effect of the layer's output: at a masked
-        step between or after real ones, the layer above reads the hidden state again, unless
-        ``zero_output_for_mask`` is set. The root holds the model's ``outputs`` and the ``chosen``
-        numbers ``(sample,)``.
+        no gate runs, and the derivatives by gates are NaN; those by ``inputs`` are 0. There, the
+        derivatives by ``hidden`` and ``cell`` are those by the carried state, plus the effect of
+        the layer's output: at a masked step between or after real ones, the layer above reads the
+        hidden state again, unless ``zero_output_for_mask`` is set. The root holds the model's
+        ``outputs`` and the ``chosen`` numbers ``(sample,)``.
 
     Raises:
         UnsupportedLayerError: if a layer cannot be traced exactly, or computes in half precision.

@@ -33,7 +33,8 @@ class Call:
     where the step is real; ``parts`` and ``added`` are as
     :class:`lstm_states.kernels.layer.LayerRun` describes them; ``rows`` tells the rows of what it
     was given from each other, as :func:`lstm_states.traces.rows.tell_rows`; ``probes`` are by
-    address of a cell. ``edited`` tells of each cell at which steps ``(batch, time)`` one of its
+    address of a cell. ``inputs (time, batch, feature)`` is what each cell was given, in the order
+    of its steps. ``edited`` tells of each cell at which steps ``(batch, time)`` one of its
     quantities was edited; it is None of a cell without edits.
     """
 
@@ -42,6 +43,7 @@ class Call:
     mask: tf.Tensor
     parts: list[list[CellRun]]
     added: list[list[Values]]
+    inputs: list[tf.Tensor]
     rows: tf.Tensor
     probes: dict[str, Probe]
     edited: list[tf.Tensor | None]
@@ -127,7 +129,7 @@ def intercepted(
             probes = probe_run(traced, keras_loop, start, counts, done)
         ends = {"initial": start, "final": done.final}
         rows = tell_rows(sequences)
-        call = Call(ends, mask, real, done.parts, done.added, rows, probes, edited)
+        call = Call(ends, mask, real, done.parts, done.added, done.given, rows, probes, edited)
         calls.traced[traced.address].append(call)
         return done
 

@@ -101,32 +101,28 @@ def probe_run(
         A probe by the address of each cell.
     """
     cells, backwards = list(traced.cells.values()), traced.layer.go_backwards
-    sequences = run.given
-
-    def in_order(values: tf.Tensor) -> tf.Tensor:
-        """Bring ``(batch, time, ...)`` in the order in which the steps are taken."""
-        by_step = tf.transpose(values, (1, 0, *range(2, len(values.shape))))
-        return tf.reverse(by_step, [0]) if backwards else by_step
-
+    steps = tf.shape(run.given[0])[0]
     first = [
         dict(zip(kind_of(cell).states, states, strict=True))
         for cell, states in zip(cells, divide_states(cells, start), strict=True)
     ]
     runs = [_joined(parts, tuple(states)) for parts, states in zip(run.parts, first, strict=True)]
     nans = [_first_nan(one, states) for one, states in zip(runs, first, strict=True)]
-    pairs = _pairs(tf.shape(sequences), nans)
-    given = pairs.take(in_order(sequences))
-    given = tf.cast(given, cells[0].compute_dtype)
+    pairs = _pairs(tf.shape(run.given[0])[1], steps, nans)
+    given = tf.cast(pairs.take(run.given[0]), cells[0].compute_dtype)
     before = pairs.states(runs, first, before=True)
     own = _two_ways(original, given, start, before, cells)
     recorded = divide_states(cells, pairs.states(runs, first))
-    real = tf.ones_like(pairs.rows, bool) if real is None else pairs.take(in_order(real))
-    last = tf.shape(sequences)[1] - 1
+    if real is None:
+        counts = tf.ones_like(pairs.rows, bool)
+    else:
+        by_step = tf.transpose(real)
+        counts = pairs.take(tf.reverse(by_step, [0]) if backwards else by_step)
     weights = [[tf.convert_to_tensor(weight) for weight in cell.weights] for cell in cells]
     probes = {}
     for address, nan, states, own_states in zip(traced.cells, nans, recorded, own, strict=True):
-        nan = tf.where(nan < 0, nan, last - nan) if backwards else nan
-        probes[address] = Probe([given, *before], weights, states, own_states, real, nan)
+        nan = tf.where(nan < 0, nan, steps - 1 - nan) if backwards else nan
+        probes[address] = Probe([given, *before], weights, states, own_states, counts, nan)
     return probes
 
 
@@ -197,8 +193,7 @@ def _first_nan(run: CellRun, first: dict[str, tf.Tensor]) -> tf.Tensor:
     return tf.where(tf.reduce_any(nan, 0), tf.argmax(nan, 0, tf.int32), -1)
 
 
-def _pairs(shape: tf.Tensor, nans: list[tf.Tensor]) -> _Pairs:
-    rows, steps = tf.unstack(shape)[:2]
+def _pairs(rows: tf.Tensor, steps: tf.Tensor, nans: list[tf.Tensor]) -> _Pairs:
     spread = tf.minimum(PROBED_STEPS, steps)
     evenly = tf.range(spread) * (steps - 1) // tf.maximum(spread - 1, 1)
     first = tf.zeros_like(evenly)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,12 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from lstm_states.proof.refusals import check_mask, check_numbers, check_probe, check_sample
 from lstm_states.store.store import open_traces
-from lstm_states.store.writer import TraceWriter
-from lstm_states.traces.batches import Batch, DigestedBatches, check_inputs, digest_of
-from lstm_states.traces.cell_trace import CellTrace
 from lstm_states.traces.edit import Edit
-from lstm_states.traces.edit_plans import check_touched, describe_edits
-from lstm_states.traces.gather import Gathered
-from lstm_states.traces.moving import Moving
-from lstm_states.traces.notes import Notes
-from lstm_states.traces.recorder import Recorder, check_live_states
-from lstm_states.traces.request import Request, check_request
-from lstm_states.traces.rows import moved_rows
-from lstm_states.traces.select import describe_selection
-from lstm_states.traces.traced_layers import UnsupportedLayerError, Wanted, cells_of_all, left_out
-from lstm_states.traces.tree import Layout, describe_model
+from lstm_states.traces.recording import gather
+from lstm_states.traces.request import check_request
+from lstm_states.traces.stored import write_recording
+from lstm_states.traces.traced_layers import Wanted
 
 
 def record_traces(
@@ -71,7 +60,8 @@ def record_traces(
         layers: The layers to record: addresses, shell patterns or layers of the model, one or
             several; None records all of them.
         quantities: One or several of ``hidden cell input_gate forget_gate candidate output_gate``,
-            for a GRU of ``hidden update_gate reset_gate candidate``; None records all.
+            for a GRU of ``hidden update_gate reset_gate candidate``, and of ``inputs``, what a cell
+            is given; None records all but ``inputs``.
         isel: Indices along ``sample``, ``time`` or ``unit``, each a slice or a sequence. Only these
             are kept, and only these samples are computed. The tree then has the coordinate. Outputs
             with the same steps as the layers are cut as well.
@@ -94,7 +84,8 @@ def record_traces(
         ``initial_hidden initial_cell final_hidden final_cell`` ``(sample, unit)``, and the ``mask
         (sample, time)`` that the layer received, all true without one. ``time`` is the time index
         of the input, also for backward layers. At masked steps, ``hidden`` and ``cell`` repeat the
-        carried states, and the gates are NaN. All are float32, or float64 for float64 layers.
+        carried states, and the gates are NaN. ``inputs``, if asked for, are ``(sample, time,
+        feature)``. All are float32, or float64 for float64 layers.
 
         The root holds the model's ``outputs`` (several as ``outputs_0`` and so on, or by their
         keys, as ``outputs_last``, unless two are equal) and, if all layers received the same one,
@@ -142,194 +133,5 @@ def record_traces(
     with tqdm(total=request.size, unit="sample", disable=not progress) as bar:
         if store is None:
             return gather(request, bar)
-        _write(request, store, bar)
+        write_recording(request, store, bar)
     return open_traces(store)
-
-
-def gather(request: Request, bar: tqdm, differentiated: Any = None) -> xr.DataTree:
-    """Record all batches of ``request`` and lay them out.
-
-    Args:
-        request: What to record.
-        bar: Told of the samples.
-        differentiated: Records derivatives of a batch, called as a :class:`Recorder` is.
-    """
-    recorder, layout = _prepare(request)
-    if differentiated is not None:
-        layout = replace(layout, attrs={**layout.attrs, "derivatives": 1})
-    gathered, notes = Gathered(request.size), _notes(request)
-    own_rows = gathered.own_rows
-    recorded = _record(recorder, request.batches, {}, own_rows, notes, differentiated)
-    for samples, outputs, nodes, live in recorded:
-        gather_batch(gathered, layout, samples, outputs, nodes, check=differentiated is None)
-        bar.update(samples)
-        del outputs, nodes, live  # so that one batch is held at a time
-    _check_any(gathered.samples)
-    check_touched(request.plans, (differentiated or recorder).touched)
-    notes.warn(stacklevel=3)
-    layout = replace(layout, attrs={**layout.attrs, **notes.attrs()})
-    return xr.DataTree.from_dict(layout.datasets(gathered))
-
-
-def _write(request: Request, store: str | Path, bar: tqdm) -> None:
-    """Write each batch as it comes, after those that the store holds already."""
-    recorder, layout = _prepare(request)
-    recording = {**layout.attrs, "layers": list(layout.cells), "quantities": request.quantities}
-    recording |= {"isel": describe_selection(request.selection), "outputs": request.outputs}
-    writer = TraceWriter(store, recording=recording)
-    inputs = DigestedBatches(request.batches)
-    before = _pass_recorded(recorder, inputs, writer)
-    bar.update(writer.recorded)
-    own_rows = set(writer.progress.get("own_rows", ()))
-    notes = _notes(request, writer.recorded)
-    notes.missed, notes.nan = (dict(writer.progress.get(k, {})) for k in ("missed", "nan"))
-    recorder.touched[:] = writer.progress.get("touched", [])
-    for samples, outputs, nodes, live in _record(recorder, inputs, before, own_rows, notes):
-        gathered = Gathered(None, own_rows)
-        gather_batch(gathered, layout, samples, outputs, nodes)
-        if writer.recorded and (new := own_rows - set(writer.progress["own_rows"])):
-            raise ValueError(
-                f"layers {sorted(new)} receive other rows than the samples after sample "
-                f"{writer.recorded}, but not before: {store} can't hold both; record without "
-                "store, or with a batch_size that covers all samples"
-            )
-        progress = {
-            "inputs_sha256": inputs.digest,
-            "live_sha256": digest_of(list(live.values())),
-            "layers": list(gathered.nodes),
-            "own_rows": sorted(own_rows),
-            "missed": notes.missed,
-            "nan": notes.nan,
-            "touched": recorder.touched,
-        }
-        writer.append(layout.datasets(gathered, writer.recorded), progress)
-        bar.update(samples)
-        del outputs, nodes, gathered
-    _check_any(writer.recorded)
-    check_touched(recorder.plans, recorder.touched)
-    writer.finish({**layout.attrs, "layers": writer.progress["layers"], **notes.attrs()})
-    notes.warn(stacklevel=3)
-
-
-def _notes(request: Request, samples: int = 0) -> Notes:
-    return Notes(left_out(request.model, request.traced), request.samples, samples)
-
-
-def _pass_recorded(recorder: Recorder, inputs: DigestedBatches, writer: TraceWriter) -> Moving:
-    """Read the batches that ``writer`` holds already; return what moved as it was after them.
-
-    What calls move (live states, seeds of noise, counters) is found again by running them.
-    """
-    reached, live = writer.progress.get("live_sha256"), Moving()
-    while inputs.samples < writer.recorded and (batch := next(inputs, None)):
-        if reached != digest_of([]):
-            live = recorder(*batch, live)[2]
-    if writer.progress.get("inputs_sha256", "") != inputs.digest:
-        raise ValueError(
-            f"x doesn't begin with the {writer.recorded} samples that were recorded before; pass "
-            "the same input in the same batches, or choose another store"
-        )
-    if writer.recorded and reached != digest_of(list(live.values())):
-        raise ValueError(
-            f"model {recorder.model.name!r} had other live states, seeds or counters when the "
-            f"{writer.recorded} samples before were recorded: restore them, or "
-            "choose another store"
-        )
-    return live
-
-
-def _prepare(request: Request) -> tuple[Recorder, Layout]:
-    asked = (request.model, request.layers, request.quantities, request.selection)
-    recorder = Recorder(*asked, outputs=request.outputs, plans=request.plans)
-    kept = {dim: request.samples if dim == "sample" else None for dim in request.selection}
-    edits = dict.fromkeys(plan.edit for plan in request.plans)
-    attrs = {**describe_model(request.model), **describe_edits(edits)}
-    return recorder, Layout(cells_of_all(request.traced), attrs, kept)
-
-
-def gather_batch(
-    gathered: Gathered,
-    layout: Layout,
-    samples: int,
-    outputs: Any,
-    nodes: Mapping[str, CellTrace],
-    *,
-    check: bool = True,
-) -> None:
-    """Add a batch and ``check`` the equations on a sample of it."""
-    added = gathered.add(samples, outputs, nodes, layout.backwards(nodes))
-    for address, arrays in added.items() if check else ():
-        if not len(arrays["mask"]):  # a model may leave a batch empty
-            continue
-        time = gathered.indices[address]["time"]
-        check_sample(address, *layout.cell(address), arrays, time)
-
-
-def _record(
-    recorder: Recorder,
-    batches: Iterator[Batch],
-    live: Moving,
-    own_rows: set[str],
-    notes: Notes,
-    differentiated: Any = None,
-) -> Iterator[tuple[int, dict[str, Any], dict[str, CellTrace], Moving]]:
-    """Record each batch, probe and note it; what a call moves goes on from batch to batch.
-
-    The addresses of layers whose rows aren't the samples are added to ``own_rows``.
-    """
-    for x, mask, states, parts in batches:
-        rows = len(keras.tree.flatten(x)[0])
-        check_live_states(recorder.model, rows)
-        check_inputs(recorder.model, x)
-        before = live
-        outputs, nodes, live = (differentiated or recorder)(x, mask, states, parts, before)
-        check_mask(mask, nodes)
-        edited = {plan.address for plan in recorder.plans if plan.by_sample}
-        edited = {a for a in nodes if a in edited or a.rpartition("/call_")[0] in edited}
-        ran = {address: node for address, node in nodes.items() if node.steps or address in edited}
-        nodes = {address: node for address, node in nodes.items() if node.steps}
-        for address, node in nodes.items():
-            check_probe(address, node)
-            if differentiated is not None:
-                check_numbers(address, node.initial.values())
-        notes.missed |= (differentiated or recorder).missed
-        notes.add_nan(recorder.model, x, nodes)
-        other = own_rows | _own_rows(recorder, (x, mask, states), before, ran, own_rows)
-        own_rows |= other & nodes.keys()
-        for named, what in ((states.keys(), "initial_state"), (edited, "sample of an edit")):
-            if wrong := sorted(other & set(named)):
-                raise UnsupportedLayerError(
-                    f"layers {wrong} receive other rows than the model's samples: it is unclear "
-                    f"which of them {what} is for"
-                )
-        yield rows, outputs, nodes, live
-        del outputs, nodes  # so that one batch is held at a time
-
-
-def _own_rows(
-    recorder: Recorder,
-    batch: tuple[Any, Any, Any],
-    live: Moving,
-    nodes: Mapping[str, CellTrace],
-    known: Set[str],
-) -> set[str]:
-    """Return the addresses of further layers whose rows aren't the samples."""
-    x, mask, states = batch
-    nodes = {address: nodes[address] for address in nodes.keys() - known}
-    if recorder.plans and any(node.rows is not None for node in nodes.values()):
-        # Edits of chosen samples tell rows apart that are given the same.
-        asked = recorder.layers and (*recorder.layers, *(plan.layer for plan in recorder.plans))
-        recorder = replace(recorder, plans=(), layers=asked)
-        unedited = recorder(x, mask, states, (), live)[1]
-        nodes = {address: unedited[address] for address in nodes}
-
-    def run_again(x: Any, mask: Any) -> dict[str, Any]:
-        again = recorder(x, mask, states, (), live)[1]
-        return {address: node.rows for address, node in again.items() if node.rows is not None}
-
-    return moved_rows(run_again, x, mask, nodes)
-
-
-def _check_any(samples: int) -> None:
-    if not samples:
-        raise ValueError("x yields no batch; it must yield at least one")

@@ -15,9 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_states.kernels.cells import divide_states, kind_of, unit_axis
 from lstm_states.layers import live_states
-from lstm_states.traces.cell_trace import CellTrace
+from lstm_states.traces.cell_trace import CellTrace, traces_of
 from lstm_states.traces.compiled import run_compiled
 from lstm_states.traces.derivative import differentiate
 from lstm_states.traces.edit_graph import GraphEdits
@@ -26,7 +25,7 @@ from lstm_states.traces.intercept import Call, intercepted
 from lstm_states.traces.moving import Moving
 from lstm_states.traces.probe import judged
 from lstm_states.traces.rows import keeps_rows
-from lstm_states.traces.select import Selection, describe_selection, take
+from lstm_states.traces.select import Selection, describe_selection
 from lstm_states.traces.traced_layers import (
     TracedLayer,
     UnsupportedLayerError,
@@ -211,7 +210,7 @@ def _compile(
         nodes: dict[str, CellTrace] = {}
         for address, layer in traced.items():
             what = (wanted.quantities, selection) if address in asked else ((), {})
-            nodes.update(_nodes(layer, calls[address], states, *what))
+            nodes.update(traces_of(layer, calls[address], states, *what))
         masks = {id(call.given) for address in asked for call in calls[address]}
         one_mask, kept = tf.constant(len(masks) == 1), keeps_rows(model)
         nodes = {
@@ -264,70 +263,3 @@ def _check_outputs(outputs: Any, samples: int | None) -> None:
                 f"{name} of the model has shape {tuple(values.shape)} for {samples} samples; its "
                 "first axis must be the samples"
             )
-
-
-def _nodes(
-    traced: TracedLayer,
-    calls: Sequence[Call],
-    states: Mapping[str, Any],
-    quantities: Sequence[str],
-    selection: Selection,
-) -> dict[str, CellTrace]:
-    """Return what the cells of a layer did by address."""
-    if len(calls) > 1 and set(traced.cells) & set(states):
-        raise UnsupportedLayerError(
-            f"layer {traced.address!r} is called {len(calls)} times in one pass: it is unclear "
-            "which call initial_state is for"
-        )
-    nodes = {}
-    for number, call in enumerate(calls):
-        ends = {k: divide_states(traced.cells.values(), s) for k, s in call.ends.items()}
-        for place, (address, cell) in enumerate(traced.cells.items()):
-            own = {
-                end: dict(zip(kind_of(cell).states, divided[place], strict=True))
-                for end, divided in ends.items()
-            }
-            node = _node(traced, call, place, own, quantities, selection)
-            if call.probes:
-                node = node._replace(probe=call.probes[address])
-            nodes[address if len(calls) == 1 else f"{address}/call_{number}"] = node
-    return nodes
-
-
-def _node(
-    traced: TracedLayer,
-    call: Call,
-    place: int,
-    ends: Mapping[str, Mapping[str, tf.Tensor]],
-    quantities: Sequence[str],
-    selection: Selection,
-) -> CellTrace:
-    def units(values: tf.Tensor, axis: int) -> tf.Tensor:
-        return take(values, axis, selection.get("unit"), f"unit of layer {traced.address!r}")
-
-    def times(values: tf.Tensor, axis: int) -> tf.Tensor:
-        return take(values, axis, selection.get("time"), f"step of layer {traced.address!r}")
-
-    parts, axis = call.parts[place], unit_axis(list(traced.cells.values())[place])
-    names = [name for name in parts[0].values if name in quantities]
-    size, width = tf.shape(call.mask)[1], next(iter(ends["initial"].values())).shape[axis]
-    first, last = (
-        {name: _full(units(state, axis)) for name, state in ends.get(end, {}).items()}
-        for end in ("initial", "final")
-    )
-    return CellTrace(
-        mask=call.mask,
-        steps={n: [_full(units(run.values[n], axis + 1)) for run in parts] for n in names},
-        slots=[run.slots for run in parts],
-        initial=first,
-        final=last,
-        time=times(tf.range(size), 0),
-        edited=call.edited[place],
-        unit=units(tf.range(width), 0),
-        rows=call.rows,
-    )
-
-
-def _full(values: tf.Tensor) -> tf.Tensor:
-    """Keep half precision as float32, which holds every value of it."""
-    return tf.cast(values, tf.float32) if values.dtype in (tf.float16, tf.bfloat16) else values

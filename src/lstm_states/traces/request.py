@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_states.cells import KINDS
+from lstm_states.cells import INPUTS, KINDS
 from lstm_states.kernels.cells import kind_of
 from lstm_states.layers import live_states
 from lstm_states.traces.batches import (
@@ -102,11 +102,15 @@ def check_request(
 def check_quantities(
     quantities: Sequence[str] | str | None, traced: Mapping[str, TracedLayer]
 ) -> tuple[str, ...]:
-    """Return the ``quantities`` wanted of the ``traced`` layers, in their order; None is all."""
+    """Return the ``quantities`` wanted of the ``traced`` layers, in their order.
+
+    None is all that the cells compute: their states and gates, not what they are given.
+    """
     kinds = sorted({kind_of(cell).name for _, cell in cells_of_all(traced).values()})[::-1]
-    allowed = tuple(dict.fromkeys(name for kind in kinds for name in KINDS[kind].quantities))
+    of_kinds = tuple(dict.fromkeys(name for kind in kinds for name in KINDS[kind].quantities))
     if quantities is None:
-        return allowed
+        return of_kinds
+    allowed = (*of_kinds, INPUTS)
     wanted = [quantities] if isinstance(quantities, str) else quantities
     if not wanted or set(wanted) - set(allowed):
         raise ValueError(f"quantities is {quantities!r}; allowed are some of {list(allowed)}")

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from lstm_states.kernels.cells import kind_of, state_dims, units_of
+from lstm_states.cells import INPUTS
+from lstm_states.kernels.cells import input_dims, kind_of, state_dims, units_of
 from lstm_states.traces.gather import Array, Gathered
 from lstm_states.traces.traced_layers import Cells
 
@@ -97,6 +98,9 @@ def _node(
         for name, long_name in kind.long_names.items()
         if name in arrays
     }
+    if INPUTS in arrays:
+        given = {"long_name": "what the cell was given"}
+        variables[INPUTS] = (rows, "time", *input_dims(cell)), arrays[INPUTS], given
     for name in kind.states:
         for end in (f"initial_{name}", f"final_{name}"):
             if end in arrays:
