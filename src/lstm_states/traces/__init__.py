@@ -5,8 +5,9 @@
 1. ``request`` checks the arguments. ``traced_layers`` finds the recurrent layers and refuses those
    that cannot be traced exactly. ``select`` reads ``isel``, ``initial_states`` reads the initial
    states, and ``batches`` splits ``x``.
-2. ``recording`` passes batch by batch to a ``recorder``. It compiles one function of the model, once
-   (``compiled``), and runs it so that every variable that a call changes is restored (``moving``).
+2. ``recording`` passes batch by batch to a ``recorder``. It compiles one function of the model,
+   once (``compiled``), and runs it so that every variable that a call changes is restored
+   (``moving``).
 3. While the function is traced, ``intercept`` replaces the ``inner_loop`` of each layer. There,
    Keras passes the input, the initial states and the mask that the layer really receives, whatever
    wraps it. ``watch`` finds other recurrent code that runs.
