@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.ops import numpy as keras_numpy
 
 from lstm_states.traces.cell_trace import CellTrace
 
@@ -36,7 +37,15 @@ def keeps_rows(layer: keras.Layer) -> bool:
     inside = getattr(graph, "operations", None)
     if inside is None:
         inside = layer._flatten_layers(include_self=False, recursive=False)
-    return all(isinstance(op, keras.Layer) and keeps_rows(op) for op in inside)
+    return all(keeps_rows(op) if isinstance(op, keras.Layer) else _masks(op) for op in inside)
+
+
+def _masks(operation: keras.Operation) -> bool:
+    """Tell whether an operation is one by which Masking and Embedding mask each row alone."""
+    (given, *others) = operation._inbound_nodes[0].input_tensors
+    if isinstance(operation, keras_numpy.Any):
+        return operation.axis == [-1] and len(given.shape) > 1
+    return isinstance(operation, keras_numpy.NotEqual) and not others
 
 
 def tell_rows(sequences: tf.Tensor) -> tf.Tensor:

@@ -210,6 +210,14 @@ def test_models_of_keras_s_own_layers_are_known():
     inner = keras.Sequential([keras.Input((4, 3)), L.Bidirectional(L.LSTM(2))])
     known = keras.Model(inputs, L.Dense(2)(inner(inputs)))
     assert keeps_rows(known)
+    for layers in (
+        [keras.Input((4, 3)), L.Masking()],
+        [keras.Input((4,)), L.Embedding(5, 3, mask_zero=True)],
+    ):
+        assert keeps_rows(keras.Sequential([*layers, L.LSTM(2)]))
+    flags = keras.Input((4, 1), dtype="bool")
+    for mask in (keras.ops.any(flags, axis=0), keras.ops.any(flags), flags[:, 0] != flags[0]):
+        assert not keeps_rows(keras.Model([inputs, flags], [L.LSTM(2)(inputs), mask]))
     for layer in (L.Lambda(lambda v: v), Fold(), L.Concatenate(axis=0)):
         assert not keeps_rows(keras.Sequential([L.Dense(2), layer]))
     assert not keeps_rows(keras.Model(inputs, inner(inputs) * 2))
