@@ -18,7 +18,7 @@ import xarray as xr
 
 from lstm_states.cells import KINDS, layers_of
 from lstm_states.traces.batches import check_inputs, count_samples, rows_of
-from lstm_states.traces.derivative import Output, only_number
+from lstm_states.traces.derivative import Output, one_each, only_number
 from lstm_states.traces.edit import Edit
 from lstm_states.traces.edit_plans import Part, plan_edits
 from lstm_states.traces.record import record_traces
@@ -220,13 +220,7 @@ class _Runs:
             here = [places[n] for n in chosen // each] if places else []
             edits = [self._patch(target, here, own) for target in self.sources] if places else []
             outputs = recorder(inputs, mask, {}, edits)[0]["outputs"]
-            values = np.asarray(self.score(outputs))
-            if values.shape != (size,):
-                raise ValueError(
-                    f"score returns the shape {values.shape} for {size} samples; it must return "
-                    f"one number per sample, shape ({size},)"
-                )
-            found.append(values)
+            found.append(one_each("score", self.score(outputs), size).numpy())
         return np.concatenate(found)[:total]
 
     def _patch(

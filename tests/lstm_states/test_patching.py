@@ -95,7 +95,7 @@ def test_what_no_grid_can_be_made_of_is_refused(model, inputs):
         r"over is \('layer', 'step'\)": {"over": ("layer", "step")},
         "rows is 0": {"rows": 0},
         "quantities is 'gate'": {"quantities": "gate"},
-        r"score returns the shape \(3, 1\)": {"score": lambda y: y},
+        r"score returns float32 of shape \(3, 1\)": {"score": lambda y: y},
     }
     for says, options in cases.items():
         with pytest.raises(ValueError, match=says):

@@ -79,6 +79,23 @@ def _sample(number: int, nested: Any) -> Any:
     return keras.tree.map_structure(cut, nested)
 
 
+def one_each(name: str, returned: Any, samples: int) -> tf.Tensor:
+    """Return what a user's function has ``returned`` as ``(sample,)``.
+
+    Raises:
+        ValueError: if it isn't one floating-point number for each sample; it calls the function
+            ``name``.
+    """
+    chosen = tf.convert_to_tensor(returned)
+    if not chosen.dtype.is_floating or tuple(chosen.shape) != (samples,):
+        raise ValueError(
+            f"{name} returns {chosen.dtype.name} of shape {tuple(chosen.shape)} for {samples} "
+            f"samples; it must return one floating-point number per sample, shape ({samples},), "
+            f"for example {name}=lambda y: y[:, 0]"
+        )
+    return chosen
+
+
 def choose(
     output: Output, outputs: Any, targets: tuple[Any, ...]
 ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
@@ -91,13 +108,7 @@ def choose(
     samples = flat[0].shape[0]
     with tf.GradientTape() as tape:
         tape.watch([values for values in flat if values.dtype.is_floating])
-        chosen = tf.convert_to_tensor(output(outputs, *targets))
-    if not chosen.dtype.is_floating or tuple(chosen.shape) != (samples,):
-        raise ValueError(
-            f"output returns {chosen.dtype.name} of shape {tuple(chosen.shape)} for {samples} "
-            f"samples; it must return one floating-point number per sample, shape ({samples},), "
-            "for example output=lambda y: y[:, 0]"
-        )
+        chosen = one_each("output", output(outputs, *targets), samples)
     found = tape.gradient(chosen, [v if v.dtype.is_floating else tf.zeros(()) for v in flat])
     return chosen, [None if g is None else tf.convert_to_tensor(g) for g in found]
 
