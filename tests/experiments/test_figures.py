@@ -1,12 +1,14 @@
 """Figures of evidence, of what moves what, and of a claim's rule."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from experiments.claims.figure import plot_rule
 from experiments.how_states_flow.figures import plot_arrows
-from experiments.shared.figures import FLOOR, plot_evidence
+from experiments.shared.figures import FLOOR, plot_evidence, show_evidence
 from tests.drawn import TITLE, no_figure_stays_open, title_of, xy  # noqa: F401
 
 
@@ -34,6 +36,16 @@ def test_evidence_is_plotted_for_every_model_and_zero_is_shown(evidence):
     ] * 2
     assert "2 random ones" in axis.get_xlabel()
     assert title_of(figure) == TITLE
+
+
+def test_evidence_is_kept_and_shown_as_a_figure_with_its_finding_or_as_a_table(evidence):
+    kept = []
+    run = SimpleNamespace(keep_evidence=lambda *given: (kept.append(given), given[-1])[1])
+    figure = show_evidence(run, "moves", evidence, "move")
+    assert title_of(figure) == "Difference of one from the other: 0.1 to 2"
+    table = show_evidence(run, "moves", evidence)
+    assert [row["value"] for row in table.data.to_dict("records")] == ["0 to 2e-16", "0.1 to 2"]
+    assert kept == [("moves", evidence, figure), ("moves", evidence)]
 
 
 def test_an_arrow_is_drawn_only_where_every_model_moved():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
 import seaborn as sns
@@ -11,10 +12,37 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.shared.words import describe_evidence, evidence_table
 from lstm_states.plots.style import make_axes, make_logarithmic
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+    from notebook_pipeline.results import Results
 
 FLOOR = 1e-17
 """Where a logarithmic axis shows 0."""
+
+
+def show_evidence(
+    run: Results, name: str, evidence: xr.Dataset, measure: str | None = None
+) -> Figure | Styler | None:
+    """Keep evidence and return what a cell shows of it: a figure, or a table.
+
+    Args:
+        run: The results of the notebook.
+        name: Name of the figure.
+        evidence: Variables over ``model``, each with ``long_name`` and ``units``.
+        measure: The variable that the title of the figure states; without one, the table is shown.
+
+    Raises:
+        KeyError: if ``measure`` is no variable of ``evidence``.
+    """
+    if measure is None:
+        run.keep_evidence(name, evidence)
+        return evidence_table(evidence)
+    title = describe_evidence(evidence, measure)
+    return run.keep_evidence(name, evidence, plot_evidence(evidence, title=title))
 
 
 def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
