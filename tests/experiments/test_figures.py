@@ -8,7 +8,8 @@ import xarray as xr
 
 from experiments.claims.figure import plot_rule
 from experiments.how_states_flow.figures import plot_arrows
-from experiments.shared.figures import FLOOR, plot_evidence, show_evidence
+from experiments.shared.figures import plot_evidence, show_evidence
+from lstm_states.plots.style import FLOOR
 from tests.drawn import TITLE, no_figure_stays_open, title_of, xy  # noqa: F401
 
 

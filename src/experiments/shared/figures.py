@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import seaborn as sns
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.shared.words import describe_evidence, evidence_table
-from lstm_states.plots.style import make_axes, make_logarithmic
+from lstm_states.plots.style import FLOOR, make_axes, make_logarithmic, show_from_floor
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
     from notebook_pipeline.results import Results
-
-FLOOR = 1e-17
-"""Where a logarithmic axis shows 0."""
 
 
 def show_evidence(
@@ -75,14 +71,6 @@ def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
     axis.set(title=title, xlabel=f"largest difference{seeds}")
     sns.despine(figure, left=True)
     return figure
-
-
-def show_from_floor(axis: Axes) -> None:
-    """Make the x axis logarithmic, with 0 at :data:`FLOOR`."""
-    axis.set_xscale("log")
-    ticks = [FLOOR, 1e-12, 1e-8, 1e-4, 1.0]
-    axis.set_xticks(ticks, ["0", *[f"$10^{{{round(np.log10(t))}}}$" for t in ticks[1:-1]], "1"])
-    axis.minorticks_off()
 
 
 def plot_seeds(
