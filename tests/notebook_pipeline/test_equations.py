@@ -58,7 +58,7 @@ def test_lines_are_aligned_at_their_signs(name):
         ("Set `$HOME` and `$PATH`.", "Set $HOME and $PATH."),
         ("For $5, set `$HOME`.", "For $5, set $HOME."),
         ("Both `$$` and `$$` are numbers.", "Both $$ and $$ are numbers."),
-        ("Use `$$`.\n\n- `$$`", "Use $$.\n\n$$"),
+        ("`$$` a\n\n## b\n\n`$$`", "$$ a\nb#$$"),
         ("```sh\necho $A $B\necho $$ $$\n```", "echo $A $B\necho $$ $$"),
         ("    echo $A $B", "echo $A $B"),
     ],
