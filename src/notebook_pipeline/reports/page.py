@@ -20,7 +20,7 @@ from notebook_pipeline.departures import note_on
 from notebook_pipeline.errors import UserError
 from notebook_pipeline.expectations import read_expectations
 from notebook_pipeline.reports.canonical import canonical_notebook
-from notebook_pipeline.reports.equations import markdown_html
+from notebook_pipeline.reports.markdown import markdown_html
 from notebook_pipeline.reports.readable import first_heading, readable_notebook, shown_parameters
 from notebook_pipeline.reports.tables import tidy_tables
 from notebook_pipeline.reports.templating import TEMPLATES

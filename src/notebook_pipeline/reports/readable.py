@@ -18,7 +18,7 @@ from nbconvert.preprocessors import TagRemovePreprocessor
 from PIL import Image
 
 from notebook_pipeline.parameters.cell import read_assignments
-from notebook_pipeline.reports.equations import markdown_html
+from notebook_pipeline.reports.markdown import markdown_html
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -1,4 +1,4 @@
-"""Equations in reports: MathML in the page, code and other dollar signs as they are."""
+"""Markdown in reports: equations as MathML, code and other dollar signs as they are, links."""
 
 import nbformat
 import pytest
@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from notebook_pipeline.project import Project
 from notebook_pipeline.reports import readable
-from notebook_pipeline.reports.equations import EquationError, markdown_html
+from notebook_pipeline.reports.markdown import EquationError, markdown_html
 from notebook_pipeline.reports.page import external_resources, render_html, write_report
 
 DICE = Project("dice")
@@ -112,6 +112,13 @@ def test_answers_on_other_pages_hold_equations():
     wrong = [heading, said(r"**Answer.** $\foo$.", tags=["answer"])]
     with pytest.raises(EquationError, match="of the notebook 'Why\\?'"):
         readable.answer(new_notebook(cells=wrong))
+
+
+def test_a_link_from_the_notebook_to_a_page_of_the_reports_leads_there_from_its_report():
+    links = "[a](../reports/claims.html#claim-1) [b](https://x.example/../reports/) [c](../data)"
+    _, soup = shown([new_markdown_cell(links), said(links)])
+    found = [link["href"] for link in soup.select("section a")]
+    assert found == ["../claims.html#claim-1", "https://x.example/../reports/", "../data"] * 2
 
 
 def test_attachments_stay():

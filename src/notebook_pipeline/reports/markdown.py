@@ -32,6 +32,10 @@ _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(.*?)\}")
 
 
+FROM_NOTEBOOKS = "../reports/"
+"""How a link leads from the folder of the notebooks to that of the reports."""
+
+
 class EquationError(UserError, ValueError):
     """An equation of a notebook can't be shown in its report."""
 
@@ -119,6 +123,12 @@ class _Renderer(IPythonRenderer):
     def __init__(self, of: str, **options: Any) -> None:
         super().__init__(escape=False, **options)
         self.of = of
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        """Write a link; one to a page beside the reports leads there from a report, too."""
+        if url.startswith(FROM_NOTEBOOKS):
+            url = f"../{url.removeprefix(FROM_NOTEBOOKS)}"
+        return super().link(text, url, title)
 
     def inline_math(self, body: str) -> str:
         """Write `$...$`."""
