@@ -162,10 +162,10 @@ def test_evidence_in_words_and_as_a_table():
     assert evidence_table(evidence).data.to_dict("records") == [
         {"measured": "Move of layer 2", "value": "0.25 to 0.5"}
     ]
-    assert deed_table(evidence, {"move": np.float64(0.125)}).data.to_dict("records") == [
+    assert deed_table(evidence, {"move": np.float64(0.15)}).data.to_dict("records") == [
         {
             "measured": "Move of layer 2",
-            "in this cell": "0.125",
+            "in this cell": "0.15",
             "by hand, all stacks": "0.25 to 0.5",
         }
     ]
