@@ -21,7 +21,7 @@ from experiments.forecasting.words import (
     states_table,
 )
 from experiments.shared.scores import METRICS, SCORES
-from experiments.shared.words import describe_evidence, describe_passed, evidence_table
+from experiments.shared.words import deed_table, describe_evidence, describe_passed, evidence_table
 
 
 @pytest.fixture
@@ -161,6 +161,13 @@ def test_evidence_in_words_and_as_a_table():
     assert describe_evidence(evidence, "move") == "Move of layer 2: 0.25 to 0.5"
     assert evidence_table(evidence).data.to_dict("records") == [
         {"measured": "Move of layer 2", "value": "0.25 to 0.5"}
+    ]
+    assert deed_table(evidence, {"move": np.float64(0.15)}).data.to_dict("records") == [
+        {
+            "measured": "Move of layer 2",
+            "in this cell": "0.15",
+            "by hand, all stacks": "0.25 to 0.5",
+        }
     ]
 
 

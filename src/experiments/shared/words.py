@@ -44,6 +44,24 @@ def passed_in_words(limit: str, cases: Mapping[str, float]) -> str:
     return f"{limit}: {'; '.join(sides)}"
 
 
+def deed_table(evidence: xr.Dataset, here: Mapping[str, float]) -> Styler:
+    """Tabulate what a cell found on one stack beside what was measured without the tracer on all.
+
+    Args:
+        evidence: Variables over ``model``, each with ``long_name``.
+        here: What the cell found, by variable.
+    """
+    rows = [
+        {
+            "measured": evidence[name].attrs["long_name"],
+            "in this cell": span([float(value)]),
+            "by hand, all stacks": span(evidence[name].values.tolist()),
+        }
+        for name, value in here.items()
+    ]
+    return pd.DataFrame(rows).style.hide()
+
+
 def evidence_table(evidence: xr.Dataset) -> Styler:
     """Tabulate what was measured, a row per measure."""
     rows = [

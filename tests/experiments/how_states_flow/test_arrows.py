@@ -19,12 +19,21 @@ ASKED = STOCK | {
 
 
 def reached(model):
-    """The arrows of a stack, and all that were asked for."""
-    found = (
-        measure_arrows({"one": model}, X)["move"].isel(model=0).stack(arrow=["source", "target"])
-    )
-    found = found.dropna("arrow")
-    return set(found["arrow"].values[found.values > MOVED]), set(found["arrow"].values)
+    """The arrows of a stack, the same at each step, and all that were asked for."""
+    found = measure_arrows({"one": model}, X)["move"].isel(model=0)
+    found = found.stack(arrow=["source", "target"]).dropna("arrow")
+    first, *others = found.values > MOVED
+    assert len(others) == 2
+    assert all((other == first).all() for other in others)
+    return set(found["arrow"].values[first]), set(found["arrow"].values)
+
+
+def test_each_step_is_measured_where_it_is():
+    other = X.copy()
+    other[:, 7:] = 0.5  # the third step and those after it
+    usual, changed = (measure_arrows({"one": altered.stack()}, x)["move"] for x in (X, other))
+    np.testing.assert_array_equal(usual.isel(step=[0, 1]), changed.isel(step=[0, 1]))
+    assert not np.allclose(usual.isel(step=2), changed.isel(step=2), equal_nan=True)
 
 
 def test_a_stock_stack():
