@@ -14,6 +14,7 @@ from tests.repository import ROOT, as_committed
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+CLAIMS = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))["claims"]
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
@@ -99,3 +100,12 @@ def test_no_sentence_names_the_data_it_comes_with(notebook):
     words = [c.source for c in notebook[1].cells if c.cell_type == "markdown"]
     for name in ("order book", "order flow", "bitcoin", "speaker", "utterance", "vowel"):
         assert [text for text in words if name in text.lower()] == [], name
+
+
+def test_each_claim_is_quoted_where_it_is_decided(notebook):
+    name, content = notebook
+    lines = {line.strip() for cell in content.cells for line in cell.source.splitlines()}
+    for number, claim in CLAIMS.items():
+        if claim["notebook"] == name[3:] and claim["section"] != "own":
+            link = f"[Claim {number}](../reports/claims.html#claim-{number})"
+            assert f"> {link}: {claim['claim']}" in lines

@@ -199,8 +199,7 @@ def test_nothing_measured_decides_nothing():
 def test_where_a_limit_is_passed():
     def said(*values):
         about = {"long_name": "It is slow", "units": "1"}
-        evidence = xr.Dataset({"slow": ("model", list(values), about)}, {"model": ["a", "b"]})
-        return describe_passed(evidence, "slow")
+        return describe_passed(xr.DataArray(list(values), {"model": ["a", "b"]}, attrs=about))
 
     assert said(1.0, 1.0) == "It is slow: yes (a, b)"
     assert said(0.0, 0.0) == "It is slow: no (a, b)"

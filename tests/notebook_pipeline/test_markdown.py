@@ -114,11 +114,21 @@ def test_answers_on_other_pages_hold_equations():
         readable.answer(new_notebook(cells=wrong))
 
 
-def test_a_link_from_the_notebook_to_a_page_of_the_reports_leads_there_from_its_report():
-    links = "[a](../reports/claims.html#claim-1) [b](https://x.example/../reports/) [c](../data)"
-    _, soup = shown([new_markdown_cell(links), said(links)])
-    found = [link["href"] for link in soup.select("section a")]
-    assert found == ["../claims.html#claim-1", "https://x.example/../reports/", "../data"] * 2
+@pytest.mark.parametrize(
+    ("in_the_notebook", "in_its_report"),
+    [
+        ("../reports/claims.html#claim-1", "../claims.html#claim-1"),
+        ("05_depth.ipynb", "../depth/report.html"),
+        ("05_depth.ipynb#Limits", "../depth/report.html#Limits"),
+        ("https://x.example/../reports/05_depth.ipynb",) * 2,
+        ("../data",) * 2,
+        ("#Limits",) * 2,
+    ],
+)
+def test_a_link_to_a_page_of_the_reports_leads_there_from_both(in_the_notebook, in_its_report):
+    link = f"[a]({in_the_notebook})"
+    _, soup = shown([new_markdown_cell(link), said(link)])
+    assert [a["href"] for a in soup.select("section a")] == [in_its_report] * 2
 
 
 def test_attachments_stay():

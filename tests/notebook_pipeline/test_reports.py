@@ -107,22 +107,6 @@ def test_links_and_shown_code_load_nothing() -> None:
     assert "x.example" in render_html(new_notebook(cells=cells), title="t", project=DICE)
 
 
-@pytest.mark.parametrize(
-    ("beside_notebooks", "beside_a_report"),
-    [
-        ("05_depth.ipynb", "../depth/report.html"),
-        ("05_depth.ipynb#Limits", "../depth/report.html#Limits"),
-        ("../reports/claims.html#claim-9", "../claims.html#claim-9"),
-        ("https://x.example/reports/05_depth.ipynb", "https://x.example/reports/05_depth.ipynb"),
-        ("#Limits", "#Limits"),
-    ],
-)
-def test_links_lead_to_pages_from_a_report(beside_notebooks: str, beside_a_report: str) -> None:
-    notebook = new_notebook(cells=[new_markdown_cell(f"[a]({beside_notebooks})")])
-    page = BeautifulSoup(render_html(notebook, title="t", project=DICE), "html.parser")
-    assert page.main.find("a", string="a")["href"] == beside_a_report
-
-
 def test_code_is_there_but_folded(soup: BeautifulSoup) -> None:
     folded = soup.select("details.code")
     assert len(folded) == 5

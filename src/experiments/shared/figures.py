@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import seaborn as sns
@@ -81,6 +81,33 @@ def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
     axis.set(title=title, xlabel=f"largest difference{seeds}")
     sns.despine(figure, left=True)
     return figure
+
+
+def show_seeds(
+    run: Results,
+    name: str,
+    evidence: xr.Dataset,
+    measure: str,
+    *,
+    without: Collection[str] = (),
+    **options: Any,
+) -> Figure | None:
+    """Keep evidence of stacks with several seeds, and return the figure that a cell shows of it.
+
+    Args:
+        run: The results of the notebook.
+        name: Name of the figure.
+        evidence: As for :func:`plot_seeds`.
+        measure: The variable that the title states.
+        without: Variables that are kept but not drawn.
+        options: ``xlabel``, ``baselines`` and ``log`` of :func:`plot_seeds`.
+
+    Raises:
+        KeyError: if ``measure`` is no variable of ``evidence``.
+    """
+    title = describe_evidence(evidence, measure)
+    figure = plot_seeds(evidence.drop_vars(without), title=title, **options)
+    return run.keep_evidence(name, evidence, figure)
 
 
 def plot_seeds(

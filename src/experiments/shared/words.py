@@ -29,9 +29,9 @@ def describe_evidence(evidence: xr.Dataset, name: str) -> str:
     return f"{values.attrs['long_name']}: {span(values.values.tolist())}"
 
 
-def describe_passed(evidence: xr.Dataset, name: str) -> str:
+def describe_passed(passed: xr.DataArray) -> str:
     """Say of a limit in which cases it is passed, given 0 or 1 for each."""
-    return passed_in_words(evidence[name].attrs["long_name"], evidence[name].to_series().to_dict())
+    return passed_in_words(passed.attrs["long_name"], passed.to_series().to_dict())
 
 
 def passed_in_words(limit: str, cases: Mapping[str, float]) -> str:

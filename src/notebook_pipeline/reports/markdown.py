@@ -35,6 +35,8 @@ _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(.*?)\}")
 FROM_NOTEBOOKS = "../reports/"
 """How a link leads from the folder of the notebooks to that of the reports."""
 
+_NOTEBOOK = re.compile(r"^\d\d_(\w+)\.ipynb(?=#|$)")
+
 
 class EquationError(UserError, ValueError):
     """An equation of a notebook can't be shown in its report."""
@@ -125,7 +127,8 @@ class _Renderer(IPythonRenderer):
         self.of = of
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        """Write a link; one to a page beside the reports leads there from a report, too."""
+        """Write a link; one to a report, or to a notebook that has one, works in reports, too."""
+        url = _NOTEBOOK.sub(rf"{FROM_NOTEBOOKS}\1/report.html", url)
         if url.startswith(FROM_NOTEBOOKS):
             url = f"../{url.removeprefix(FROM_NOTEBOOKS)}"
         return super().link(text, url, title)

@@ -29,7 +29,6 @@ CSS_DPI = 96
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _ANSWER = re.compile(r"\*\*Answer\.\*\*\s+(.+?)(?:\n\n|\Z)", re.DOTALL)
-_NOTEBOOK = re.compile(r"\]\(\d\d_(\w+)\.ipynb(?=[#)])")
 _PLOT_REPR = re.compile(r"^\[?(<Axes|<Figure|<matplotlib\.|<seaborn\.|Text\(|array\(\[+<Axes)")
 _AXES_TITLE = re.compile(r"title=\{'center': (['\"])(?P<title>.+?)\1\}")
 
@@ -63,7 +62,6 @@ def readable_notebook(notebook: NotebookNode) -> NotebookNode:
     `shown_parameters` folds into one, and the text that stands for a plot object. Cells tagged
     `answer` go up to the first cell, which asks the question.
     Each figure gets `number`, `alt`, `caption`, `width` and `height` in its output's metadata.
-    Links in Markdown cells lead from `notebooks` in the source, from `reports/NAME` here.
 
     Args:
         notebook: A canonical notebook. It is not changed.
@@ -77,19 +75,7 @@ def readable_notebook(notebook: NotebookNode) -> NotebookNode:
     for cell in readable.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_plot_repr(output)]
-        elif cell.cell_type == "markdown":
-            cell.source = _link_from_report(cell.source)
     return readable
-
-
-def _link_from_report(text: str) -> str:
-    """Turns links that work beside the notebooks into links that work beside a report.
-
-    Example:
-        >>> _link_from_report("[a](05_depth.ipynb), [b](../reports/claims.html#claim-9)")
-        '[a](../depth/report.html), [b](../claims.html#claim-9)'
-    """
-    return _NOTEBOOK.sub(r"](../\1/report.html", text).replace("](../reports/", "](../")
 
 
 def shown_parameters(notebook: NotebookNode) -> list[Parameter]:
