@@ -8,6 +8,7 @@ import xarray as xr
 
 from experiments.claims.figure import plot_rule
 from experiments.how_states_flow.figures import plot_arrows
+from experiments.shared import figures
 from experiments.shared.figures import plot_evidence, show_evidence
 from lstm_states.plots.style import FLOOR
 from tests.drawn import TITLE, no_figure_stays_open, title_of, xy  # noqa: F401
@@ -39,14 +40,25 @@ def test_evidence_is_plotted_for_every_model_and_zero_is_shown(evidence):
     assert title_of(figure) == TITLE
 
 
-def test_evidence_is_kept_and_shown_as_a_figure_with_its_finding_or_as_a_table(evidence):
-    kept = []
+def test_evidence_is_kept_and_shown_as_a_figure_with_its_finding_or_as_a_table(
+    evidence, monkeypatch
+):
+    kept, displayed = [], []
+    monkeypatch.setattr(figures, "display", displayed.append)
     run = SimpleNamespace(keep_evidence=lambda *given: (kept.append(given), given[-1])[1])
     figure = show_evidence(run, "moves", evidence, "move")
     assert title_of(figure) == "Difference of one from the other: 0.1 to 2"
     table = show_evidence(run, "moves", evidence)
     assert [row["value"] for row in table.data.to_dict("records")] == ["0 to 2e-16", "0.1 to 2"]
     assert kept == [("moves", evidence, figure), ("moves", evidence)]
+    assert displayed == []
+    beside = show_evidence(run, "moves", evidence, here={"gap": 0.0})
+    assert [row["in this cell"] for row in beside.data.to_dict("records")] == ["0", ""]
+    assert title_of(show_evidence(run, "moves", evidence, "move", here={"gap": 0.0})).endswith("2")
+    [above] = displayed
+    assert [row["on all stacks"] for row in above.data.to_dict("records")] == ["0 to 2e-16"]
+    with pytest.raises(KeyError, match="gate"):
+        show_evidence(run, "moves", evidence, here={"gate": 0.0})
 
 
 def test_an_arrow_is_drawn_only_where_every_model_moved():

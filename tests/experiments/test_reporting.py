@@ -21,7 +21,7 @@ from experiments.forecasting.words import (
     states_table,
 )
 from experiments.shared.scores import METRICS, SCORES
-from experiments.shared.words import deed_table, describe_evidence, describe_passed, evidence_table
+from experiments.shared.words import describe_evidence, describe_passed, evidence_table
 
 
 @pytest.fixture
@@ -162,12 +162,10 @@ def test_evidence_in_words_and_as_a_table():
     assert evidence_table(evidence).data.to_dict("records") == [
         {"measured": "Move of layer 2", "value": "0.25 to 0.5"}
     ]
-    assert deed_table(evidence, {"move": np.float64(0.15)}).data.to_dict("records") == [
-        {
-            "measured": "Move of layer 2",
-            "in this cell": "0.15",
-            "by hand, all stacks": "0.25 to 0.5",
-        }
+    beside = evidence_table(evidence.assign(other=evidence["move"]), {"move": np.float64(0.15)})
+    assert beside.data.to_dict("records") == [
+        {"measured": "Move of layer 2", "in this cell": "0.15", "on all stacks": "0.25 to 0.5"},
+        {"measured": "Move of layer 2", "in this cell": "", "on all stacks": "0.25 to 0.5"},
     ]
 
 

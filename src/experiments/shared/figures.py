@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import seaborn as sns
 import xarray as xr
+from IPython.display import display
 from matplotlib.figure import Figure
 
 from experiments.shared.words import describe_evidence, evidence_table
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def show_evidence(
-    run: Results, name: str, evidence: xr.Dataset, measure: str | None = None
+    run: Results,
+    name: str,
+    evidence: xr.Dataset,
+    measure: str | None = None,
+    *,
+    here: Mapping[str, float] | None = None,
 ) -> Figure | Styler | None:
     """Keep evidence and return what a cell shows of it: a figure, or a table.
 
@@ -30,13 +36,17 @@ def show_evidence(
         name: Name of the figure.
         evidence: Variables over ``model``, each with ``long_name`` and ``units``.
         measure: The variable that the title of the figure states; without one, the table is shown.
+        here: What the cell found itself on one model, by variable. It stands in the table beside
+            the evidence; above a figure, the table of these variables is shown.
 
     Raises:
-        KeyError: if ``measure`` is no variable of ``evidence``.
+        KeyError: if ``measure`` or one of ``here`` is no variable of ``evidence``.
     """
     if measure is None:
         run.keep_evidence(name, evidence)
-        return evidence_table(evidence)
+        return evidence_table(evidence, here)
+    if here is not None:
+        display(evidence_table(evidence[[*here]], here))
     title = describe_evidence(evidence, measure)
     return run.keep_evidence(name, evidence, plot_evidence(evidence, title=title))
 

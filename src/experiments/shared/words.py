@@ -44,28 +44,22 @@ def passed_in_words(limit: str, cases: Mapping[str, float]) -> str:
     return f"{limit}: {'; '.join(sides)}"
 
 
-def deed_table(evidence: xr.Dataset, here: Mapping[str, float]) -> Styler:
-    """Tabulate what a cell found on one stack beside what was measured without the tracer on all.
+def evidence_table(evidence: xr.Dataset, here: Mapping[str, float] | None = None) -> Styler:
+    """Tabulate what was measured, a row per measure.
 
     Args:
         evidence: Variables over ``model``, each with ``long_name``.
-        here: What the cell found, by variable.
+        here: What a cell found itself on one model, by variable; a column of its own.
+
+    Raises:
+        KeyError: if one of ``here`` is no variable of ``evidence``.
     """
-    rows = [
-        {
-            "measured": evidence[name].attrs["long_name"],
-            "in this cell": span([float(value)]),
-            "by hand, all stacks": span(evidence[name].values.tolist()),
-        }
-        for name, value in here.items()
-    ]
-    return pd.DataFrame(rows).style.hide()
-
-
-def evidence_table(evidence: xr.Dataset) -> Styler:
-    """Tabulate what was measured, a row per measure."""
-    rows = [
-        {"measured": values.attrs["long_name"], "value": span(values.values.tolist())}
-        for values in evidence.data_vars.values()
-    ]
-    return pd.DataFrame(rows).style.hide()
+    table = pd.DataFrame(
+        {"measured": v.attrs["long_name"], "value": span(v.values.tolist())}
+        for v in evidence.data_vars.values()
+    )
+    if here is not None:
+        found = {evidence[name].name: span([float(value)]) for name, value in here.items()}
+        table.insert(1, "in this cell", [found.get(name, "") for name in evidence.data_vars])
+        table = table.rename(columns={"value": "on all stacks"})
+    return table.style.hide()

@@ -5,6 +5,8 @@ import numpy as np
 from experiments.how_states_flow.arrows import measure_arrows
 from experiments.how_states_flow.words import describe_arrows
 from experiments.shared.evidence import MOVED
+from experiments.shared.models import build_stacked
+from experiments.shared.stack import double_precision, randomise
 from tests.experiments.shared import altered
 
 X = np.random.default_rng(2).normal(size=(3, altered.STEPS, altered.FEATURES))
@@ -42,6 +44,14 @@ def test_a_stock_stack():
     assert describe_arrows(moves) == (
         "Layer 2 depends on h2(t-1), c2(t-1), h1(t); not on x(t), c1(t)"
     )
+
+
+def test_to_try_under_a_third_layer_the_arrows_to_the_output_vanish():
+    with double_precision():
+        model = build_stacked(altered.STEPS, altered.FEATURES, units=[5, 4, 3])
+    randomise(model, seed=0)
+    to_output = {arrow for arrow in ASKED if arrow[1] == "output"}
+    assert reached(model) == (STOCK - to_output, ASKED - to_output)
 
 
 def test_a_layer_that_hands_up_both():
