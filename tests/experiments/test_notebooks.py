@@ -89,6 +89,14 @@ def test_it_opens_with_a_question_and_ends_with_limits(notebook):
     assert last.startswith("## Limits")
 
 
+def test_two_things_to_try_stand_before_the_limits(notebook):
+    name, content = notebook
+    if name < "09":  # later ones are a user's own
+        lines = content.cells[-2].source.splitlines()
+        assert lines[:2] == ["## Two things to try", ""]
+        assert [line[:3] for line in lines[2:]] == ["1. ", "2. "]
+
+
 def test_the_answer_is_worded_by_a_cell_and_nowhere_else(notebook):
     [answer] = [c for c in notebook[1].cells if "answer" in c.metadata.get("tags", [])]
     assert ast.unparse(ast.parse(answer.source).body[-1]).startswith("Markdown(")
