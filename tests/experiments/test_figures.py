@@ -1,12 +1,16 @@
 """Figures of evidence, of what moves what, and of a claim's rule."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from experiments.claims.figure import plot_rule
 from experiments.how_states_flow.figures import plot_arrows
-from experiments.shared.figures import FLOOR, plot_evidence
+from experiments.shared import figures
+from experiments.shared.figures import plot_evidence, show_evidence
+from lstm_states.plots.style import FLOOR
 from tests.drawn import TITLE, no_figure_stays_open, title_of, xy  # noqa: F401
 
 
@@ -36,19 +40,45 @@ def test_evidence_is_plotted_for_every_model_and_zero_is_shown(evidence):
     assert title_of(figure) == TITLE
 
 
+def test_evidence_is_kept_and_shown_as_a_figure_with_its_finding_or_as_a_table(
+    evidence, monkeypatch
+):
+    kept, displayed = [], []
+    monkeypatch.setattr(figures, "display", displayed.append)
+    run = SimpleNamespace(keep_evidence=lambda *given: (kept.append(given), given[-1])[1])
+    figure = show_evidence(run, "moves", evidence, "move")
+    assert title_of(figure) == "Difference of one from the other: 0.1 to 2"
+    table = show_evidence(run, "moves", evidence)
+    assert [row["value"] for row in table.data.to_dict("records")] == ["0 to 2e-16", "0.1 to 2"]
+    assert kept == [("moves", evidence, figure), ("moves", evidence)]
+    assert displayed == []
+    beside = show_evidence(run, "moves", evidence, here={"gap": 0.0})
+    assert [row["in this cell"] for row in beside.data.to_dict("records")] == ["0", ""]
+    assert title_of(show_evidence(run, "moves", evidence, "move", here={"gap": 0.0})).endswith("2")
+    [above] = displayed
+    assert [row["on all stacks"] for row in above.data.to_dict("records")] == ["0 to 2e-16"]
+    with pytest.raises(KeyError, match="gate"):
+        show_evidence(run, "moves", evidence, here={"gate": 0.0})
+
+
 def test_an_arrow_is_drawn_only_where_every_model_moved():
+    one = [[[0.5, 0.0], [np.nan, 0.2]], [[0.25, 0.0], [np.nan, 0.125]]]
+    other = [[[0.3, 1e-16], [np.nan, 0.0]], [[0.2, 0.0], [np.nan, 0.1]]]
     moves = xr.DataArray(
-        [[[0.5, 0.0], [np.nan, 0.2]], [[0.3, 1e-16], [np.nan, 0.0]]],
-        dims=("model", "source", "target"),
-        coords={"source": ["x(t)", "h1(t)"], "target": ["layer 1", "layer 2"]},
+        [one, other],
+        dims=("model", "step", "source", "target"),
+        coords={"step": [0, 1], "source": ["x(t)", "h1(t)"], "target": ["layer 1", "layer 2"]},
     )
     figure = plot_arrows(xr.Dataset({"move": moves}), title=TITLE)
     arrows = [t for t in figure.axes[0].texts if getattr(t, "arrow_patch", None)]
     drawn = [arrow.arrow_patch.get_linestyle() == "-" for arrow in arrows]
-    assert drawn == [True, False, False]  # x(t) to layer 1; x(t) and, in one model only, h1(t)
+    # By step x(t) to layer 1, x(t) to layer 2, and h1(t), which moved it at the second step alone.
+    assert drawn == [True, True, False, False, False, True]
     labels = [text.get_text() for text in figure.axes[0].texts]
-    assert labels.count("0") == 2
-    assert "0.5" in labels
+    assert labels.count("0") == 3
+    assert {"0.5", "0.2", "0.1"} <= set(labels)  # the largest moves; 0.25 and 0.125 are rounded
+    assert [labels.count(name) for name in ("h1(t−1)", "h1(t)", "h1(t+1)")] == [1, 1, 1]
+    assert "x(t−1)" not in labels
     assert title_of(figure) == TITLE
 
 

@@ -8,7 +8,7 @@ from experiments.claims.figure import plot_rule
 from experiments.depth.figures import plot_fading
 from experiments.forecasting.figures import plot_learning_curves, plot_results
 from experiments.masking.figures import plot_encodings
-from experiments.memory.figures import plot_errors, plot_recall, plot_slopes
+from experiments.memory.figures import plot_errors, plot_recall, plot_slopes_by_part
 from experiments.shared.figures import plot_evidence, plot_seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # means of nothing
@@ -46,27 +46,33 @@ def test_memory(lost):
     sweep = xr.Dataset(
         {"change": lost(**sizes, step=3), "half_life": lost(**sizes), "predicted": lost(**sizes)}
     )
-    drawn(plot_recall(sweep, title="t"))
+    drawn(plot_recall(sweep))
     slopes = xr.Dataset({"slope": lost(part=1, model=1, lag=3)})
-    drawn(plot_slopes({"a": slopes}, "part", title="t"))
+    kept = slopes.isel(part=0, lag=0).rename(slope="left")
+    kept["left"].attrs["long_name"] = "Left"
+    drawn(plot_slopes_by_part({"a": slopes}, kept, "left"))
     errors = xr.Dataset({"error": lost(predictor=1, length=2, model=1)})
-    errors = errors.assign_coords(predictor=["gru"], length=[20, 50])
-    drawn(plot_errors(errors, title="t", labels={"gru": "GRU"}, baselines=[]))
+    errors = errors.assign_coords(predictor=["do_nothing"], length=[20, 50])
+    errors = errors.assign(whole=("length", [True, True]))
+    drawn(plot_errors(errors, labels={"do_nothing": "always 1"}, baselines=[]))
     fading = xr.Dataset({"distance": lost(model=1, layer=2, step=4)})
-    drawn(plot_fading({"a": fading.assign_coords(layer=[1, 2])}, title="t"))
+    scales = xr.Dataset({"scale_layer_1": lost(model=1), "scale_layer_2": lost(model=1)})
+    drawn(plot_fading({"a": fading.assign_coords(layer=[1, 2])}, scales, "scale"))
 
 
 def test_training_and_result(lost):
     history = xr.Dataset({"loss": lost(seed=1, epoch=2), "val_loss": lost(seed=1, epoch=2)}).assign(
         kept_epoch=("seed", [1])
     )
-    drawn(plot_learning_curves(history, loss="mse", title="t"))
-    columns = {name: lost(predictor=2) for name in ("score", "low", "high")}
+    drawn(plot_learning_curves(history, loss="mse"))
+    names = ("score", "low", "high", "gain", "gain_low", "gain_high")
+    columns = {name: lost(predictor=2) for name in names}
     results = xr.Dataset(columns | {"seed_score": lost(seed=1)}, attrs={"metric": "r2"})
-    drawn(plot_results(results.assign_coords(predictor=["model", "mean"]), title="t"))
+    drawn(plot_results(results.assign_coords(predictor=["model", "mean"])))
 
 
 def test_encodings(lost):
     errors = xr.Dataset({"test": lost(encoding=2, seed=1), "ridge": ("encoding", [1.0, 1.0])})
     errors = errors.assign_coords(encoding=["0", "masked"])
-    drawn(plot_encodings(errors, errors.isel(encoding=[0]), title="t"))
+    zeros = xr.Dataset({"ratio": lost(model=1).assign_attrs(long_name="Ratio")})
+    drawn(plot_encodings(errors, errors.isel(encoding=[0]), zeros))

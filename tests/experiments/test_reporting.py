@@ -162,6 +162,11 @@ def test_evidence_in_words_and_as_a_table():
     assert evidence_table(evidence).data.to_dict("records") == [
         {"measured": "Move of layer 2", "value": "0.25 to 0.5"}
     ]
+    beside = evidence_table(evidence.assign(other=evidence["move"]), {"move": np.float64(0.15)})
+    assert beside.data.to_dict("records") == [
+        {"measured": "Move of layer 2", "in this cell": "0.15", "on all stacks": "0.25 to 0.5"},
+        {"measured": "Move of layer 2", "in this cell": "", "on all stacks": "0.25 to 0.5"},
+    ]
 
 
 def test_two_layers_in_words():
@@ -194,8 +199,7 @@ def test_nothing_measured_decides_nothing():
 def test_where_a_limit_is_passed():
     def said(*values):
         about = {"long_name": "It is slow", "units": "1"}
-        evidence = xr.Dataset({"slow": ("model", list(values), about)}, {"model": ["a", "b"]})
-        return describe_passed(evidence, "slow")
+        return describe_passed(xr.DataArray(list(values), {"model": ["a", "b"]}, attrs=about))
 
     assert said(1.0, 1.0) == "It is slow: yes (a, b)"
     assert said(0.0, 0.0) == "It is slow: no (a, b)"

@@ -11,8 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.shared.figures import FLOOR, show_from_floor
-from lstm_states.plots.style import make_axes
+from lstm_states.plots.style import FLOOR, make_axes, show_from_floor
 
 _HOLDS, _FAILS = "C2", "C3"
 _OPPOSITE = {">": "<=", "<": ">=", ">=": "<", "<=": ">"}

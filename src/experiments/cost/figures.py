@@ -7,19 +7,20 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 
+from experiments.cost.words import describe_ratios
+from experiments.shared.words import describe_passed
 from lstm_states.plots.style import make_axes
 
 _COLORS = ("C3", "C0")
 """Of the costlier way and of the other."""
 
 
-def plot_counted(costs: xr.Dataset, passed: xr.DataArray, *, title: str) -> Figure:
+def plot_counted(costs: xr.Dataset, passed: xr.DataArray) -> Figure:
     """Plot what two ways count in each case, and whether a limit of time or memory was passed.
 
     Args:
         costs: With ``counted (case, way)``, which has ``long_name`` and ``units``.
-        passed: ``(model)``, the cases, 1 where the limit was passed.
-        title: The finding.
+        passed: ``(model)``, the cases, 1 where the limit was passed; with ``long_name``.
     """
     counted = costs["counted"]
     rows = np.arange(counted.sizes["case"])
@@ -43,18 +44,17 @@ def plot_counted(costs: xr.Dataset, passed: xr.DataArray, *, title: str) -> Figu
     axis.tick_params(axis="y", length=0)
     about = counted.attrs
     unit = "" if about["units"] == "1" else f" ({about['units']})"
-    axis.set(title=title, xlabel=f"{about['long_name']}{unit}")
+    axis.set(title=describe_passed(passed), xlabel=f"{about['long_name']}{unit}")
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     sns.despine(figure, left=True)
     return figure
 
 
-def plot_taken(taken: xr.DataArray, *, title: str) -> Figure:
+def plot_taken(taken: xr.DataArray) -> Figure:
     """Plot every round of two ways in each case, a line at the median.
 
     Args:
         taken: ``(case, way, round)``, with ``long_name`` and ``units``.
-        title: The finding.
     """
     rows = np.arange(taken.sizes["case"])
     figure, axes = make_axes(1, 1, 1.4 + 0.7 * len(rows))
@@ -70,7 +70,8 @@ def plot_taken(taken: xr.DataArray, *, title: str) -> Figure:
     axis.set_xlim(0, 1.05 * float(taken.max()) or 1.0)
     axis.tick_params(axis="y", length=0)
     about = taken.attrs
-    axis.set(title=title, xlabel=f"{about['long_name']} ({about['units']}); black: median")
+    xlabel = f"{about['long_name']} ({about['units']}); black: median"
+    axis.set(title=describe_ratios(taken), xlabel=xlabel)
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     sns.despine(figure, left=True)
     return figure

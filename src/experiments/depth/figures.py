@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 
+from experiments.depth.words import describe_by_layer
+from experiments.shared.figures import plot_seeds
 from lstm_states.plots.style import make_axes
 
 FLAT = 0.02
 """Distance, relative to its peak, below which a curve is not drawn on."""
 
 
-def plot_fading(distances: dict[str, xr.Dataset], *, title: str) -> Figure:
+def plot_by_layer(
+    evidence: xr.Dataset,
+    measure: str,
+    *,
+    what: str,
+    xlabel: str,
+    baselines: Collection[str] = (),
+    without: Collection[str] = (),
+) -> Figure:
+    """Plot what was measured of two layers, a dot for each seed, by ``plot_seeds``.
+
+    Args:
+        evidence: ``<measure>_layer_1``, ``<measure>_layer_2`` and others over ``model``.
+        measure: Beginning of the names of what the title states.
+        what: What that is, in words.
+        xlabel: The measured quantity with its unit.
+        baselines: Variables drawn in grey.
+        without: Variables that are not drawn.
+    """
+    title = describe_by_layer(evidence, measure, what=what)
+    return plot_seeds(evidence.drop_vars(without), title=title, xlabel=xlabel, baselines=baselines)
+
+
+def plot_fading(distances: dict[str, xr.Dataset], scales: xr.Dataset, measure: str) -> Figure:
     """Plot how far h is from what it would have been after one input was changed.
 
     Args:
         distances: By the name of a panel, what ``measure_distances`` returned.
-        title: The finding.
+        scales: The time scales of these, as evidence.
+        measure: Beginning of the names there; of several stacks, the title states the trained one.
     """
     figure, axes = make_axes(1, len(distances), 3.4, sharex=True, sharey=True)
     seen = [
@@ -39,6 +67,8 @@ def plot_fading(distances: dict[str, xr.Dataset], *, title: str) -> Figure:
                      transform=axes[0, -1].get_yaxis_transform())  # fmt: skip
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
                   frameon=False, ncols=2)  # fmt: skip
-    figure.suptitle(title)
+    trained = scales.sel(model=["trained"]) if "trained" in scales["model"] else scales
+    what = "Time scale once trained, in steps"
+    figure.suptitle(describe_by_layer(trained, measure, what=what))
     sns.despine(figure)
     return figure

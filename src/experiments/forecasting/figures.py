@@ -9,16 +9,22 @@ from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 
 from experiments.data.schema import PARTS
+from experiments.forecasting.words import (
+    describe_drift,
+    describe_lead,
+    describe_padding,
+    describe_training,
+    describe_warm_up,
+)
 from experiments.shared.scores import METRICS
 from lstm_states.plots.style import make_axes
 
 
-def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
+def plot_series(samples: xr.Dataset) -> Figure:
     """Plot the target over time, coloured by part; gaps are the embargo.
 
     Args:
         samples: ``y (sample)`` or ``(sample, time)``, ``part`` and ``end (sample)``.
-        title: The finding.
     """
     figure, axes = make_axes(1, 1, 2.8)
     axis = axes[0, 0]
@@ -32,7 +38,8 @@ def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
         smooth = np.convolve(values, np.ones(span) / span, mode="valid")
         times = part["end"].values[len(values) - len(smooth) :]
         axis.plot(times, smooth, lw=1.1, label=name)
-    axis.set(title=title, ylabel=f"{samples.attrs['target']}\n({samples.attrs['target_unit']})")
+    ylabel = f"{samples.attrs['target']}\n({samples.attrs['target_unit']})"
+    axis.set(title=describe_drift(samples), ylabel=ylabel)
     if np.issubdtype(samples["end"].dtype, np.datetime64):
         axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))
         axis.set_xlabel(f"time of day (UTC){smoothed}")
@@ -43,12 +50,11 @@ def plot_series(samples: xr.Dataset, *, title: str) -> Figure:
     return figure
 
 
-def plot_lengths(samples: xr.Dataset, *, title: str) -> Figure:
+def plot_lengths(samples: xr.Dataset) -> Figure:
     """Plot how many sequences of each length the parts hold.
 
     Args:
-        samples: ``length`` and ``part (sample)``.
-        title: The finding.
+        samples: ``length`` and ``part (sample)``, along ``time`` the padded steps.
     """
     figure, axes = make_axes(1, 1, 2.6)
     names = np.array(PARTS)[samples["part"].values]
@@ -56,19 +62,19 @@ def plot_lengths(samples: xr.Dataset, *, title: str) -> Figure:
         x=samples["length"].values, hue=names, hue_order=PARTS, multiple="stack", discrete=True,
         ax=axes[0, 0], alpha=0.9,
     )  # fmt: skip
+    title = describe_padding(samples)
     axes[0, 0].set(title=title, xlabel="length (steps)", ylabel="sequences")
     axes[0, 0].get_legend().set_frame_on(False)
     sns.despine(figure)
     return figure
 
 
-def plot_learning_curves(history: xr.Dataset, *, loss: str, title: str) -> Figure:
+def plot_learning_curves(history: xr.Dataset, *, loss: str) -> Figure:
     """Plot training and validation loss of every seed by epoch; a dot marks the kept weights.
 
     Args:
         history: What ``fit_seeds`` returned.
         loss: Name of the loss.
-        title: The finding.
     """
     figure, axes = make_axes(1, 2, 2.9)
     for axis, name, part in zip(
@@ -84,17 +90,16 @@ def plot_learning_curves(history: xr.Dataset, *, loss: str, title: str) -> Figur
         axis.set(title=part, xlabel="epoch", ylabel=loss.replace("_", " "))
         axis.xaxis.get_major_locator().set_params(integer=True)
     axes[0, 0].legend(frameon=False, fontsize="small")
-    figure.suptitle(title)
+    figure.suptitle(describe_training(history))
     sns.despine(figure)
     return figure
 
 
-def plot_results(results: xr.Dataset, *, title: str) -> Figure:
+def plot_results(results: xr.Dataset) -> Figure:
     """Plot the score of the model and of each baseline with its 95 % interval, and every seed.
 
     Args:
         results: What ``measure_results`` returned.
-        title: The finding.
     """
     figure, axes = make_axes(1, 1, 0.9 + 0.45 * results.sizes["predictor"])
     axis = axes[0, 0]
@@ -118,20 +123,18 @@ def plot_results(results: xr.Dataset, *, title: str) -> Figure:
     labels = ["LSTM stack, median\n(ticks: seeds)", *results["predictor"].values[1:]]
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.5, -0.6)
-    axis.set(title=title, xlabel=f"{_metric(results)} on the test part, with 95 % interval")
+    xlabel = f"{_metric(results)} on the test part, with 95 % interval"
+    axis.set(title=describe_lead(results), xlabel=xlabel)
     sns.despine(figure)
     return figure
 
 
-def plot_forecast(
-    samples: xr.Dataset, predicted: np.ndarray, *, title: str, steps: int = 600
-) -> Figure:
+def plot_forecast(samples: xr.Dataset, predicted: np.ndarray, *, steps: int = 600) -> Figure:
     """Plot the first test samples of a series against their predictions.
 
     Args:
         samples: ``y`` and ``part (sample)``.
         predicted: Predictions ``(test sample)`` in the scale of ``y``.
-        title: The finding.
         steps: How many samples to show.
     """
     figure, axes = make_axes(1, 1, 2.8)
@@ -147,20 +150,20 @@ def plot_forecast(
     if np.issubdtype(end.dtype, np.datetime64):
         axis.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
     ylabel = f"{samples.attrs['target']}\n({samples.attrs['target_unit']})"
+    title = "Forecast and measurement at the start of the test part"
     axis.set(title=title, xlabel="time (start of the test part)", ylabel=ylabel)
     axis.legend(frameon=False, ncols=2)
     sns.despine(figure)
     return figure
 
 
-def plot_by_step(by_step: xr.Dataset, *, baseline: float, label: str, title: str) -> Figure:
+def plot_by_step(by_step: xr.Dataset, *, baseline: float, label: str) -> Figure:
     """Plot the score by the number of steps the stack has seen: median and range of the seeds.
 
     Args:
         by_step: What ``measure_by_step`` returned.
         baseline: A baseline's score, which always sees the whole window.
         label: The baseline's name.
-        title: The finding.
     """
     figure, axes = make_axes(1, 1, 2.8)
     axis = axes[0, 0]
@@ -171,7 +174,7 @@ def plot_by_step(by_step: xr.Dataset, *, baseline: float, label: str, title: str
     )
     axis.axhline(baseline, color="0.45", ls="--", label=f"{label}, whole window")
     axis.set(
-        title=title,
+        title=describe_warm_up(by_step),
         xlabel="steps seen since the states were zero",
         ylabel=f"{_metric(by_step)}, test part",
     )
@@ -180,13 +183,12 @@ def plot_by_step(by_step: xr.Dataset, *, baseline: float, label: str, title: str
     return figure
 
 
-def plot_confusion(actual: np.ndarray, predicted: np.ndarray, *, title: str) -> Figure:
+def plot_confusion(actual: np.ndarray, predicted: np.ndarray) -> Figure:
     """Plot how often each class was taken for which.
 
     Args:
         actual: Classes ``(sample)``, counted from 0.
         predicted: Predicted classes ``(sample)``.
-        title: The finding.
     """
     size = int(max(actual.max(), predicted.max())) + 1
     counts = np.zeros((size, size), int)
@@ -198,6 +200,7 @@ def plot_confusion(actual: np.ndarray, predicted: np.ndarray, *, title: str) -> 
         xticklabels=names, yticklabels=names, square=True, cbar_kws={"label": "sequences"},
         mask=counts == 0, linewidths=0.5, linecolor="0.92",
     )  # fmt: skip
+    title = "Which class was taken for which"
     axes[0, 0].set(title=title, xlabel="predicted class", ylabel="actual class")
     return figure
 

@@ -1,4 +1,4 @@
-"""Additional MLflow records of a configuration's run."""
+"""Train a configuration within its run, and its additional MLflow records."""
 
 from __future__ import annotations
 
@@ -14,6 +14,40 @@ import numpy as np
 import xarray as xr
 import yaml
 from mlflow.data.numpy_dataset import from_numpy
+
+from experiments.forecasting.configuration import Configuration
+from experiments.forecasting.settings import Windowed
+from experiments.forecasting.training import ProgressLine, fit_seeds
+from notebook_pipeline.results import Results
+
+
+def fit_configuration(
+    configuration: Configuration, run: Results
+) -> tuple[list[keras.Model], xr.Dataset]:
+    """Train a configuration's stack with each seed; the run shows and logs every epoch.
+
+    Args:
+        configuration: What to train, with its settings.
+        run: Receives the losses, and keeps the progress in case the training is interrupted.
+
+    Returns:
+        What :func:`fit_seeds` returns.
+    """
+    settings = configuration.settings
+    return fit_seeds(
+        configuration.build,
+        configuration.samples,
+        seeds=settings.seeds,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        patience=settings.patience,
+        train_stride=settings.train_stride if isinstance(settings, Windowed) else 1,
+        listeners=[
+            lambda seed, epoch, losses: run.log_step(f"seed_{seed}", epoch, losses),
+            ProgressLine(settings.seeds, settings.epochs),
+        ],
+        backup=run.backup,
+    )
 
 
 def log_data(samples: xr.Dataset, dataset: str, root: Path) -> None:

@@ -52,11 +52,7 @@ def fit_seeds(
         The models, and ``loss`` and ``val_loss (seed, epoch)``, NaN after an early stop, with
         ``kept_epoch (seed)``, the epoch of the kept weights.
     """
-    x, part = samples["x"].values, samples["part"].values
-    y = (samples["y"] - samples["level"] if "level" in samples else samples["y"]).values
-    train = np.flatnonzero(part == PARTS.index("train"))[::train_stride]
-    validation = np.flatnonzero(part == PARTS.index("validation"))
-    data = {"x": x[train], "y": y[train], "validation_data": (x[validation], y[validation])}
+    data = training_data(samples, train_stride=train_stride)
     models, histories = [], []
     for seed, model in build_each(build, seeds):
         told = _Listeners(seed, listeners)
@@ -66,6 +62,20 @@ def fit_seeds(
         models.append(model)
         histories.append(told.losses)
     return models, _history(histories, seeds, epochs, best=patience > 0)
+
+
+def training_data(samples: xr.Dataset, *, train_stride: int = 1) -> dict[str, Any]:
+    """Return the arguments ``x``, ``y`` and ``validation_data`` of ``keras.Model.fit``.
+
+    Args:
+        samples: As for :func:`fit_seeds`.
+        train_stride: As there.
+    """
+    x, part = samples["x"].values, samples["part"].values
+    y = (samples["y"] - samples["level"] if "level" in samples else samples["y"]).values
+    train = np.flatnonzero(part == PARTS.index("train"))[::train_stride]
+    validation = np.flatnonzero(part == PARTS.index("validation"))
+    return {"x": x[train], "y": y[train], "validation_data": (x[validation], y[validation])}
 
 
 def _fit(

@@ -94,6 +94,12 @@ def describe_drift(samples: xr.Dataset) -> str:
     return f"Mean of the target: {train:.2f} in the training part, {test:.2f} in the test part"
 
 
+def describe_padding(samples: xr.Dataset) -> str:
+    """Say how much of the padded sequences is padding."""
+    real = samples["length"].sum() / (samples.sizes["sample"] * samples.sizes["time"])
+    return f"{1 - float(real):.0%} of the padded steps are padding"
+
+
 def describe_training(history: xr.Dataset) -> str:
     """Say which epoch was kept and what the seeds' validation losses there were."""
     kept = history["val_loss"].sel(epoch=history["kept_epoch"]).values

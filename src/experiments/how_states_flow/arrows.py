@@ -1,4 +1,4 @@
-"""Measure which state reaches which layer directly, for the drawing of a stack."""
+"""Measure which state reaches which layer directly, for the drawing of an unrolled stack."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from experiments.shared.stack import (
 TARGETS = ("layer 1", "layer 2", "output")
 """What may be reached in step t."""
 
+STEPS = 3
+"""Steps, one after the other, that are looked at."""
+
 Moves = dict[tuple[str, str], float]
 
 
@@ -34,27 +37,37 @@ def measure_arrows(models: Mapping[str, keras.Model], x: np.ndarray) -> xr.Datas
 
     Args:
         models: By name, each two LSTM layers or more under a head.
-        x: ``(sample, time, feature)``; the step looked at is in the middle.
+        x: ``(sample, time, feature)``, four steps or more; those looked at are in the middle.
 
     Returns:
-        ``move (model, source, target)``: the largest absolute change of the target's states, or of
-        the output; NaN where there is nothing to ask.
+        ``move (model, step, source, target)``: the largest absolute change of the target's states,
+        or of the output; NaN where there is nothing to ask. ``t`` in the name of a source is the
+        step itself.
     """
-    rows = [_moves(model, x) for model in models.values()]
-    sources = list(dict.fromkeys(source for source, _ in rows[0]))
-    values = [[[row.get((s, t), np.nan) for t in TARGETS] for s in sources] for row in rows]
+    first = x.shape[1] // 2 - 1
+    steps = range(first, first + STEPS)
+    rows = [[_moves(model, x, step) for step in steps] for model in models.values()]
+    sources = list(dict.fromkeys(source for source, _ in rows[0][0]))
+    values = [
+        [[[row.get((s, t), np.nan) for t in TARGETS] for s in sources] for row in by_step]
+        for by_step in rows
+    ]
     about = {"long_name": "Move of the target when the source alone changes", "units": "1"}
     return xr.Dataset(
-        {"move": (("model", "source", "target"), np.array(values), about)},
-        coords={"model": list(models), "source": sources, "target": list(TARGETS)},
+        {"move": (("model", "step", "source", "target"), np.array(values), about)},
+        coords={
+            "model": list(models),
+            "step": np.arange(STEPS),
+            "source": sources,
+            "target": list(TARGETS),
+        },
     )
 
 
-def _moves(model: keras.Model, x: np.ndarray) -> Moves:
+def _moves(model: keras.Model, x: np.ndarray, number: int) -> Moves:
     lower, upper = recurrent(model)[:2]
-    half = x.shape[1] // 2
-    start = states_after(model, x[:, :half])
-    step = x[:, half : half + 1]
+    start = states_after(model, x[:, :number])
+    step = x[:, number : number + 1]
     base = run_layers(model, step, start)
     moves = {("x(t)", "layer 1"): move(base, run_layers(model, step + 0.1, start), lower)}
     for number, layer in enumerate((lower, upper), start=1):

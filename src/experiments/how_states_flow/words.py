@@ -20,8 +20,8 @@ def answer(kept: Kept) -> str:
 
 
 def describe_arrows(moves: xr.Dataset) -> str:
-    """Say what reaches the upper layer in a step, given what ``measure_arrows`` returned."""
-    upper = moves["move"].sel(target="layer 2").max("model").dropna("source")
+    """Say what reaches the upper layer in any step, given what ``measure_arrows`` returned."""
+    upper = moves["move"].sel(target="layer 2").max(["model", "step"]).dropna("source")
     reaching = upper["source"].values[upper.values > MOVED]
     others = upper["source"].values[upper.values <= MOVED]
     return f"Layer 2 depends on {', '.join(reaching)}; not on {', '.join(others)}"

@@ -9,17 +9,18 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 
+from experiments.masking.words import describe_handover
+from experiments.shared.words import describe_evidence, describe_passed
 from lstm_states.plots.style import make_axes
 
 _FATES = ("handed on", "lost, with a warning", "lost silently")
 
 
-def plot_handover(evidence: xr.Dataset, *, title: str) -> Figure:
+def plot_handover(evidence: xr.Dataset) -> Figure:
     """Plot of each layer whether a mask gets past it.
 
     Args:
         evidence: ``mask_handed_on`` and ``warned``, 0 or 1, over ``model``, which are the layers.
-        title: The finding.
     """
     names = evidence["model"].values
     figure, axes = make_axes(1, 1, 1.2 + 0.26 * len(names))
@@ -31,19 +32,19 @@ def plot_handover(evidence: xr.Dataset, *, title: str) -> Figure:
         axis.plot(np.full(len(rows), column), rows, "o", ms=8, color=color)
     axis.set_xticks(range(len(_FATES)), _FATES)
     axis.set_yticks(range(len(names)), names)
-    axis.set(title=title, xlabel="the mask", xlim=(-0.5, 2.5), ylim=(len(names) - 0.5, -0.5))
+    axis.set(xlabel="the mask", xlim=(-0.5, 2.5), ylim=(len(names) - 0.5, -0.5))
+    axis.set_title(describe_handover(evidence))
     axis.grid(axis="y", color="0.9")
     sns.despine(figure, left=True)
     return figure
 
 
-def plot_masks(masks: Mapping[str, np.ndarray], taken: xr.DataArray, *, title: str) -> Figure:
+def plot_masks(masks: Mapping[str, np.ndarray], taken: xr.DataArray) -> Figure:
     """Draw masks, coloured by whether they are taken.
 
     Args:
         masks: By kind, ``(sample, time)``, true where a step is real.
-        taken: 0 or 1 over ``model``, which are the kinds.
-        title: The finding.
+        taken: 0 or 1 over ``model``, which are the kinds, with ``long_name``.
     """
     figure, axes = make_axes(1, 1, 1.2 + 0.5 * len(masks))
     axis = axes[0, 0]
@@ -59,21 +60,20 @@ def plot_masks(masks: Mapping[str, np.ndarray], taken: xr.DataArray, *, title: s
     steps = max(mask.shape[1] for mask in masks.values())
     axis.set_xticks(np.arange(steps) + 0.5, range(steps))
     axis.tick_params(length=0)
-    axis.set(
-        title=title, ylim=(len(masks), 0), xlabel="step; dark: real, green: cuDNN accepts the mask"
-    )
+    axis.set(ylim=(len(masks), 0), xlabel="step; dark: real, green: cuDNN accepts the mask")
+    axis.set_title(describe_passed(taken))
     sns.despine(figure, left=True, bottom=True)
     return figure
 
 
-def plot_encodings(errors: xr.Dataset, complete: xr.Dataset, *, title: str) -> Figure:
+def plot_encodings(errors: xr.Dataset, complete: xr.Dataset, zeros: xr.Dataset) -> Figure:
     """Plot the error with each encoding, one row each, beside that on complete data.
 
     Args:
         errors: ``test (encoding, seed)`` and ``ridge (encoding)``, mean squared errors of a
             standardised target.
         complete: The same with one entry, where nothing is missing.
-        title: The finding.
+        zeros: How zeros did beside the best encoding, a variable over ``model``.
     """
     names = errors["encoding"].values
     rows = np.arange(len(names))
@@ -88,8 +88,10 @@ def plot_encodings(errors: xr.Dataset, complete: xr.Dataset, *, title: str) -> F
     axis.plot(test.median("seed"), rows, "o", ms=6, color="C3", label="its median")
     axis.plot(errors["ridge"], rows, "D", ms=5, color="C2", label="ridge on the same")
     axis.set_yticks(rows, names)
-    axis.set(title=title, ylim=(len(names) - 0.5, -0.5), ylabel="value in place of a missing one",
-             xlabel="mean squared error on the test part (variances of the target)")  # fmt: skip
+    [measure] = map(str, zeros.data_vars)
+    axis.set(ylim=(len(names) - 0.5, -0.5), ylabel="value in place of a missing one",
+             xlabel="mean squared error on the test part (variances of the target)",
+             title=describe_evidence(zeros, measure))  # fmt: skip
     axis.grid(axis="y", color="0.9")
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     sns.despine(figure, left=True)

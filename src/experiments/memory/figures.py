@@ -10,19 +10,22 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.memory.variants import VARIANTS
+from experiments.memory.words import describe_errors, describe_recall, describe_slopes
+from experiments.shared.words import describe_evidence
 from lstm_states.plots.style import make_axes, make_logarithmic
 
 
-def plot_recall(sweep: xr.Dataset, *, title: str) -> Figure:
+def plot_recall(sweep: xr.Dataset) -> Figure:
     """Plot how a change of c fades at each forget bias, and its half-life.
 
     Args:
         sweep: ``change (forget_bias, model, layer, step)``, ``half_life`` and ``predicted
             (forget_bias, model, layer)``, of one layer.
-        title: The finding.
     """
-    sweep = sweep.squeeze("layer", drop=True)
     figure, axes = make_axes(1, 2, 4.3)
+    figure.suptitle(describe_recall(sweep))
+    sweep = sweep.squeeze("layer", drop=True)
     fading, lives = axes[0]
     biases = sweep["forget_bias"].values
     colors = sns.color_palette("viridis", len(biases))
@@ -36,7 +39,6 @@ def plot_recall(sweep: xr.Dataset, *, title: str) -> Figure:
     figure.legend(*fading.get_legend_handles_labels(), title="forget bias", frameon=False,
                   loc="outside lower center", ncols=len(biases))  # fmt: skip
     _half_lives(lives, sweep)
-    figure.suptitle(title)
     sns.despine(figure)
     return figure
 
@@ -57,29 +59,39 @@ def _half_lives(axis: Axes, sweep: xr.Dataset) -> None:
     axis.legend(frameon=False, loc="lower right", fontsize="small")
 
 
-def plot_slopes(
-    panels: Mapping[str, xr.Dataset],
-    by: str,
-    *,
-    title: str,
-    labels: Mapping[str, str] | None = None,
-) -> Figure:
-    """Plot what is left of the gradient by lag: the median of the models and their range.
+def plot_slopes_by_variant(panels: Mapping[str, xr.Dataset], kept: xr.Dataset) -> Figure:
+    """Plot what is left of the gradient of each variant by lag.
 
     Args:
-        panels: By the name of a panel ``slope``, along ``by``, ``model`` and ``lag``. The first
-            panel has all lines that there are.
-        by: What a line stands for, such as ``variant``.
-        title: The finding.
-        labels: What the lines are called in words, where not as they are.
+        panels: By the name of a panel ``slope (variant, model, lag)``. The first panel has all
+            variants that there are.
+        kept: What is left at the first step, as evidence.
     """
+    return _plot_slopes(panels, "variant", title=describe_slopes(kept), labels=VARIANTS)
+
+
+def plot_slopes_by_part(panels: Mapping[str, xr.Dataset], kept: xr.Dataset, whole: str) -> Figure:
+    """Plot what is left of the gradient of each layer, and of the whole stack, by lag.
+
+    Args:
+        panels: By the name of a panel ``slope (part, model, lag)``.
+        kept: What is left at the first step, as evidence.
+        whole: The measure in it that the title states.
+    """
+    return _plot_slopes(panels, "part", title=describe_evidence(kept, whole), labels={})
+
+
+def _plot_slopes(
+    panels: Mapping[str, xr.Dataset], by: str, *, title: str, labels: Mapping[str, str]
+) -> Figure:
+    """Plot the median of the models and their range; lines are ``by``, called by ``labels``."""
     figure, axes = make_axes(1, len(panels), 4.4, sharey=True)
     names = list(next(iter(panels.values()))[by].values)
     for axis, (panel, slopes) in zip(axes[0], panels.items(), strict=True):
         kept = slopes["slope"] / slopes["slope"].isel(lag=0, drop=True)
         for name in slopes[by].values:
             line, color = kept.sel({by: name}), f"C{names.index(name)}"
-            label = (labels or {}).get(name, name)
+            label = labels.get(name, name)
             axis.plot(line["lag"], line.median("model"), color=color, lw=1.6, label=label)
             axis.fill_between(line["lag"], line.min("model"), line.max("model"),
                               color=color, alpha=0.18, lw=0)  # fmt: skip
@@ -94,13 +106,13 @@ def plot_slopes(
 
 
 def plot_errors(
-    errors: xr.Dataset, *, title: str, labels: Mapping[str, str], baselines: Collection[str]
+    errors: xr.Dataset, *, labels: Mapping[str, str], baselines: Collection[str]
 ) -> Figure:
     """Plot the error on a task by the length of its sequences, a dot for each seed.
 
     Args:
-        errors: ``error (predictor, length, model)``, NaN where nothing was trained.
-        title: The finding.
+        errors: ``error (predictor, length, model)``, NaN where a variant
+            was not trained; and ``whole (length)``, whether all of them were.
         labels: What each predictor is, in words.
         baselines: Predictors that are drawn in grey.
     """
@@ -116,6 +128,7 @@ def plot_errors(
         dots = line.transpose("length", "model").values
         axis.plot(lengths, dots, "o", color=color, ms=4.5, alpha=0.6, mew=0)
     make_logarithmic(axis, "y", errors["error"].values)
+    title = describe_errors(errors, labels)
     axis.set(xscale="log", title=title, xlabel="length of a sequence (steps)")
     axis.set_ylabel("mean squared error on the test part\n(squared sum)")
     ticks = errors["length"].values

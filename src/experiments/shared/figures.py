@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import seaborn as sns
 import xarray as xr
-from matplotlib.axes import Axes
+from IPython.display import display
 from matplotlib.figure import Figure
 
-from lstm_states.plots.style import make_axes, make_logarithmic
+from experiments.shared.words import describe_evidence, evidence_table
+from lstm_states.plots.style import FLOOR, make_axes, make_logarithmic, show_from_floor
 
-FLOOR = 1e-17
-"""Where a logarithmic axis shows 0."""
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+    from notebook_pipeline.results import Results
+
+
+def show_evidence(
+    run: Results,
+    name: str,
+    evidence: xr.Dataset,
+    measure: str | None = None,
+    *,
+    here: Mapping[str, float] | None = None,
+) -> Figure | Styler | None:
+    """Keep evidence and return what a cell shows of it: a figure, or a table.
+
+    Args:
+        run: The results of the notebook.
+        name: Name of the figure.
+        evidence: Variables over ``model``, each with ``long_name`` and ``units``.
+        measure: The variable that the title of the figure states; without one, the table is shown.
+        here: What the cell found itself on one model, by variable. It stands in the table beside
+            the evidence; above a figure, the table of these variables is shown.
+
+    Raises:
+        KeyError: if ``measure`` or one of ``here`` is no variable of ``evidence``.
+    """
+    if measure is None:
+        run.keep_evidence(name, evidence)
+        return evidence_table(evidence, here)
+    if here is not None:
+        display(evidence_table(evidence[[*here]], here))
+    title = describe_evidence(evidence, measure)
+    return run.keep_evidence(name, evidence, plot_evidence(evidence, title=title))
 
 
 def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
@@ -49,12 +83,31 @@ def plot_evidence(evidence: xr.Dataset, *, title: str) -> Figure:
     return figure
 
 
-def show_from_floor(axis: Axes) -> None:
-    """Make the x axis logarithmic, with 0 at :data:`FLOOR`."""
-    axis.set_xscale("log")
-    ticks = [FLOOR, 1e-12, 1e-8, 1e-4, 1.0]
-    axis.set_xticks(ticks, ["0", *[f"$10^{{{round(np.log10(t))}}}$" for t in ticks[1:-1]], "1"])
-    axis.minorticks_off()
+def show_seeds(
+    run: Results,
+    name: str,
+    evidence: xr.Dataset,
+    measure: str,
+    *,
+    without: Collection[str] = (),
+    **options: Any,
+) -> Figure | None:
+    """Keep evidence of stacks with several seeds, and return the figure that a cell shows of it.
+
+    Args:
+        run: The results of the notebook.
+        name: Name of the figure.
+        evidence: As for :func:`plot_seeds`.
+        measure: The variable that the title states.
+        without: Variables that are kept but not drawn.
+        options: ``xlabel``, ``baselines`` and ``log`` of :func:`plot_seeds`.
+
+    Raises:
+        KeyError: if ``measure`` is no variable of ``evidence``.
+    """
+    title = describe_evidence(evidence, measure)
+    figure = plot_seeds(evidence.drop_vars(without), title=title, **options)
+    return run.keep_evidence(name, evidence, figure)
 
 
 def plot_seeds(

@@ -29,9 +29,9 @@ def describe_evidence(evidence: xr.Dataset, name: str) -> str:
     return f"{values.attrs['long_name']}: {span(values.values.tolist())}"
 
 
-def describe_passed(evidence: xr.Dataset, name: str) -> str:
+def describe_passed(passed: xr.DataArray) -> str:
     """Say of a limit in which cases it is passed, given 0 or 1 for each."""
-    return passed_in_words(evidence[name].attrs["long_name"], evidence[name].to_series().to_dict())
+    return passed_in_words(passed.attrs["long_name"], passed.to_series().to_dict())
 
 
 def passed_in_words(limit: str, cases: Mapping[str, float]) -> str:
@@ -44,10 +44,22 @@ def passed_in_words(limit: str, cases: Mapping[str, float]) -> str:
     return f"{limit}: {'; '.join(sides)}"
 
 
-def evidence_table(evidence: xr.Dataset) -> Styler:
-    """Tabulate what was measured, a row per measure."""
-    rows = [
-        {"measured": values.attrs["long_name"], "value": span(values.values.tolist())}
-        for values in evidence.data_vars.values()
-    ]
-    return pd.DataFrame(rows).style.hide()
+def evidence_table(evidence: xr.Dataset, here: Mapping[str, float] | None = None) -> Styler:
+    """Tabulate what was measured, a row per measure.
+
+    Args:
+        evidence: Variables over ``model``, each with ``long_name``.
+        here: What a cell found itself on one model, by variable; a column of its own.
+
+    Raises:
+        KeyError: if one of ``here`` is no variable of ``evidence``.
+    """
+    table = pd.DataFrame(
+        {"measured": v.attrs["long_name"], "value": span(v.values.tolist())}
+        for v in evidence.data_vars.values()
+    )
+    if here is not None:
+        found = {evidence[name].name: span([float(value)]) for name, value in here.items()}
+        table.insert(1, "in this cell", [found.get(name, "") for name in evidence.data_vars])
+        table = table.rename(columns={"value": "on all stacks"})
+    return table.style.hide()

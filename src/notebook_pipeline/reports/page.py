@@ -1,6 +1,7 @@
 """Reports: executed notebooks as readable pages.
 
-A report is one HTML file that needs no other file and no network. It contains the code, folded.
+A report is one HTML file that needs no other file and no network. It contains the code, folded,
+and its equations as MathML.
 Equal notebooks have equal bytes, so that DVC sees only real changes.
 """
 
@@ -12,18 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
+from jinja2 import pass_context
 from nbconvert import HTMLExporter
 
 from notebook_pipeline.departures import note_on
 from notebook_pipeline.errors import UserError
 from notebook_pipeline.expectations import read_expectations
 from notebook_pipeline.reports.canonical import canonical_notebook
+from notebook_pipeline.reports.markdown import markdown_html
 from notebook_pipeline.reports.readable import first_heading, readable_notebook, shown_parameters
 from notebook_pipeline.reports.tables import tidy_tables
 from notebook_pipeline.reports.templating import TEMPLATES
 from notebook_pipeline.stages.outputs import replace_text
 
 if TYPE_CHECKING:
+    from jinja2.runtime import Context
     from nbformat import NotebookNode
 
     from notebook_pipeline.expectations import Expectations
@@ -82,6 +86,7 @@ def render_html(
         A whole HTML page. It links to `../index.html` if that is a page of the project.
 
     Raises:
+        EquationError: If an equation can't be shown.
         ExternalResourceError: If the page would load a file or an address, such as a picture in a
             Markdown cell that is not embedded, or an output that fetches its scripts.
     """
@@ -113,7 +118,7 @@ def write_report(folder: Path, name: str, project: Project) -> Path:
         project: As for :func:`render_html`.
 
     Raises:
-        ExternalResourceError: as :func:`render_html`.
+        EquationError, ExternalResourceError: as :func:`render_html`.
     """
     notebook = nbformat.read(folder / "report.ipynb", as_version=4)
     page = render_html(
@@ -138,13 +143,19 @@ def external_resources(page: str) -> list[str]:
     return [next(filter(None, match.groups())) for match in matches]
 
 
+@pass_context
+def _markdown(context: Context, source: str) -> str:
+    """The template's filter for Markdown of cells and outputs."""
+    attachments = context["cell"].get("attachments")
+    return markdown_html(source, of=context["resources"]["title"], attachments=attachments)
+
+
 def _exporter() -> HTMLExporter:
     """An exporter with the template `report`."""
     exporter = HTMLExporter(
         template_name="report",
         extra_template_basedirs=[str(TEMPLATES)],
-        filters={"tidy_tables": tidy_tables},
-        anchor_link_text="#",
+        filters={"tidy_tables": tidy_tables, "markdown2html": _markdown},
     )
     # Ours and nbconvert's own, not what JUPYTER_PATH and a home folder hold.
     places = (str(TEMPLATES), str(BASE_TEMPLATES))

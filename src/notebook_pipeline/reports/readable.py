@@ -14,11 +14,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbconvert.preprocessors import TagRemovePreprocessor
 from PIL import Image
 
 from notebook_pipeline.parameters.cell import read_assignments
+from notebook_pipeline.reports.markdown import markdown_html
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -118,11 +118,14 @@ def answer(notebook: NotebookNode) -> str:
     """The answer, which the cell tagged `answer` worded from what was measured, as HTML.
 
     It is empty where there is no such cell, or where it has not run.
+
+    Raises:
+        EquationError: if an equation in it can't be shown.
     """
     outputs = [out for cell in notebook.cells if has_tag(cell, "answer") for out in cell.outputs]
     said = (output.get("data", {}).get("text/markdown", "") for output in outputs)
     found = next(filter(None, map(_ANSWER.search, said)), None)
-    return str(markdown2html_mistune(found[1])) if found else ""
+    return markdown_html(found[1], of=first_heading(notebook)) if found else ""
 
 
 def _parameter(name: str, default: str, meaning: str, *, injected: str | None) -> Parameter:

@@ -242,3 +242,14 @@ def test_the_answer_says_whether_epochs_start_anew(moved):
     said = words.answer(kept)
     assert ("Keras resets nothing between epochs" in said) is (moved == 0)
     assert f"running the data twice by {moved:g}" in said
+
+
+@pytest.mark.parametrize(("rate", "condition"), [(0.0, answers.NONE), (0.1, answers.SOME)])
+def test_to_try_epochs_equal_as_many_runs_unless_the_weights_change(rate, condition):
+    model, x = stack(), X[:, :2]
+    stateful = live.carrying(model, len(x))
+    stateful.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
+    y = live.zeros_like_output(model, x)
+    stateful.fit(x, y, epochs=3, batch_size=len(x), shuffle=False, verbose=0)
+    ends = live.ends(model, np.concatenate([x, x, x], axis=1))
+    assert satisfies(live.apart(live.current(stateful), ends), condition)

@@ -5,11 +5,15 @@ from types import SimpleNamespace
 
 import IPython.display
 import keras
+import nbformat
 import numpy as np
 import pytest
 import tensorflow as tf
 import xarray as xr
 
+from experiments.forecasting import training
+from experiments.forecasting.configuration import Configuration
+from experiments.forecasting.settings import Centered
 from experiments.forecasting.training import (
     ProgressLine,
     fit_seeds,
@@ -18,7 +22,8 @@ from experiments.forecasting.training import (
     typical_seed,
 )
 from experiments.shared.learning import make_deterministic
-from lstm_states import decelerate
+from lstm_states import accelerate, decelerate
+from tests.repository import ROOT
 
 
 def make_samples(x, y, part, **more):
@@ -149,6 +154,31 @@ def test_a_seed_decides_everything(noise):
             np.testing.assert_array_equal(a, b)
     assert history.identical(history_again.sel(seed=[5, 6]))
     assert (first[0].get_weights()[0] != first[1].get_weights()[0]).all()
+
+
+def test_the_training_that_01_stacked_shows_ends_with_the_same_weights(rng):
+    cells = nbformat.read(ROOT / "notebooks/01_stacked.ipynb", as_version=4).cells
+    [shown] = [cell.source for cell in cells if cell.id == "stacked-by-hand"]
+    to_the_end = shown.replace("epochs = 1 ", "epochs = settings.epochs ")
+    assert to_the_end != shown
+    settings = Centered(
+        dataset="made", target="y", window=4, center=True, train_stride=2, units=[3, 2],
+        head_units=1, head_activation=None, loss="mse", learning_rate=0.05, dropout=0.1,
+        batch_size=4, epochs=3, patience=1, seeds=[3], trace_samples=1, resamples=100,
+    )  # fmt: skip
+    y, level = rng.normal(0, 1, (2, 40))
+    x, part = rng.normal(0, 1, (40, 4, 2)), np.repeat([0, 1, 2], [24, 8, 8])
+    samples = make_samples(x, y, part, level=level)
+    configuration = Configuration("stacked", settings, samples)
+    scope = {"settings": settings, "samples": samples, "configuration": configuration,
+             "keras": keras, "LSTM": keras.layers.LSTM, "Dense": keras.layers.Dense,
+             "training": training, "accelerate": accelerate}  # fmt: skip
+    exec(to_the_end, scope)
+    options = {"train_stride": 2, "batch_size": 4, "epochs": 3, "patience": 1, "seeds": [3]}
+    [model], history = fit(configuration.build, samples, **options)
+    assert history["kept_epoch"].item() > 1
+    for one, two in zip(scope["stack"].get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize(

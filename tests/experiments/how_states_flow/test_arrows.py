@@ -5,6 +5,8 @@ import numpy as np
 from experiments.how_states_flow.arrows import measure_arrows
 from experiments.how_states_flow.words import describe_arrows
 from experiments.shared.evidence import MOVED
+from experiments.shared.models import build_stacked
+from experiments.shared.stack import double_precision, randomise
 from tests.experiments.shared import altered
 
 X = np.random.default_rng(2).normal(size=(3, altered.STEPS, altered.FEATURES))
@@ -19,12 +21,21 @@ ASKED = STOCK | {
 
 
 def reached(model):
-    """The arrows of a stack, and all that were asked for."""
-    found = (
-        measure_arrows({"one": model}, X)["move"].isel(model=0).stack(arrow=["source", "target"])
-    )
-    found = found.dropna("arrow")
-    return set(found["arrow"].values[found.values > MOVED]), set(found["arrow"].values)
+    """The arrows of a stack, the same at each step, and all that were asked for."""
+    found = measure_arrows({"one": model}, X)["move"].isel(model=0)
+    found = found.stack(arrow=["source", "target"]).dropna("arrow")
+    first, *others = found.values > MOVED
+    assert len(others) == 2
+    assert all((other == first).all() for other in others)
+    return set(found["arrow"].values[first]), set(found["arrow"].values)
+
+
+def test_each_step_is_measured_where_it_is():
+    other = X.copy()
+    other[:, 7:] = 0.5  # the third step and those after it
+    usual, changed = (measure_arrows({"one": altered.stack()}, x)["move"] for x in (X, other))
+    np.testing.assert_array_equal(usual.isel(step=[0, 1]), changed.isel(step=[0, 1]))
+    assert not np.allclose(usual.isel(step=2), changed.isel(step=2), equal_nan=True)
 
 
 def test_a_stock_stack():
@@ -33,6 +44,14 @@ def test_a_stock_stack():
     assert describe_arrows(moves) == (
         "Layer 2 depends on h2(t-1), c2(t-1), h1(t); not on x(t), c1(t)"
     )
+
+
+def test_to_try_under_a_third_layer_the_arrows_to_the_output_vanish():
+    with double_precision():
+        model = build_stacked(altered.STEPS, altered.FEATURES, units=[5, 4, 3])
+    randomise(model, seed=0)
+    to_output = {arrow for arrow in ASKED if arrow[1] == "output"}
+    assert reached(model) == (STOCK - to_output, ASKED - to_output)
 
 
 def test_a_layer_that_hands_up_both():

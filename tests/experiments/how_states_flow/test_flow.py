@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from experiments.how_states_flow import flow, installed, outputs
+from experiments.shared.stack import distance, recurrent
+from lstm_states import Edit, record_traces
 from tests.experiments.shared import altered
 from tests.experiments.shared.judge import verdict
 
@@ -113,3 +115,13 @@ def test_undefined_sizes_decide_claim_16():
     with pytest.raises(KeyError):  # only what Python says of an undefined name counts
         installed.measure_sizes_undefined(printed)
     assert verdict(16, installed.measure_sizes_undefined(complete)) == "supported"
+
+
+def test_to_try_without_the_edit_that_holds_h_its_c_moves_the_layer_above():
+    model = altered.stack()
+    lower, upper = (layer.name for layer in recurrent(model))
+    twice = X[[0, 0]]
+    edit = Edit(lower, "cell", add=0.5, time=2, sample=1)
+    plain, edited = record_traces(model, twice, edits=[edit])[upper]["hidden"]
+    assert distance(plain[:2], edited[:2]) <= 1e-9
+    assert distance(plain[2], edited[2]) > 1e-3

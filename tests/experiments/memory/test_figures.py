@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments.memory.figures import plot_errors, plot_recall, plot_slopes
+from experiments.memory.figures import (
+    plot_errors,
+    plot_recall,
+    plot_slopes_by_part,
+    plot_slopes_by_variant,
+)
 from experiments.memory.words import describe_errors, describe_recall, describe_slopes
 
-TITLE = "What the figure shows"
 SEEDS = ["seed 0", "seed 1", "seed 2"]
+KEPT = xr.Dataset(
+    {f"slope_kept_{name}": ("model", [low, 0.5], {"long_name": f"Gradient left, {name}"})
+     for name, low in (("default", 1e-9), ("chrono", 0.02), ("trained", 0.5))}
+)  # fmt: skip
+LEFT = "Gradient left at the first step: 1e-9 to 0.5 by default, 0.02 to 0.5 chrono, 0.5 trained"
 
 
 @pytest.fixture
@@ -28,7 +37,7 @@ def sweep():
 
 
 def test_a_change_fades_at_each_bias(sweep):
-    figure = plot_recall(sweep, title=TITLE)
+    figure = plot_recall(sweep)
     fading, lives = figure.axes
     curves = [line for line in fading.lines if len(line.get_ydata()) == 9]
     assert [curve.get_label() for curve in curves] == ["−1", "2"]
@@ -39,7 +48,7 @@ def test_a_change_fades_at_each_bias(sweep):
     np.testing.assert_array_equal(np.transpose(measured), sweep["half_life"][..., 0])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["−1", "2"]
     assert "(steps)" in lives.get_ylabel()
-    assert figure.get_suptitle() == TITLE
+    assert figure.get_suptitle() == "Half-life of c at forget bias −1 to 2: 1, 4 steps"
 
 
 def test_half_lives_in_words(sweep):
@@ -54,13 +63,18 @@ def test_slopes_are_relative_to_the_last_step():
         {"slope": (("variant", "model", "lag"), slope)},
         coords={"variant": ["gru"], "model": SEEDS, "lag": [0, 1]},
     )
-    figure = plot_slopes({"before": data}, "variant", title=TITLE, labels={"gru": "GRU"})
+    figure = plot_slopes_by_variant({"before": data}, KEPT)
     [axis] = figure.axes
     np.testing.assert_allclose(axis.lines[0].get_ydata(), [1, 0.25])
     assert axis.lines[0].get_label() == "GRU"
     assert axis.get_yscale() == "log"
     assert axis.get_title() == "before"
-    assert figure.get_suptitle() == TITLE
+    assert figure.get_suptitle() == LEFT
+    by_part = plot_slopes_by_part(
+        {"before": data.rename(variant="part")}, KEPT, "slope_kept_chrono"
+    )
+    assert [line.get_label() for line in by_part.axes[0].lines] == ["gru"]
+    assert by_part.get_suptitle() == "Gradient left, chrono: 0.02 to 0.5"
 
 
 @pytest.fixture
@@ -82,14 +96,14 @@ def errors():
 
 def test_errors_by_length(errors):
     labels = {"gru": "GRU", "rnn": "SimpleRNN", "do_nothing": "always 1"}
-    figure = plot_errors(errors, title=TITLE, labels=labels, baselines=["do_nothing"])
+    figure = plot_errors(errors, labels=labels, baselines=["do_nothing"])
     [axis] = figure.axes
     named = {line.get_label(): line for line in axis.lines if line.get_label() in labels.values()}
     np.testing.assert_allclose(named["GRU"].get_ydata(), [0.002])
     np.testing.assert_allclose(named["SimpleRNN"].get_ydata(), [0.002, 0.2])
     assert named["always 1"].get_linestyle() == ":"
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["20", "50"]
-    assert axis.get_title() == TITLE
+    assert axis.get_title() == "Over 20 steps, all seeds learn with: GRU"
 
 
 def test_who_learns_in_words(errors):
@@ -104,10 +118,4 @@ def test_who_learns_in_words(errors):
 
 
 def test_what_is_left_of_a_gradient_in_words():
-    kept = xr.Dataset(
-        {f"slope_kept_{name}": ("model", [low, 0.5])
-         for name, low in (("default", 1e-9), ("chrono", 0.02), ("trained", 0.5))}
-    )  # fmt: skip
-    assert describe_slopes(kept) == (
-        "Gradient left at the first step: 1e-9 to 0.5 by default, 0.02 to 0.5 chrono, 0.5 trained"
-    )
+    assert describe_slopes(KEPT) == LEFT
