@@ -83,8 +83,6 @@ def record_decay(
             f"layer {layer!r} is called several times: an edit can't tell its calls apart"
         )
     node = traces[layer].to_dataset()
-    if "row" in node.dims:
-        raise UnsupportedLayerError(f"layer {layer!r} receives other rows than the samples")
     values = node[state].values.reshape(units + 1, samples, -1, units)
     # Of each run with a change only the unit that was changed.
     changed = np.diagonal(values[1:], axis1=0, axis2=3).astype(np.float64)

@@ -154,7 +154,8 @@ def _r2(states: np.ndarray, targets: np.ndarray, unseen: np.ndarray) -> float:
     if not np.isfinite(states).all() or not spread:
         return np.nan
     probe = make_pipeline(StandardScaler(), Ridge(alpha=1.0)).fit(states[~unseen], scaled[~unseen])
-    return float(1 - np.mean((scored - probe.predict(states[unseen])) ** 2) / spread)
+    read = probe.predict(states[unseen]).reshape(scored.shape)  # of one target, it is (step,)
+    return float(1 - np.mean((scored - read) ** 2) / spread)
 
 
 def _accuracy(states: np.ndarray, targets: np.ndarray, unseen: np.ndarray) -> float:

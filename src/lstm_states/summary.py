@@ -25,7 +25,8 @@ def measure_states(traces: xr.DataTree) -> xr.Dataset:
         ``hidden_saturated``, the share of |h| above 0.9; for each sigmoid gate ``<gate>_closed``
         and ``<gate>_open``, the shares below 0.1 and above 0.9; ``half_life``, that of the median
         unit, see :func:`measure_half_lives`; ``change``, the root mean square of h(t) - h(t-1) over
-        that of h. NaN where the layer or the traces have no such state or gate.
+        that of h, NaN if h is always 0. All are NaN where the layer or the traces have no such
+        state or gate.
     """
     return _by_layer(traces, _layer_summary)
 
@@ -37,7 +38,8 @@ def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     if "hidden" in states:
         hidden = states["hidden"]
         summary["hidden_saturated"] = _share(abs(hidden) > SATURATED[1], real)
-        summary["change"] = _rms(hidden.diff("time")) / _rms(hidden)
+        size = summary["hidden_size"]
+        summary["change"] = _rms(hidden.diff("time")) / size if size else np.nan
     summary["half_life"] = float(np.median(_half_lives(node)))
     for gate in _gates(node):
         summary[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
