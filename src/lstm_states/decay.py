@@ -59,7 +59,7 @@ def record_decay(
         >>> decay = record_decay(model, x[:8], "lstm", time=20)
         >>> decay["half_life"].median()
     """
-    state, units = _state(model, layer, quantity)
+    holding, state, units = _state(model, layer, quantity)
     if live_states(model):
         raise ValueError(
             f"model {model.name!r} is stateful: its samples don't all start alike; pass "
@@ -73,7 +73,7 @@ def record_decay(
         model,
         keras.tree.map_structure(lambda values: rows_of(values, own), x),
         mask=None if mask is None else np.asarray(mask)[own],
-        layers=layer,
+        layers=holding,
         quantities=state,
         edits=[Edit(layer, state, add=changes[:, np.newaxis], time=[time])],
         outputs=False,
@@ -90,6 +90,8 @@ def record_decay(
     backwards = bool(node.attrs["go_backwards"])
     apart, there = follow(np.abs(changed - values[0]), real, time, backwards=backwards)
     left = apart.mean(0, where=there[..., np.newaxis])
+    if (left[0] == 0).any():
+        raise ValueError(f"add is {add!r}, which is 0 or lost in rounding; it must be larger")
     left = left / left[0]
     return xr.Dataset(
         {
@@ -120,12 +122,14 @@ def half_life(left: np.ndarray) -> float:
     return float(after - 1 + (before - np.log(0.5)) / (before - now))
 
 
-def _state(model: keras.Model, layer: str, quantity: str | None) -> tuple[str, int]:
-    """Return the state of a layer to change, and its width."""
+def _state(
+    model: keras.Model, layer: str, quantity: str | None
+) -> tuple[keras.layers.RNN, str, int]:
+    """Return the Keras layer of an address, the state of it to change, and its width."""
     cells = cells_of_all(select_layers(model, None))
     if layer not in cells:
         raise ValueError(f"layer is {layer!r}; the model has {list(cells)}")
-    cell = cells[layer][1]
+    holding, cell = cells[layer]
     if len(state_dims(cell)) > 1:
         raise UnsupportedLayerError(
             f"layer {layer!r} has states with axes {state_dims(cell)}; a change is followed in "
@@ -136,4 +140,4 @@ def _state(model: keras.Model, layer: str, quantity: str | None) -> tuple[str, i
         quantity = kind.memory.state if kind.memory else kind.states[0]
     if quantity not in kind.states:
         raise ValueError(f"quantity is {quantity!r}; the states of {layer!r} are {kind.states}")
-    return quantity, units_of(cell)
+    return holding, quantity, units_of(cell)

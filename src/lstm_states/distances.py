@@ -87,7 +87,8 @@ def measure_time_scales(distances: xr.Dataset, *, time: int) -> xr.Dataset:
     Args:
         distances: What :func:`measure_distances` returned for runs that differ from one step on: by
             an input, or by an edit of a state.
-        time: The changed step, counted as in the traces. Samples in which it is masked don't count.
+        time: The changed step, counted as in the traces. Samples in which it is masked don't count,
+            nor do steps before it: a layer above one that runs the other way differs there, too.
 
     Returns:
         Dataset of ``time_scale (layer)`` in real steps since the changed one, in the order in which

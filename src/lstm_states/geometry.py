@@ -59,6 +59,7 @@ def measure_principal_directions(
             "share": ("direction", share, {"long_name": "share of the variance explained"}),
             "mean": mean,
         },
+        coords={"unit": node["unit"]} if "unit" in node.coords else {},
         attrs={"layer": layer, "quantity": quantity},
     )
     centred = node[quantity].where(node["mask"]).astype(np.float64) - mean

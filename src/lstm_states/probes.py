@@ -51,7 +51,7 @@ def probe_states(
         quantity: What to read from, such as ``hidden`` or ``cell``.
         layers: The addresses of layers, one or several; None is all.
         held_out: The sequences on which probes are scored, as ``isel`` takes them; the others are
-            fitted. Every second one, if nothing else is said.
+            fitted. Windows that overlap are alike, too: hold out a block of them.
         seed: Of the control task.
 
     Returns:

@@ -64,9 +64,10 @@ def test_a_constant_gate_has_the_same_half_life_by_itself_and_by_a_change(kind, 
 
 def test_other_units_answer_to_a_change():
     matrix = np.array([[0.5, 0.4], [-0.8, 0.9]])
-    model = keras.Sequential([L.Input((None, 2)), L.SimpleRNN(2, activation="linear", name="rnn")])
-    model.layers[0].set_weights([np.eye(2), matrix, np.zeros(2)])
-    found = record_decay(model, X[:1], "rnn", time=4)
+    cells = [L.SimpleRNNCell(2, activation="linear", name=name) for name in ("lower", "upper")]
+    model = keras.Sequential([L.Input((None, 2)), L.RNN(cells, name="rnn")])
+    model.layers[0].set_weights([np.eye(2), np.eye(2), np.zeros(2), np.eye(2), matrix, np.zeros(2)])
+    found = record_decay(model, X[:1], "rnn/upper", time=4)
     powers = [np.linalg.matrix_power(matrix, n).diagonal() for n in range(5)]
     np.testing.assert_allclose(found["left"], np.abs(powers), atol=2e-3)
 
@@ -94,6 +95,8 @@ def test_what_cannot_be_followed_is_refused():
     conv = keras.Sequential([keras.Input((5, 4, 1)), L.ConvLSTM1D(2, 3, name="conv")])
     with pytest.raises(UnsupportedLayerError, match=r"axes \('width', 'unit'\)"):
         record_decay(conv, np.zeros((1, 5, 4, 1)), "conv", time=0)
+    with pytest.raises(ValueError, match=r"add is 0\.0, which is 0 or lost in rounding"):
+        record_decay(model, X, "layer", time=3, add=0.0)
     live = keras.Sequential([keras.Input((5, 2), batch_size=1), L.LSTM(2, stateful=True)])
     with pytest.raises(ValueError, match=r"is stateful.*stateless_twin"):
         record_decay(live, X[:1, :5], live.layers[0].name, time=0)

@@ -35,7 +35,7 @@ def run_page(name):
 def test_the_page_of_measures_runs_as_it_stands():
     names = run_page("measures.md")
     assert abs(names["lives"].sel(layer="low").median() - 2.2) < 0.2  # as a comment says
-    assert names["found"]["selectivity"] < 0.2
+    assert abs(names["found"]["selectivity"]) < 0.15
     assert names["idle"].sizes["pair"] == 1  # the last block ran
 
 

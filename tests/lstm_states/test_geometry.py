@@ -104,6 +104,9 @@ def test_idle_units_keep_their_numbers():
     found = find_idle_units(traces)
     assert (found["pair_unit"].item(), found["pair_other"].item()) == (2, 7)
     assert found["dead"].sel(layer="layer", unit=8).item()
+    main = measure_principal_directions(traces, "layer").isel(direction=0)
+    np.testing.assert_allclose(main["directions"].sel(unit=[8, 7]), [0, 0.5**0.5], atol=1e-12)
+    np.testing.assert_allclose(main["projection"].var(ddof=1), main["variance"])
 
 
 def test_limits_and_layers_that_make_no_sense_are_refused():
