@@ -35,12 +35,11 @@ def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     real = node["mask"]
     states = {name: node[name].where(real) for name in ("hidden", "cell") if name in node}
     summary = {f"{name}_size": _rms(values) for name, values in states.items()}
-    if "hidden" in states:
-        hidden = states["hidden"]
-        summary["hidden_saturated"] = _share(abs(hidden) > SATURATED[1], real)
-        size = summary["hidden_size"]
-        summary["change"] = _rms(hidden.diff("time")) / size if size else np.nan
     summary["half_life"] = float(np.median(_half_lives(node)))
+    if "hidden" in states:
+        hidden, size = states["hidden"], summary["hidden_size"]
+        summary["hidden_saturated"] = _share(abs(hidden) > SATURATED[1], real)
+        summary["change"] = _rms(hidden.diff("time")) / size if size else np.nan
     for gate in _gates(node):
         summary[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
         summary[f"{gate}_open"] = _share(node[gate] > SATURATED[1], real)
@@ -79,7 +78,7 @@ def _half_lives(node: xr.Dataset) -> np.ndarray:
     if memory is None or memory.kept not in node or not real.any():
         return np.full(node.sizes["unit"], np.nan)
     with np.errstate(divide="ignore"):  # a gate of 0 or 1 keeps a state for no step or for ever
-        gain = np.log(node[memory.kept].values[real]).mean(0)
+        gain = np.log(node[memory.kept].values[real]).mean(0, dtype=np.float64)
         return np.where(gain >= 0, np.inf, -np.log(2) / gain)
 
 
