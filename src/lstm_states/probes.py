@@ -76,30 +76,20 @@ def probe_states(
     if classes is not None and targets.dtype.kind == "f" and (targets % 1 > 0).any():
         raise ValueError("classes holds numbers that aren't whole; pass them as numbers=")
     nodes = select_nodes(traces, quantity, layers)
+    score = _r2 if classes is None else _accuracy
     found = []
     for address, node in nodes.items():
-        if "row" in node.dims:
-            raise ValueError(
-                f"layer {address!r} receives other rows than the samples, of which it isn't known "
-                "which belong to one sequence; choose other layers with layers=[...]"
-            )
-        mask = node["mask"].values
+        mask = _mask(address, node)
         own = _by_step(name, targets, 3 if classes is None else 2, address, mask)
         there = mask & ~pd.isnull(own).reshape(*mask.shape, -1).any(-1)
         states, own = real_rows(address, node, quantity)[there[mask]], own[there]
         sequences = np.nonzero(there)[0]
-        unseen = np.isin(sequences, np.arange(len(mask))[held_out])
-        if unseen.all() or not unseen.any():
-            raise ValueError(
-                f"held_out is {held_out!r}; of the {len(mask)} sequences of layer {address!r}, "
-                "some with targets must be held out and some not"
-            )
         if types is not None:
             groups = _by_step("types", np.asarray(types), 2, address, mask)[there]
         else:
             groups = sequences if targets.ndim == 1 else np.arange(len(own))
         control = _control(own, groups, np.random.default_rng(seed))
-        score = _r2 if classes is None else _accuracy
+        unseen = _unseen(sequences, held_out, address, len(mask))
         found.append([score(states, values, unseen) for values in (own, control)])
     scores, controls = np.array(found).T
     return xr.Dataset(
@@ -122,6 +112,29 @@ def _check_installed() -> None:
             "'lstm-states[probes]'",
             name="sklearn",
         ) from error
+
+
+def _mask(address: str, node: xr.Dataset) -> np.ndarray:
+    """Return which steps of each sequence are real, ``(sample, time)``."""
+    if "row" in node.dims:
+        raise ValueError(
+            f"layer {address!r} receives other rows than the samples, of which it isn't known "
+            "which belong to one sequence; choose other layers with layers=[...]"
+        )
+    return node["mask"].values
+
+
+def _unseen(
+    sequences: np.ndarray, held_out: slice | Sequence[int], address: str, size: int
+) -> np.ndarray:
+    """Tell which rows, of these sequences, are held out."""
+    unseen = np.isin(sequences, np.arange(size)[held_out])
+    if unseen.all() or not unseen.any():
+        raise ValueError(
+            f"held_out is {held_out!r}; of the {size} sequences of layer {address!r}, some with "
+            "targets must be held out and some not"
+        )
+    return unseen
 
 
 def _by_step(name: str, given: np.ndarray, most: int, address: str, mask: np.ndarray) -> np.ndarray:
