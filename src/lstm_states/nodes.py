@@ -44,13 +44,13 @@ def real_rows(address: str, node: xr.Dataset, quantity: str) -> np.ndarray:
     """Return a quantity at all real steps, ``(step, unit)``, sample after sample.
 
     Raises:
-        ValueError: if the layer's states are no vectors.
+        ValueError: if it has other axes than the units.
     """
     behind = node[quantity].dims[2:]
     if behind != ("unit",):
         raise ValueError(
-            f"layer {address!r} has states with axes {behind}; this measure is for states that are "
-            "vectors"
+            f"layer {address!r} has {quantity!r} with axes {behind}; this measure is for vectors of "
+            "units"
         )
     return node[quantity].values[node["mask"].values]
 

@@ -50,7 +50,9 @@ def test_clouds_without_directions_are_refused():
             [[1, 0, 0], [0, 0, 0]], hidden=hidden
         ),
         "layer 'a' holds NaN or infinity": node(MASK, hidden=broken),
-        r"layer 'a' has states with axes \('height', 'unit'\)": node(hidden=np.ones((1, 3, 2, 2))),
+        r"layer 'a' has 'hidden' with axes \('height', 'unit'\)": node(
+            hidden=np.ones((1, 3, 2, 2))
+        ),
         "layer 'a' has no 'hidden'": node(cell=hidden),
     }
     for says, one in cases.items():
