@@ -49,8 +49,8 @@ def real_rows(address: str, node: xr.Dataset, quantity: str) -> np.ndarray:
     behind = node[quantity].dims[2:]
     if behind != ("unit",):
         raise ValueError(
-            f"layer {address!r} has {quantity!r} with axes {behind}; this measure is for vectors of "
-            "units"
+            f"layer {address!r} has {quantity!r} with axes {behind}; this measure is for vectors "
+            "of units"
         )
     return node[quantity].values[node["mask"].values]
 
