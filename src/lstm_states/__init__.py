@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from lstm_states.acceleration import accelerate, decelerate
     from lstm_states.attribution import record_attributions
     from lstm_states.callbacks import LogStateStatistics, RecordTraces, ResetStates
+    from lstm_states.decay import record_decay
+    from lstm_states.distances import measure_distances, measure_time_scales
     from lstm_states.fixed_points import find_fixed_points
+    from lstm_states.geometry import find_idle_units, measure_principal_directions
     from lstm_states.ledger import measure_memory
     from lstm_states.masks import check_cudnn_mask
     from lstm_states.patching import record_patch_grid
+    from lstm_states.probes import probe_states
     from lstm_states.proof.equations import check_traces
     from lstm_states.proof.refusals import TraceError
     from lstm_states.stateful import (
@@ -31,7 +35,12 @@ if TYPE_CHECKING:
     )
     from lstm_states.store.store import IncompleteTracesError, open_traces, write_traces
     from lstm_states.streaming.session import StreamingSession
-    from lstm_states.summary import measure_norms, measure_saturation, measure_states
+    from lstm_states.summary import (
+        measure_half_lives,
+        measure_norms,
+        measure_saturation,
+        measure_states,
+    )
     from lstm_states.traces.edit import Edit
     from lstm_states.traces.gradients import record_gradients
     from lstm_states.traces.initial_states import final_states
@@ -59,6 +68,13 @@ _HOMES = {
     "measure_states": "summary",
     "measure_saturation": "summary",
     "measure_norms": "summary",
+    "measure_half_lives": "summary",
+    "record_decay": "decay",
+    "measure_distances": "distances",
+    "measure_time_scales": "distances",
+    "measure_principal_directions": "geometry",
+    "find_idle_units": "geometry",
+    "probe_states": "probes",
     "measure_memory": "ledger",
     "find_fixed_points": "fixed_points",
     "TraceError": "proof.refusals",
@@ -100,6 +116,13 @@ __all__ = [  # noqa: RUF022 (grouped by what they are for)
     "measure_states",
     "measure_saturation",
     "measure_norms",
+    "measure_half_lives",
+    "record_decay",
+    "measure_distances",
+    "measure_time_scales",
+    "measure_principal_directions",
+    "find_idle_units",
+    "probe_states",
     "measure_memory",
     "find_fixed_points",
     "TraceError",

@@ -124,7 +124,7 @@ def _flows(node: xr.Dataset, memory: Memory) -> _Flows:
     own = KINDS[node.attrs["cell"]].quantities
     values = {name: np.asarray(node[name].values[:, order], np.float64) for name in own}
     real = node["mask"].values[:, order, np.newaxis]
-    kept = np.where(real, memory.kept(values), 1.0)
+    kept = np.where(real, values[memory.kept], 1.0)
     written = np.where(real, memory.written(values), 0.0)
     state = values[memory.state]
     start = np.asarray(node[f"initial_{memory.state}"].values, np.float64)

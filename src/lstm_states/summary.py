@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from lstm_states.cells import SIGMOID_GATES, layers_of
+from lstm_states.cells import KINDS, layers_of
+from lstm_states.nodes import by_unit
 
 SATURATED = (0.1, 0.9)
 """A gate below the first is called closed, above the second open (Karpathy et al. 2015)."""
@@ -17,40 +18,68 @@ def measure_states(traces: xr.DataTree) -> xr.Dataset:
     """Summarise the states and gates of each layer over the real steps.
 
     Args:
-        traces: A tree from ``record_traces``.
+        traces: A tree from ``record_traces``, with any kind of cell.
 
     Returns:
         Dataset along ``layer``: ``hidden_size`` and ``cell_size``, root mean squares;
         ``hidden_saturated``, the share of |h| above 0.9; for each sigmoid gate ``<gate>_closed``
-        and ``<gate>_open``, the shares below 0.1 and above 0.9; ``half_life``, the number of steps
-        after which the cell state of the median unit has halved under its mean forget gate,
-        ``-ln 2 / mean ln f``; ``change``, the root mean square of h(t) - h(t-1) over that of h.
+        and ``<gate>_open``, the shares below 0.1 and above 0.9; ``half_life``, that of the median
+        unit, see :func:`measure_half_lives`; ``change``, the root mean square of h(t) - h(t-1) over
+        that of h, NaN if h is always 0. All are NaN where the layer or the traces have no such
+        state or gate.
     """
-    layers = layers_of(traces)
-    rows = [_layer_summary(node) for node in layers.values()]
-    return xr.Dataset(
-        {name: ("layer", [row[name] for row in rows]) for name in rows[0]},
-        coords={"layer": list(layers)},
-    )
+    return _by_layer(traces, _layer_summary)
 
 
 def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     real = node["mask"]
-    hidden, cell = (node[name].where(real) for name in ("hidden", "cell"))
-    with np.errstate(divide="ignore"):  # a gate of 0 or 1 keeps a state for no step or for ever
-        decay = abs(xr.apply_ufunc(np.log, node["forget_gate"].where(real))).mean(real.dims)
-        half_lives = np.log(2) / decay
-    summary = {
-        "hidden_size": _rms(hidden),
-        "cell_size": _rms(cell),
-        "hidden_saturated": _share(abs(hidden) > SATURATED[1], real),
-        "half_life": float(half_lives.median()),
-        "change": _rms(hidden.diff("time")) / _rms(hidden),
-    }
-    for gate in SIGMOID_GATES:
+    states = {name: node[name].where(real) for name in ("hidden", "cell") if name in node}
+    summary = {f"{name}_size": _rms(values) for name, values in states.items()}
+    summary["half_life"] = float(np.median(_half_lives(node)))
+    if "hidden" in states:
+        hidden, size = states["hidden"], summary["hidden_size"]
+        summary["hidden_saturated"] = _share(abs(hidden) > SATURATED[1], real)
+        summary["change"] = _rms(hidden.diff("time")) / size if size else np.nan
+    for gate in _gates(node):
         summary[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
         summary[f"{gate}_open"] = _share(node[gate] > SATURATED[1], real)
     return summary
+
+
+def measure_half_lives(traces: xr.DataTree) -> xr.Dataset:
+    """Measure how long each unit keeps its state by its gates alone, over the real steps.
+
+    A step leaves the share f of the cell state of an LSTM, its forget gate, and the share z of the
+    hidden state of a GRU, its update gate. A state has halved after ``-ln 2 / mean ln f`` real
+    steps. What the state does to the gates later is left out:
+    :func:`lstm_states.record_decay` measures it as well.
+
+    Args:
+        traces: A tree from ``record_traces``, with any kind of cell.
+
+    Returns:
+        Dataset of ``half_life (layer, unit)`` in steps: infinity where a unit loses nothing, 0
+        where a gate is shut at a step. NaN where a layer has no such unit or gate in the traces (a
+        SimpleRNN, a ConvLSTM, a cell with equations of its own), or if no step is real.
+
+    Example:
+        >>> measure_half_lives(traces)["half_life"].sel(layer="lstm").median()
+    """
+    nodes = layers_of(traces)
+    found = {address: _half_lives(node) for address, node in nodes.items()}
+    about = {"long_name": "half-life of a state by the gates", "units": "steps"}
+    return xr.Dataset({"half_life": by_unit(found, nodes, np.nan).assign_attrs(about)})
+
+
+def _half_lives(node: xr.Dataset) -> np.ndarray:
+    """Return the half-life of each unit, ``(unit,)``."""
+    memory = KINDS[node.attrs["cell"]].memory
+    real = node["mask"].values
+    if memory is None or memory.kept not in node or not real.any():
+        return np.full(node.sizes["unit"], np.nan)
+    with np.errstate(divide="ignore"):  # a gate of 0 or 1 keeps a state for no step or for ever
+        gain = np.log(node[memory.kept].values[real]).mean(0, dtype=np.float64)
+        return np.where(gain >= 0, np.inf, -np.log(2) / gain)
 
 
 def measure_saturation(traces: xr.DataTree) -> xr.Dataset:
@@ -100,10 +129,14 @@ def _by_layer(traces: xr.DataTree, measure: Callable[[xr.Dataset], dict[str, flo
 def _saturation(node: xr.Dataset) -> dict[str, float]:
     low, high = SATURATED
     shares = {}
-    for gate in (str(name) for name in node.data_vars if str(name).endswith("_gate")):
+    for gate in _gates(node):
         shares[f"{gate}_saturated_left"] = _share(node[gate] < low, node["mask"])
         shares[f"{gate}_saturated_right"] = _share(node[gate] > high, node["mask"])
     return shares
+
+
+def _gates(node: xr.Dataset) -> list[str]:
+    return [str(name) for name in node.data_vars if str(name).endswith("_gate")]
 
 
 def _norms(node: xr.Dataset) -> dict[str, float]:

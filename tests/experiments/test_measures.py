@@ -214,7 +214,8 @@ def layer(hidden, cell=0.5, forget=0.5, mask=None, **gates):
         values[name] = np.where(mask[..., None], np.broadcast_to(gate, hidden.shape), np.nan)
     dims = ("sample", "time", "unit")
     return xr.Dataset(
-        {name: (dims, value) for name, value in values.items()} | {"mask": (dims[:2], mask)}
+        {name: (dims, value) for name, value in values.items()} | {"mask": (dims[:2], mask)},
+        attrs={"cell": "LSTM"},
     )
 
 

@@ -22,12 +22,25 @@ def test_the_example_of_the_readme_runs(capsys):
     np.testing.assert_array_less(ran["traces"]["top"].attrs["layer_output_error"], 1e-5)
 
 
-def test_the_page_of_interventions_runs_as_it_stands():
-    text = (ROOT / "docs/interventions.md").read_text(encoding="utf-8")
+def run_page(name):
+    """Run all examples of a page, one after the other, and return their names."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     names = {}
     for block in blocks:
-        exec(compile(block, "docs/interventions.md", "exec"), names)
+        exec(compile(block, f"docs/{name}", "exec"), names)
+    return names
+
+
+def test_the_page_of_measures_runs_as_it_stands():
+    names = run_page("measures.md")
+    assert abs(names["lives"].sel(layer="low").median() - 2.2) < 0.2  # as a comment says
+    assert abs(names["found"]["selectivity"]) < 0.15
+    assert names["idle"].sizes["pair"] == 1  # the last block ran
+
+
+def test_the_page_of_interventions_runs_as_it_stands():
+    names = run_page("interventions.md")
     assert len(names["steps"]) == 20  # the last block ran
     np.testing.assert_allclose(
         np.stack(names["steps"], 1),

@@ -128,8 +128,15 @@ model = keras.Sequential([keras.Input((3, 1)), keras.layers.LSTM(2), keras.layer
 model.compile("sgd", "mse")
 model.fit(x, x[:, 0], verbose=0, callbacks=[lstm_states.LogStateStatistics(x, log=log)])
 assert told == [0, 1], told
-lstm_states.write_traces(lstm_states.record_traces(model, x), "traces.zarr")
+traces = lstm_states.record_traces(model, x)
+lstm_states.write_traces(traces, "traces.zarr")
 assert lstm_states.open_traces("traces.zarr").attrs["layers"] == ["lstm"]
+try:
+    lstm_states.probe_states(traces, numbers=x[..., 0])
+except ModuleNotFoundError as error:
+    assert "lstm-states[probes]" in str(error), error
+else:
+    raise AssertionError("a probe is fitted without scikit-learn")
 runpy.run_path(example)
 print("all of it works")
 """
@@ -145,6 +152,12 @@ def test_every_public_name_works_with_what_it_says_it_needs(tmp_path):
     assert printed.endswith("all of it works\n"), printed
 
 
+def test_probes_need_the_extra_for_probes_alone():
+    extra = PROJECT["optional-dependencies"]["probes"]
+    assert "sklearn" not in modules_beyond([*PROJECT["dependencies"], *extra])
+    assert set(extra) <= set(PROJECT["optional-dependencies"]["experiments"])
+
+
 @pytest.mark.parametrize("extra", [None, "plots"])
 def test_figures_need_the_extra_for_figures(extra):
     lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"].get(extra, ())]
@@ -156,9 +169,11 @@ def test_figures_need_the_extra_for_figures(extra):
 
 
 def test_no_module_of_the_library_imports_what_an_extra_brings_but_plots():
-    """At no time: MLflow, the default of one callback, is asked for inside a function."""
+    """At no time: what MLflow logs by default and what scikit-learn fits is asked for when used."""
     extras = PROJECT["optional-dependencies"]["experiments"]
-    brought = {"mlflow", "seaborn", "matplotlib"} | {Requirement(line).name for line in extras}
+    brought = {"mlflow", "seaborn", "matplotlib", "sklearn"} | {
+        Requirement(line).name for line in extras
+    }
     found = set()
     for path in Path(lstm_states.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -167,7 +182,12 @@ def test_no_module_of_the_library_imports_what_an_extra_brings_but_plots():
             if isinstance(node, ast.Import | ast.ImportFrom):
                 roots = {name.partition(".")[0] for name in names}
                 found |= {(path.parent.name, root) for root in roots & brought}
-    assert found == {("plots", "seaborn"), ("plots", "matplotlib"), ("lstm_states", "mlflow")}
+    assert found == {
+        ("plots", "seaborn"),
+        ("plots", "matplotlib"),
+        ("lstm_states", "mlflow"),
+        ("lstm_states", "sklearn"),
+    }
 
 
 @pytest.mark.nightly

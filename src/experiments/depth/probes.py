@@ -1,29 +1,47 @@
 """Linear probes: what can be read from the states of a layer.
 
-A probe is fitted on every other sample and scored on the ones between, at steps that have
-:data:`~experiments.depth.settings.LAGS` steps before them. States are scaled to variance 1 first,
-so that the probes' small penalty means the same for each layer.
+:func:`lstm_states.probe_states` is fitted on every other sample and scored on the ones between, at
+steps that have :data:`~experiments.depth.settings.LAGS` steps before them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+import xarray as xr
 
 from experiments.depth.settings import LAGS
 from experiments.shared.evidence import for_each_model
 from experiments.shared.stack import run_layers
+from lstm_states.geometry import measure_principal_directions
+from lstm_states.probes import probe_states
 
 
 def hidden_states(model: keras.Model, x: np.ndarray) -> list[np.ndarray]:
     """Return h of each layer at every step, ``(sample, time, unit)``, lowest layer first."""
     return [np.asarray(run.sequence) for run in run_layers(model, x).values()]
+
+
+def as_traces(states: Mapping[str, np.ndarray]) -> xr.DataTree:
+    """Lay out values ``(sample, time, unit)`` as a tree of traces without masks.
+
+    The library's measures then take what Keras itself gave, or values that are no states.
+    """
+    return xr.DataTree.from_dict(
+        {
+            f"/{name}": xr.Dataset(
+                {
+                    "hidden": (("sample", "time", "unit"), values),
+                    "mask": (("sample", "time"), np.ones(values.shape[:2], bool)),
+                },
+                attrs={"go_backwards": 0},
+            )
+            for name, values in states.items()
+        }
+    )
 
 
 def probe_past(states: np.ndarray, x: np.ndarray) -> float:
@@ -37,14 +55,8 @@ def probe_past(states: np.ndarray, x: np.ndarray) -> float:
         R² over all features and lags together, each scaled to variance 1; NaN where a state is no
         number.
     """
-    if not np.isfinite(states).all():
-        return float("nan")
-    past = StandardScaler().fit_transform(_rows(_past(x)))
-    fitting, scoring = _halves(past, len(x))
-    seen, unseen = _halves(_rows(states[:, LAGS:]), len(x))
-    probe = make_pipeline(StandardScaler(), Ridge(alpha=1.0)).fit(seen, fitting)
-    errors = np.mean((scoring - probe.predict(unseen)) ** 2)
-    return float(1 - errors / np.mean((scoring - scoring.mean(axis=0)) ** 2))
+    past = past_window(x)[..., : -x.shape[-1]]  # without the present
+    return _score(states, numbers=past[:, LAGS:])
 
 
 def probe_class(states: np.ndarray, classes: np.ndarray) -> float:
@@ -57,12 +69,11 @@ def probe_class(states: np.ndarray, classes: np.ndarray) -> float:
     Returns:
         The accuracy; NaN where a state is no number.
     """
-    if not np.isfinite(states).all():
-        return float("nan")
-    fitting, scoring = _halves(classes[:, LAGS:].reshape(-1), len(classes))
-    seen, unseen = _halves(_rows(states[:, LAGS:]), len(classes))
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    return float(probe.fit(seen, fitting).score(unseen, scoring))
+    return _score(states, classes=classes[:, LAGS:])
+
+
+def _score(states: np.ndarray, **targets: Any) -> float:
+    return float(probe_states(as_traces({"states": states[:, LAGS:]}), **targets)["score"][0])
 
 
 def narrowed(states: np.ndarray, units: int) -> np.ndarray:
@@ -70,11 +81,11 @@ def narrowed(states: np.ndarray, units: int) -> np.ndarray:
 
     It makes a wide layer comparable with a narrow one: both then have as many numbers.
     """
-    rows = _rows(states)
-    if not np.isfinite(rows).all():
+    if not np.isfinite(states).all():
         return states[..., :units]
-    main = PCA(min(units, rows.shape[1]), svd_solver="full").fit(_halves(rows, len(states))[0])
-    return main.transform(rows).reshape(*states.shape[:2], -1)
+    # Found on the samples that a probe is fitted to.
+    found = measure_principal_directions(as_traces({"states": states[::2]}), "states")
+    return (states - found["mean"].values) @ found["directions"].values[:units].T
 
 
 def past_window(x: np.ndarray) -> np.ndarray:
@@ -110,19 +121,3 @@ def measure_past(model: keras.Model, x: np.ndarray) -> dict[str, float]:
         "past_now": probe_past(x, x),
         "past_lost_by_depth": matched - above,
     }
-
-
-def _past(x: np.ndarray) -> np.ndarray:
-    """Return the inputs 1 to :data:`LAGS` steps before each step that has so many before it."""
-    return past_window(x)[:, LAGS:, : -x.shape[-1]]
-
-
-def _rows(states: np.ndarray) -> np.ndarray:
-    return states.reshape(-1, states.shape[-1])
-
-
-def _halves(rows: Any, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of every other sample, and of those between."""
-    by_sample = np.asarray(rows).reshape(samples, -1, *np.shape(rows)[1:])
-    one, other = by_sample[::2], by_sample[1::2]
-    return one.reshape(-1, *one.shape[2:]), other.reshape(-1, *other.shape[2:])

@@ -8,14 +8,12 @@ import keras
 import numpy as np
 import xarray as xr
 
-from experiments.depth.probes import hidden_states
+import lstm_states.distances as library
+from experiments.depth.probes import as_traces, hidden_states
 from experiments.shared.evidence import for_each_model
 from lstm_states.cells import SIGMOID_GATES
 from lstm_states.summary import measure_saturation
 from lstm_states.traces.record import record_traces
-
-FADED = float(np.exp(-1))
-"""Share of its peak to which the distance must fall."""
 
 
 def measure_distances(models: Mapping[str, keras.Model], x: np.ndarray) -> xr.Dataset:
@@ -29,40 +27,47 @@ def measure_distances(models: Mapping[str, keras.Model], x: np.ndarray) -> xr.Da
 
     Returns:
         ``distance (model, layer, step)``: the Euclidean distance of h, the mean over samples,
-        relative to its largest; ``step`` counts from the changed one.
+        relative to its largest; ``step`` counts from the changed one. ``time_scale (model,
+        layer)``: the steps until it has faded to 1/e of its peak; where it has not by the end, the
+        steps that there are.
     """
     at = x.shape[1] // 4
     changed = x.copy()
     changed[:, at] += 1
-    curves = []
+    found = []
     for model in models.values():
-        pairs = zip(hidden_states(model, x), hidden_states(model, changed), strict=True)
-        apart = [np.linalg.norm(b - a, axis=-1).mean(axis=0)[at:] for a, b in pairs]
-        with np.errstate(invalid="ignore"):  # what never moves has no peak: NaN
-            curves.append([curve / curve.max() for curve in apart])
+        plain, moved = (_traces_of_layers(model, given) for given in (x, changed))
+        apart = library.measure_distances(plain, moved)
+        found.append(library.measure_time_scales(apart, time=at))
+    joined = xr.concat(found, xr.DataArray(list(models), dims="model", name="model"))
+    joined = joined.assign_coords(layer=joined["layer"].astype(int))
+    scales = joined["time_scale"]
     about = {"long_name": "Distance of h, relative to its peak", "units": "1"}
     return xr.Dataset(
-        {"distance": (("model", "layer", "step"), np.array(curves), about)},
-        coords={"model": list(models), "layer": np.arange(len(curves[0])) + 1},
+        {
+            "distance": joined["fading"].assign_attrs(about),
+            "time_scale": scales.where(~np.isinf(scales), joined.sizes["step"]),
+        }
     )
 
 
+def _traces_of_layers(model: keras.Model, x: np.ndarray) -> xr.DataTree:
+    """Return h of each layer at every step, by the layer's number from 1 on."""
+    return as_traces({str(n): states for n, states in enumerate(hidden_states(model, x), 1)})
+
+
 def measure_time_scales(distances: xr.Dataset, *, ending: str = "") -> xr.Dataset:
-    """Count the steps until what one input changed has faded to 1/e of its peak, by claim 14.
+    """Return how many steps what one input changed takes to fade, by claim 14.
 
     Args:
         distances: What :func:`measure_distances` returned of stacks of two layers.
         ending: Of the measures' names, such as ``_untrained``.
 
     Returns:
-        ``time_scale_layer_1`` and ``time_scale_layer_2`` in steps, where it has not faded by the
-        end the steps that there are, and the second over the first.
+        ``time_scale_layer_1`` and ``time_scale_layer_2`` in steps, and the second over the first.
     """
     how = ending.replace("_", " ")
-    scales = {
-        layer: [_fading(curve) for curve in distances["distance"].sel(layer=layer).values]
-        for layer in (1, 2)
-    }
+    scales = {layer: distances["time_scale"].sel(layer=layer).values for layer in (1, 2)}
     data = {
         f"time_scale_layer_{layer}{ending}": (
             "model", values,
@@ -71,19 +76,10 @@ def measure_time_scales(distances: xr.Dataset, *, ending: str = "") -> xr.Datase
         for layer, values in scales.items()
     }  # fmt: skip
     data[f"time_scale_layer_2_over_1{ending}"] = (
-        "model", [upper / lower for lower, upper in zip(scales[1], scales[2], strict=True)],
+        "model", scales[2] / scales[1],
         {"long_name": f"Time scale of layer 2 over that of layer 1{how}", "units": "1"},
     )  # fmt: skip
     return xr.Dataset(data, coords={"model": distances["model"].values})
-
-
-def _fading(curve: np.ndarray) -> float:
-    """Return the first step after the peak at which the curve has faded; NaN without a peak."""
-    if np.isnan(curve).any():
-        return float("nan")
-    peak = int(curve.argmax())
-    faded = np.flatnonzero(curve[peak:] <= FADED * curve[peak])
-    return float(peak + faded[0]) if faded.size else float(len(curve))
 
 
 @for_each_model(

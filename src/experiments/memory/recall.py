@@ -11,6 +11,7 @@ import xarray as xr
 
 from experiments.memory.variants import set_forget_bias
 from experiments.shared.stack import nudged, recurrent, run_layers, states_after
+from lstm_states import decay
 from lstm_states.summary import measure_states
 from lstm_states.traces.record import record_traces
 
@@ -75,14 +76,7 @@ def half_life(change: np.ndarray) -> float:
         Steps; where the change never halves, as many as there are: it lasts at least so long. NaN
         where it is no number on the way.
     """
-    if np.isnan(change).any():
-        return float("nan")
-    halved = np.flatnonzero(change <= 0.5)
-    if not halved.size:
-        return float(len(change) - 1)
-    after = halved[0]
-    before, now = np.log(np.maximum(change[after - 1 : after + 1], np.finfo(float).tiny))
-    return float(after - 1 + (before - np.log(0.5)) / (before - now))
+    return min(decay.half_life(change), float(len(change) - 1))
 
 
 def _predicted(model: keras.Model, x: np.ndarray, middle: int) -> np.ndarray:

@@ -54,16 +54,12 @@ def _step(cell: keras.Layer, inputs: tf.Tensor, before: Values, arise: Arise) ->
     return dict(zip(KIND.quantities, (h, z, r, g), strict=True))
 
 
-def _kept(now: Arrays) -> np.ndarray:
-    return now["update_gate"]
-
-
 def _written(now: Arrays) -> np.ndarray:
     return (1 - now["update_gate"]) * now["candidate"]
 
 
 def _hidden(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
-    return _kept(now) * before["hidden"] + _written(now)
+    return now["update_gate"] * before["hidden"] + _written(now)
 
 
 KIND = CellKind(
@@ -80,5 +76,5 @@ KIND = CellKind(
     project=_project,
     step=_step,
     equations=(Equation("hidden", _hidden, looks_back=True, activates=False),),
-    memory=Memory("hidden", _kept, _written),
+    memory=Memory("hidden", "update_gate", _written),
 )

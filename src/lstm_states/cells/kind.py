@@ -53,12 +53,12 @@ class Equation:
 class Memory:
     """How a state is made of what it was: ``state = kept * state_before + written``.
 
-    ``kept(now)`` and ``written(now)`` compute the two in NumPy from the quantities of each step,
+    ``kept`` is a gate, and ``written(now)`` is computed in NumPy from the quantities of each step,
     all ``(sample, time, unit)``.
     """
 
     state: str
-    kept: Callable[[Arrays], np.ndarray]
+    kept: str
     written: Callable[[Arrays], np.ndarray]
 
 

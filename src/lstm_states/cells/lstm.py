@@ -57,16 +57,12 @@ def _bias_first(cell: keras.Layer) -> bool:
     return cell.use_bias and cell.implementation == 1
 
 
-def _kept(now: Arrays) -> np.ndarray:
-    return now["forget_gate"]
-
-
 def _written(now: Arrays) -> np.ndarray:
     return now["input_gate"] * now["candidate"]
 
 
 def _cell(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
-    return _kept(now) * before["cell"] + _written(now)
+    return now["forget_gate"] * before["cell"] + _written(now)
 
 
 def _hidden(now: Arrays, before: Arrays, activation: Any) -> np.ndarray:
@@ -92,5 +88,5 @@ KIND = CellKind(
         Equation("cell", _cell, looks_back=True, activates=False),
         Equation("hidden", _hidden, looks_back=False, activates=True),
     ),
-    memory=Memory("cell", _kept, _written),
+    memory=Memory("cell", "forget_gate", _written),
 )

@@ -1,0 +1,138 @@
+"""The cloud of states that a layer visits: its main directions, and units that add none to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from lstm_states.nodes import by_unit, check_finite, real_rows, select_nodes
+
+_PAIR = {"pair_layer": str, "pair_unit": int, "pair_other": int, "correlation": float}
+"""What is said of a pair of duplicates."""
+
+
+def measure_principal_directions(
+    traces: xr.DataTree, layer: str, *, quantity: str = "hidden"
+) -> xr.Dataset:
+    """Find the directions in which the states of a layer vary most (principal components).
+
+    The units are the variables, and all real steps of all samples the observations.
+
+    Args:
+        traces: A tree from ``record_traces``.
+        layer: The address of a layer.
+        quantity: What varies, such as ``hidden`` or ``cell``.
+
+    Returns:
+        Dataset of ``directions (direction, unit)``, of length 1 and at right angles, the one of
+        most variance first, each with its largest entry positive; ``variance (direction)`` of the
+        states along it (over the number of real steps less 1), and ``share (direction)`` of the
+        whole variance, NaN where no unit varies; ``mean (unit)``; and the trajectories ``projection
+        (sample, time, direction)`` (or ``row``), ``(state - mean) · direction``, NaN at masked
+        steps.
+
+    Raises:
+        ValueError: if the traces lack the layer or quantity, the states are no vectors, there are
+            fewer than two real steps, or a state there is no number.
+
+    Example:
+        >>> main = measure_principal_directions(traces, "lstm_1").isel(direction=slice(3))
+        >>> main["projection"].sel(sample=0)  # a trajectory in three dimensions
+    """
+    node = select_nodes(traces, quantity, layer)[layer]
+    rows = real_rows(layer, node, quantity).astype(np.float64)
+    if len(rows) < 2:
+        raise ValueError(f"layer {layer!r} has {len(rows)} real steps; a variance needs two")
+    check_finite(layer, rows)
+    variance, columns = np.linalg.eigh(np.atleast_2d(np.cov(rows, rowvar=False)))
+    # eigh has the smallest first; rounding may put a variance of 0 below it.
+    variance, directions = variance[::-1].clip(min=0), columns.T[::-1]
+    largest = np.take_along_axis(directions, np.abs(directions).argmax(1)[:, np.newaxis], 1)
+    directions = directions * np.sign(largest)
+    with np.errstate(invalid="ignore"):
+        share = variance / variance.sum()
+    mean = xr.DataArray(rows.mean(0), dims="unit")
+    found = xr.Dataset(
+        {
+            "directions": (("direction", "unit"), directions),
+            "variance": ("direction", variance),
+            "share": ("direction", share, {"long_name": "share of the variance explained"}),
+            "mean": mean,
+        },
+        coords={"unit": node["unit"]} if "unit" in node.coords else {},
+        attrs={"layer": layer, "quantity": quantity},
+    )
+    centred = node[quantity].where(node["mask"]).astype(np.float64) - mean
+    return found.assign(projection=centred.dot(found["directions"], dim="unit"))
+
+
+def find_idle_units(
+    traces: xr.DataTree,
+    *,
+    quantity: str = "hidden",
+    dead: float = 1e-4,
+    correlated: float = 0.99,
+) -> xr.Dataset:
+    """Find units that say nothing, and pairs of units of a layer that say the same.
+
+    Args:
+        traces: A tree from ``record_traces``.
+        quantity: What of the units to look at, such as ``hidden`` or ``cell``.
+        dead: A unit is dead if its variance over all real steps of all samples is at most this
+            share of the mean variance of its layer's units.
+        correlated: Two units that aren't dead are duplicates if the absolute value of their
+            correlation over all real steps is above this limit.
+
+    Returns:
+        Dataset of ``variance (layer, unit)`` and ``dead (layer, unit)``, NaN and false where a
+        layer has no such unit; and along ``pair`` the duplicates: ``pair_layer``, ``pair_unit`` and
+        ``pair_other``, the second of the two units, with their ``correlation``, which is negative
+        where one mirrors the other. The pairs with the largest absolute correlation of a layer
+        come first.
+
+    Raises:
+        ValueError: if the traces lack the quantity, states are no vectors, a layer has no real step
+            or a state there that is no number, or a limit isn't in [0, 1).
+
+    Example:
+        >>> idle = find_idle_units(traces)
+        >>> idle["dead"].sum("unit")  # how many of each layer
+        >>> idle["pair_unit"].where(idle["pair_layer"] == "lstm", drop=True)
+    """
+    for name, limit in (("dead", dead), ("correlated", correlated)):
+        if not 0 <= limit < 1:
+            raise ValueError(f"{name} is {limit!r}; it must be a share from 0 to below 1")
+    nodes = select_nodes(traces, quantity)
+    variances, silent, pairs = {}, {}, []
+    for address, node in nodes.items():
+        rows = real_rows(address, node, quantity).astype(np.float64)
+        if not len(rows):
+            raise ValueError(f"layer {address!r} has no real step")
+        check_finite(address, rows)
+        variances[address] = rows.var(0)
+        silent[address] = variances[address] <= dead * variances[address].mean()
+        labels = node.get("unit", np.arange(rows.shape[1]))
+        alive = np.flatnonzero(~silent[address])
+        for one, other, correlation in _correlated(rows[:, alive], correlated):
+            units = (int(labels[alive[n]]) for n in (one, other))
+            pairs.append((address, *units, correlation))
+    found = {
+        "variance": by_unit(variances, nodes, np.nan),
+        "dead": by_unit(silent, nodes, False),
+    }
+    for place, (name, kind) in enumerate(_PAIR.items()):
+        found[name] = xr.DataArray(np.array([pair[place] for pair in pairs], kind), dims="pair")
+    return xr.Dataset(found)
+
+
+def _correlated(rows: np.ndarray, limit: float) -> list[tuple[int, int, float]]:
+    """Return the pairs of columns whose correlation is above a limit, the closest first."""
+    centred = rows - rows.mean(0)
+    scaled = centred / np.linalg.norm(centred, axis=0)
+    correlation = scaled.T @ scaled
+    ones, others = np.nonzero(np.triu(np.abs(correlation) > limit, 1))
+    order = np.argsort(-np.abs(correlation[ones, others]), kind="stable")
+    return [
+        (int(a), int(b), float(correlation[a, b]))
+        for a, b in zip(ones[order], others[order], strict=True)
+    ]

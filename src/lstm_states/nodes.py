@@ -1,0 +1,79 @@
+"""The layers of a tree of traces, as the measures of their states take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from lstm_states.cells import layers_of
+
+_NO_VALUES = ("mask", "edited")
+"""Variables with steps that say something about the values, and are none."""
+
+
+def select_nodes(
+    traces: xr.DataTree, quantity: str, layers: Sequence[str] | str | None = None
+) -> dict[str, xr.Dataset]:
+    """Return what a tree holds of some layers, all of which hold ``quantity``.
+
+    Args:
+        traces: A tree from ``record_traces``.
+        quantity: The name of a quantity with steps.
+        layers: The addresses of layers, one or several; None is all.
+
+    Raises:
+        ValueError: naming the layer or the quantity that the tree doesn't hold.
+    """
+    if "derivatives" in traces.attrs:
+        raise ValueError("traces holds derivatives, which are no states")
+    nodes = layers_of(traces)
+    wanted = nodes if layers is None else [layers] if isinstance(layers, str) else layers
+    for address in wanted:
+        if address not in nodes:
+            raise ValueError(f"layer is {address!r}; the traces hold {list(nodes)}")
+        node = nodes[address]
+        held = [n for n, v in node.data_vars.items() if "time" in v.dims and n not in _NO_VALUES]
+        if quantity not in held:
+            raise ValueError(f"layer {address!r} has no {quantity!r}, but {held}")
+    return {address: nodes[address] for address in wanted}
+
+
+def real_rows(address: str, node: xr.Dataset, quantity: str) -> np.ndarray:
+    """Return a quantity at all real steps, ``(step, unit)``, sample after sample.
+
+    Raises:
+        ValueError: if it has other axes than the units.
+    """
+    behind = node[quantity].dims[2:]
+    if behind != ("unit",):
+        raise ValueError(
+            f"layer {address!r} has {quantity!r} with axes {behind}; this measure is for vectors "
+            "of units"
+        )
+    return node[quantity].values[node["mask"].values]
+
+
+def check_finite(address: str, rows: np.ndarray) -> None:
+    """Refuse values at real steps of which a measure would make nonsense."""
+    if not np.isfinite(rows).all():
+        raise ValueError(f"layer {address!r} holds NaN or infinity at real steps")
+
+
+def by_unit(
+    found: Mapping[str, np.ndarray], nodes: Mapping[str, xr.Dataset], missing: float | bool
+) -> xr.DataArray:
+    """Lay out values ``(unit,)`` by layer as ``(layer, unit)``.
+
+    Args:
+        found: By the address of a layer.
+        nodes: The layers, which may hold selected units.
+        missing: What stands where a layer has no such unit.
+    """
+    rows = {}
+    for address, values in found.items():
+        units = nodes[address].get("unit", np.arange(len(values)))
+        rows[address] = xr.DataArray(values, {"unit": np.asarray(units)}, "unit")
+    layers = xr.DataArray(list(rows), dims="layer", name="layer")
+    return xr.concat(rows.values(), layers, join="outer", fill_value=missing)
