@@ -79,6 +79,10 @@ def test_an_arrow_is_drawn_only_where_every_model_moved():
     assert {"0.5", "0.2", "0.1"} <= set(labels)  # the largest moves; 0.25 and 0.125 are rounded
     assert [labels.count(name) for name in ("h1(t−1)", "h1(t)", "h1(t+1)")] == [1, 1, 1]
     assert "x(t−1)" not in labels
+    renamed = moves.assign_coords(source=["x(t)", "h1(t-1)"])
+    texts = plot_arrows(xr.Dataset({"move": renamed}), title=TITLE).axes[0].texts
+    carried = [t for t in texts if getattr(t, "arrow_patch", None)][4:]
+    assert [t.xyann[0] < t.xy[0] for t in carried] == [True, True]  # from the step before
     assert title_of(figure) == TITLE
 
 
