@@ -15,6 +15,7 @@ PLACES = {
     "data/sources.yaml": ["experiments/data/test_raw.py"],
     "docs/coverage.md": ["lstm_states/test_coverage_page.py"],
     "docs/examples": ["lstm_states/test_examples.py"],
+    "docs/interventions.md": ["lstm_states/test_examples.py"],
     "docs/measures.md": ["lstm_states/test_examples.py"],
     "docs/questions.md": ["experiments/test_questions_page.py"],
     "dvc.yaml": ["experiments/test_dvc_yaml.py"],
