@@ -41,6 +41,15 @@ def test_equations_are_mathml_in_cells_and_outputs(cell):
     assert page == shown([cell(f"Each step has ${STEP}$ and\n\n$$h_t < 1$$\n")])[0]
 
 
+@pytest.mark.parametrize(
+    ("tex", "spaces"),
+    [(r"-\ln 2 / \ln f", 2), (r"\log_2 x", 1), (r"\tanh(c_t)", 0), (r"c x", 0), (r"\sin\ln x", 2)],
+)
+def test_a_function_stands_apart_from_its_argument(tex, spaces):
+    _, soup = shown([new_markdown_cell(f"${tex}$")])
+    assert len(soup("mspace")) == spaces
+
+
 @pytest.mark.parametrize("name", ["aligned", "align*", "split"])
 def test_lines_are_aligned_at_their_signs(name):
     tex = rf"\begin{{{name}}} a &= b \\ c &= d - 1 \end{{{name}}}"

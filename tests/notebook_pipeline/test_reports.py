@@ -118,6 +118,13 @@ def test_code_is_there_but_folded(soup: BeautifulSoup) -> None:
     assert "uuid4" not in unfolded.main.get_text()
 
 
+def test_code_that_is_the_point_is_not_folded() -> None:
+    cells = [new_code_cell("1"), new_code_cell("2", metadata={"tags": ["show-code"]})]
+    page = render_html(new_notebook(cells=cells), title="t", project=DICE)
+    boxes = BeautifulSoup(page, "html.parser").select("details.code")
+    assert [box.has_attr("open") for box in boxes] == [False, True]
+
+
 def test_hidden_cells_are_gone(page: str, executions: list[NotebookNode]) -> None:
     assert "nobody sees this" in nbformat.writes(executions[0])
     assert "nobody sees this" not in page

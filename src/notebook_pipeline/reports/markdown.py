@@ -91,7 +91,19 @@ def mathml(tex: str, *, display: bool) -> str:
             raise EquationError(f"the command {part.text} is unknown")
         if len(part) != CHILDREN.get(part.tag, len(part)):
             raise EquationError(f"a command has {len(part)} of {CHILDREN[part.tag]} arguments")
+        if part.tag not in CHILDREN:
+            _space_functions(part)
     return ElementTree.tostring(math, encoding="unicode", short_empty_elements=False)
+
+
+def _space_functions(row: ElementTree.Element) -> None:
+    """Set a thin space behind the name of a function, as TeX does unless a bracket follows."""
+    parts = list(row)
+    for place in range(len(parts) - 1, 0, -1):
+        before, argument = parts[place - 1], parts[place]
+        name = before[0] if before.tag in ("msub", "msup", "munder") else before
+        if name.tag == "mi" and len(name.text or "") > 1 and argument.text != "(":
+            row.insert(place, ElementTree.Element("mspace", width="0.167em"))
 
 
 def _check_braces(tex: str) -> None:

@@ -72,8 +72,8 @@ def render_html(
     """Renders a notebook as a report.
 
     Cell tags that count: `hide` (the cell vanishes), `answer` (it goes up to the question),
-    `parameters` and `injected-parameters` (shown as one folded table). Cell metadata that counts:
-    `alt` and `caption` of the cell's figures.
+    `show-code` (its code is not folded), `parameters` and `injected-parameters` (shown as one
+    folded table). Cell metadata that counts: `alt` and `caption` of the cell's figures.
 
     Args:
         notebook: An executed notebook, canonical or not; its metadata may say what it was
