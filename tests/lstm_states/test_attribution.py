@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lstm_states import TraceError, UnsupportedLayerError, record_attributions, record_traces
+from lstm_states import (
+    TraceError,
+    UnsupportedLayerError,
+    record_attributions,
+    record_gradients,
+    record_traces,
+)
 from tests.conftest import shake
 
 L = keras.layers
@@ -67,16 +73,43 @@ def test_tokens_are_attributed_as_by_keras_alone(tokens):
     np.testing.assert_allclose(both.sum(["time", "feature"])[[0, 2]], change[0::2], atol=1e-5)
 
 
-def test_states_add_up_in_batches_of_any_size(tokens):
+@pytest.mark.parametrize("quantity", ["cell", "hidden"])
+def test_states_add_up_where_steps_are_masked(tokens, quantity):
     model, x = tokens
-    whole = record_attributions(model, x, layers="top", quantity="cell", baseline=0.1)
-    parts = record_attributions(model, x, layers="top", quantity="cell", baseline=0.1, rows=30)
-    np.testing.assert_allclose(whole["top/cell"], parts["top/cell"], atol=1e-6)
-    change = whole["chosen"] - whole["chosen_at_baseline"]
-    assert abs(change).min() > 1e-3
-    np.testing.assert_allclose(whole["top/cell"].sum(["time", "unit"]), change, atol=1e-6)
-    assert (whole["top/cell"][1, 4:] == 0).all()
-    assert abs(whole["top/cell"][1, 3]).min() > 0
+    found = record_attributions(model, x, layers="top", quantity=quantity, baseline=0.1)
+    change = found["chosen"] - found["chosen_at_baseline"]
+    assert abs(change).min() > 1e-4
+    shares = found["top"][quantity]
+    np.testing.assert_allclose(shares.sum(["time", "unit"]), change, atol=1e-6)
+    assert (shares[1, 4:] == 0).all()
+    assert abs(shares[1, 3]).min() > 0
+
+
+def test_batches_and_targets_are_those_of_the_caller(tokens):
+    model, x = tokens
+    signs = np.array([1.0, -2.0, 3.0], "float32")
+    plain = record_attributions(model, x, layers="top", quantity="cell")
+    found = record_attributions(
+        model, x, layers="top", quantity="cell", batch_size=2, y=signs,
+        output=lambda outputs, y: outputs[:, 0] * y,
+    )  # fmt: skip
+    expected = plain["top/cell"] * signs[:, np.newaxis, np.newaxis]
+    np.testing.assert_allclose(found["top/cell"], expected, atol=1e-6)
+
+
+def test_of_stacked_cells_the_lowest_is_given_the_input():
+    cells = [L.SimpleRNNCell(2, name="low"), L.SimpleRNNCell(3, name="high")]
+    model = keras.Sequential([keras.Input((None, 2)), L.RNN(cells, name="stack"), L.Dense(1)])
+    shake(model, np.random.default_rng(5))
+    x = np.random.default_rng(6).normal(size=(2, 3, 2)).astype("float32")
+    found = record_attributions(model, x, layers="stack")
+    assert list(found.children["stack"].children) == ["low"]
+    change = found["chosen"] - found["chosen_at_baseline"]
+    np.testing.assert_allclose(
+        found["stack/low/inputs"].sum(["time", "feature"]), change, atol=1e-6
+    )
+    one = record_attributions(model, x, layers="stack/high", quantity="hidden")
+    assert list(one.children["stack"].children) == ["high"]
 
 
 def test_what_a_layer_starts_from_is_attributed(tokens):
@@ -97,6 +130,8 @@ def test_live_states_do_not_move_from_point_to_point():
     model.predict(x, verbose=0)
     kept = model.layers[1].states[0].numpy()
     found = record_attributions(model, x, layers="lstm", output=lambda y: y[:, 1])
+    with pytest.raises(ValueError, match=r"4 samples, but model .* is stateful for batches of 2"):
+        record_attributions(model, np.concatenate([x, x]), layers="lstm", output=lambda y: y[:, 1])
     np.testing.assert_allclose(found["chosen"], model.predict(x, verbose=0)[:, 1], atol=1e-6)
     assert not np.allclose(kept, 0)
     assert abs(found["residual"]).max() < 1e-5
@@ -114,23 +149,46 @@ def test_a_jump_on_the_way_is_told_by_how_much_it_misses(tokens):
     ("changes", "message"),
     [
         ({"quantity": "gate"}, "'top'.*'gate'.*no such quantity"),
-        ({"baseline": np.zeros((2, 2))}, r"baseline has shape \(2, 2\).*\(3, 7, 8?"),
+        ({"layers": "up"}, "no recurrent layer matches 'up'; available are .*'top'"),
+        ({"baseline": np.zeros((2, 2))}, r"'inputs' of layer 'top' needs numbers .* \(3, 7, 6\)"),
+        ({"baseline": "a"}, "baseline is 'a'"),
         ({"baseline": np.nan}, "baseline holds NaN"),
         ({"tolerance": 0}, "tolerance is 0"),
-        ({"rows": 0}, "rows is 0"),
+        ({"tolerance": "a"}, "tolerance is 'a'"),
     ],
 )
 def test_what_is_wrong_is_told(tokens, changes, message):
     model, x = tokens
     with pytest.raises(ValueError, match=message):
-        record_attributions(model, x, layers="top", **changes)
+        record_attributions(model, x, **{"layers": "top", **changes})
 
 
-def test_a_baseline_must_hold_the_quantity(tokens):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantities": "hidden"}, "baseline holds no 'inputs' of layer 'top'"),
+        ({"quantities": "inputs", "isel": {"sample": [2, 0, 1]}}, "only some of sample"),
+        ({"quantities": "inputs", "layers": "both"}, "baseline holds no 'inputs' of layer 'top'"),
+    ],
+)
+def test_a_baseline_must_hold_all_of_the_quantity(tokens, options, message):
     model, x = tokens
-    start = record_traces(model, x, layers="top", quantities="hidden")
-    with pytest.raises(ValueError, match="baseline holds no 'inputs' of layer 'top'"):
+    start = record_traces(model, x, **options)
+    with pytest.raises(ValueError, match=message):
         record_attributions(model, x, layers="top", baseline=start)
+
+
+def test_derivatives_are_no_baseline(tokens):
+    model, x = tokens
+    slopes = record_gradients(model, x, layers="top", quantities="inputs")
+    with pytest.raises(ValueError, match="baseline holds derivatives"):
+        record_attributions(model, x, layers="top", baseline=slopes)
+
+
+def test_an_iterator_can_t_be_read_again(tokens):
+    model, x = tokens
+    with pytest.raises(ValueError, match="x is an iterator"):
+        record_attributions(model, iter([x]), layers="top")
 
 
 def test_a_layer_that_is_called_twice_is_refused():

@@ -65,6 +65,13 @@ def input_dims(cell: keras.Layer) -> tuple[str, ...]:
     return tuple("feature" if dim == "unit" else f"input_{dim}" for dim in state_dims(cell))
 
 
+def features_of(cell: keras.Layer) -> int | None:
+    """Return how many features, or channels, ``cell`` is given; None if its weights don't tell."""
+    kernel = getattr(cell, "kernel", None)
+    # What a weight of a custom cell is for, only its code knows.
+    return kernel.shape[-2] if kind_of(cell).keras_cell and kernel is not None else None
+
+
 def unit_axis(cell: keras.Layer) -> int:
     """Return the place of the units, or filters, among all axes of a state of ``cell``."""
     return 1 + state_dims(cell).index("unit")

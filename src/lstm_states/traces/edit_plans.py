@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from lstm_states.cells import INITIAL, INPUTS, is_start
-from lstm_states.kernels.cells import input_dims, kind_of, state_dims, state_shape
+from lstm_states.kernels.cells import features_of, input_dims, kind_of, state_dims, state_shape
 from lstm_states.proof.refusals import TraceError
 from lstm_states.traces.batches import Batch
 from lstm_states.traces.compiled import Same
@@ -84,7 +84,7 @@ class CellPlan:
             raise ValueError(f"{edit}: layer {address!r} has no such quantity, but {allowed}")
         space: dict[str, int | None] = dict(zip(state_dims(cell), state_shape(cell), strict=True))
         if edit.quantity == INPUTS:
-            space = {**dict.fromkeys(space), "unit": _features(cell)}
+            space = {**dict.fromkeys(space), "unit": features_of(cell)}
         self._units = space["unit"]
         steps = {} if edit.quantity in starts else {"time": None}
         self._axes = Axes(
@@ -199,12 +199,6 @@ def plan_edits(
             raise ValueError(f"{edit} matches no recurrent layer; available are {list(cells)}")
         plans += [CellPlan(edit, layer, a, cell, size) for a, (layer, cell) in own.items()]
     return plans
-
-
-def _features(cell: keras.Layer) -> int | None:
-    """Return how many features a cell takes; None if it isn't known before the cell runs."""
-    kernel = getattr(cell, "kernel", None)
-    return kernel.shape[-2] if kind_of(cell).keras_cell and kernel is not None else None
 
 
 def _indices(edit: Edit, axis: str, wanted: Any, size: int, what: str) -> np.ndarray:

@@ -109,12 +109,7 @@ def record_gradients(
         batch_size=batch_size,
         edits=edits,
     )
-    for address, (_, cell) in cells_of_all(supported_layers(model)).items():
-        if cell.compute_dtype not in EXACT:
-            raise UnsupportedLayerError(
-                f"layer {address!r} computes in {cell.compute_dtype}, in which derivatives "
-                f"vanish; they need one of {list(EXACT)}"
-            )
+    check_exact(model)
     if output == "loss":
         targets.check_given()
         output = compiled_loss(model)
@@ -126,6 +121,16 @@ def record_gradients(
         return gather(
             request, bar, _Differentiated(recorder, output or only_number, targets, request)
         )
+
+
+def check_exact(model: keras.Model) -> None:
+    """Refuse a model whose recurrent layers compute in a precision without derivatives."""
+    for address, (_, cell) in cells_of_all(supported_layers(model)).items():
+        if cell.compute_dtype not in EXACT:
+            raise UnsupportedLayerError(
+                f"layer {address!r} computes in {cell.compute_dtype}, in which derivatives "
+                f"vanish; they need one of {list(EXACT)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from lstm_states.cells import CUSTOM
 from lstm_states.cells.kind import Values
-from lstm_states.kernels.cells import divide_states, kind_of, state_dims
+from lstm_states.kernels.cells import divide_states, features_of, kind_of, state_dims
 from lstm_states.kernels.layer import HiddenOutputError, LayerRun, run_layer
 from lstm_states.kernels.scan import CellRun
 from lstm_states.traces.edit_graph import GraphEdits, edited_start, edited_steps
@@ -251,13 +251,13 @@ def _start(traced: TracedLayer, initial_state: Any, states: Mapping[str, Any]) -
 
 def _check_features(traced: TracedLayer, sequences: tf.Tensor) -> None:
     """Keras's own layers notice in the middle of a step alone that the weights don't fit."""
-    kernel = getattr(next(iter(traced.cells.values())), "kernel", None)
-    if kernel is None or len(kernel.shape) != 2:
+    features = features_of(next(iter(traced.cells.values())))
+    if features is None or len(sequences.shape) != 3:
         return
-    if sequences.shape[-1] not in (None, kernel.shape[0]):
+    if sequences.shape[-1] not in (None, features):
         raise ValueError(
             f"layer {traced.address!r} receives {tuple(sequences.shape)}; its weights expect "
-            f"(batch, time, {kernel.shape[0]})"
+            f"(batch, time, {features})"
         )
 
 

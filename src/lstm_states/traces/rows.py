@@ -26,18 +26,26 @@ _ANYTHING = (keras.layers.Lambda, keras.layers.TFSMLayer)
 
 def keeps_rows(layer: keras.Layer) -> bool:
     """Tell whether a model is made of Keras's own layers alone, which treat each sample alone."""
-    axes = keras.tree.flatten([getattr(layer, name, None) for name in ("axis", "axes")])
-    functions = [getattr(layer, n, None) for n in ("call", "activation", "recurrent_activation")]
+    names = ("axis", "axes", "attention_axes")
+    axes = keras.tree.flatten([getattr(layer, name, None) for name in names])
     if isinstance(layer, _ANYTHING) or any(n is not None and (n == 0 or n < -1) for n in axes):
         return False
-    homes = [str(getattr(function, "__module__", "")) for function in functions if function]
-    if not all(home.startswith("keras.src.") for home in homes):
+    # A model may train in a way of its own; of a layer, any method may take part in its call.
+    own = layer.call if isinstance(layer, keras.Model) else type(layer)
+    if not _is_of(own, "keras.src.") or not _is_of(layer.call, "keras.src."):
+        return False
+    activations = [getattr(layer, n, None) for n in ("activation", "recurrent_activation")]
+    if not all(_is_of(function, "keras.src.activations.") for function in activations if function):
         return False
     graph = getattr(layer, "_functional", None) or layer
     inside = getattr(graph, "operations", None)
     if inside is None:
         inside = layer._flatten_layers(include_self=False, recursive=False)
     return all(keeps_rows(op) if isinstance(op, keras.Layer) else _masks(op) for op in inside)
+
+
+def _is_of(code: Any, package: str) -> bool:
+    return str(getattr(code, "__module__", "")).startswith(package)
 
 
 def _masks(operation: keras.Operation) -> bool:

@@ -76,3 +76,26 @@ def test_a_convolution_has_axes_of_space():
     found = record_traces(model, x, quantities=["inputs"])["conv/inputs"]
     assert found.dims == ("sample", "time", "input_height", "input_width", "feature")
     np.testing.assert_array_equal(found, x)
+
+
+class JoinedCell(keras.layers.Layer):
+    """A cell whose one kernel is for the input and the state together."""
+
+    state_size = output_size = 2
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1] + 2, 2), name="kernel")
+        self.built = True
+
+    def call(self, inputs, states):
+        joined = keras.ops.concatenate([inputs, states[0]], -1)
+        new = keras.ops.tanh(keras.ops.matmul(joined, self.kernel))
+        return new, [new]
+
+
+def test_what_a_custom_cell_s_weights_are_for_only_its_code_knows():
+    model = keras.Sequential([keras.Input((4, 3)), L.RNN(JoinedCell(), name="rnn")])
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    found = record_traces(model, x, quantities=["hidden", "inputs"])
+    np.testing.assert_array_equal(found["rnn/inputs"], x)
+    np.testing.assert_allclose(found["rnn/hidden"][:, -1], model(x), atol=1e-6)

@@ -205,6 +205,11 @@ def test_samples_in_their_places_are_samples(rows, rng):
     assert record_traces(model, x)["lstm/cell"].dims == ("sample", "time", "unit")
 
 
+class OwnScores(L.Attention):
+    def _apply_scores(self, scores, value, **options):
+        return value[::-1]
+
+
 def test_models_of_keras_s_own_layers_are_known():
     inputs = keras.Input((4, 3))
     inner = keras.Sequential([keras.Input((4, 3)), L.Bidirectional(L.LSTM(2))])
@@ -221,6 +226,9 @@ def test_models_of_keras_s_own_layers_are_known():
     for layer in (L.Lambda(lambda v: v), Fold(), L.Concatenate(axis=0)):
         assert not keeps_rows(keras.Sequential([L.Dense(2), layer]))
     assert not keeps_rows(keras.Model(inputs, inner(inputs) * 2))
+    assert not keeps_rows(keras.Sequential([L.Dense(2, activation=keras.ops.flip)]))
+    assert not keeps_rows(OwnScores())
+    assert not keeps_rows(L.MultiHeadAttention(1, 2, attention_axes=(0,)))
     assert not keeps_rows(keras.Sequential([L.Dense(2, activation=lambda v: v[::-1])]))
     assert not keeps_rows(keras.Sequential([L.TimeDistributed(Fold())]))
     assert not keeps_rows(Own(some))
