@@ -24,7 +24,7 @@ from tests.repository import ROOT
 # A few examples, the same each time, in `make test`; a thousand new ones in `make nightly`,
 # which then takes its time to make a failing one small.
 settings.register_profile(
-    "fast", max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate]
+    "fast", max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate]
 )
 settings.register_profile("nightly", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("fast")

@@ -184,9 +184,19 @@ WAYS = [
 REFUSED = [(of_each_sample, name) for name in LAYERS if "masked" in name]
 
 
+# Two directions are the kernel twice: in `make test` by plain and forward derivatives alone.
+TWICE = [(way, "bidirectional, masked") for way in WAYS if way not in (by_tape, forward)]
+# Second derivatives through a mask: test_higher_derivatives_by_input_and_weights has them, too.
+NIGHTLY = [*TWICE, (hessian, "backwards, masked")]
+
+
 @pytest.mark.parametrize(
     ("way", "name"),
-    [pair for pair in itertools.product(WAYS, LAYERS) if pair not in REFUSED],
+    [
+        pytest.param(*pair, marks=[pytest.mark.nightly] if pair in NIGHTLY else [])
+        for pair in itertools.product(WAYS, LAYERS)
+        if pair not in REFUSED
+    ],
 )
 def test_every_way_to_differentiate_gives_what_stock_keras_gives(way, name):
     found, expected = way(make_case(name))

@@ -429,7 +429,7 @@ def test_what_an_edit_reaches():
     for layer in layers:
         y = layer(y)
     made = keras.Model(inputs, y)
-    for address, quantity in {
+    places = {
         "shared": "cell",
         "s/low": "forget_gate",
         "s/high": "inputs",
@@ -437,16 +437,22 @@ def test_what_an_edit_reaches():
         "both": "hidden",
         "live": "hidden",
         "own": "hidden",
-    }.items():
-        edits = [Edit(address, quantity, set=0.125, time=2)]
-        traces = record_traces(made, x, edits=edits)
-        plain = record_traces(made, x)
-        assert np.abs(traces["outputs"] - plain["outputs"]).max() > 0
+    }
+    every = [Edit(address, quantity, set=0.125, time=2) for address, quantity in places.items()]
+    traces, plain = record_traces(made, x, edits=every), record_traces(made, x)
+    for address, quantity in places.items():
         own = [n for n in traces.leaves if n.path.strip("/").startswith(address)]
         assert own
         if quantity != "inputs":
             for node in own:
                 np.testing.assert_array_equal(node[quantity][:, 2], 0.125)
+        # Zeros leave the others as they are; one graph serves all.
+        edits = [
+            Edit(other, name, add=0.125 if other == address else 0.0, time=2)
+            for other, name in places.items()
+        ]
+        outputs = record_traces(made, x, edits=edits)["outputs"]
+        assert np.abs(outputs - plain["outputs"]).max() > 0
     for state in layers[2].states:
         np.testing.assert_array_equal(state, 0)
 

@@ -82,8 +82,12 @@ def float64():
     keras.config.set_dtype_policy("float32")
 
 
+# What the plain stack of LSTMs does, that with `zero_output_for_mask` does, too.
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.nightly] * (case == "LSTM")) for case in CASES],
+)
 def test_gradients_equal_finite_differences(case, rng):
     classes, sequences, options = CASES[case]
     model = make_stack(rng, classes, options=options, sequences=sequences)
@@ -343,20 +347,20 @@ class Stepwise(keras.Model):
 
     def call(self, x):
         states = None
-        for step in range(4):
+        for step in range(3):
             shown, *states = self.lstm(x[:, step : step + 1], initial_state=states)
         return shown[:, :1]
 
 
 def test_a_layer_called_once_a_step_has_the_derivatives_of_one_call(rng):
-    model, x = Stepwise(), rng.normal(size=(2, 4, 2)).astype("float32")
+    model, x = Stepwise(), rng.normal(size=(2, 3, 2)).astype("float32")
     model(x)
-    whole = keras.Sequential([keras.Input((4, 2)), L.LSTM(3, name="lstm")])
+    whole = keras.Sequential([keras.Input((3, 2)), L.LSTM(3, name="lstm")])
     whole.set_weights(shake(model, rng).get_weights())
     steps = record_gradients(model, x)["lstm"]
     expected = record_gradients(whole, x, output=lambda y: y[:, 0])["lstm"]
     for name in ("cell", *GATES):
-        parts = [steps[f"call_{step}"][name].values for step in range(4)]
+        parts = [steps[f"call_{step}"][name].values for step in range(3)]
         np.testing.assert_allclose(np.concatenate(parts, 1), expected[name], rtol=1e-4, atol=1e-7)
 
 

@@ -33,7 +33,7 @@ def test_stack_equals_the_equations(rng):
     x = rng.normal(size=(6, 9, 4)).astype("float32")
     for kind in MASKS:
         mask = make_mask(kind, rng)
-        traces = record_traces(model, x, mask=mask, batch_size=4)
+        traces = record_traces(model, x, mask=mask, batch_size=3)
         expected, head = run_stack(model.layers, x, mask)
         for name, node in traces.children.items():
             assert_trace(node, expected[name])
@@ -88,7 +88,7 @@ def test_initial_states(rng):
     state = {low: (rng.normal(size=(6, 5)), rng.normal(size=(6, 5)))}
     for kind in ("none", "left", "rows", "random"):
         mask = make_mask(kind, rng)
-        traces = record_traces(model, x, mask=mask, initial_state=state, batch_size=4)
+        traces = record_traces(model, x, mask=mask, initial_state=state, batch_size=3)
         expected, _ = run_stack(model.layers, x, mask, state)
         assert_trace(traces[low], expected[low])
         assert_trace(traces[high], expected[high])

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_states import (
@@ -104,7 +104,6 @@ def assert_states(states, expected, atol=1e-6):
 # However a sequence is cut, it's the sequence
 
 
-@settings(max_examples=15, deadline=None)
 @given(cuts=cuts, kind=kinds, seed=seeds)
 def test_pieces_equal_kerass_own_call(stacked, cuts, kind, seed):
     x, mask = draw(seed, kind)
@@ -116,7 +115,6 @@ def test_pieces_equal_kerass_own_call(stacked, cuts, kind, seed):
     assert_states(session.states, final_states(record_traces(stacked.model, x, mask=mask)), 2e-6)
 
 
-@settings(max_examples=8, deadline=None)
 @given(cuts=cuts, kind=kinds, seed=seeds)
 def test_recorded_pieces_are_the_recorded_whole(stacked, cuts, kind, seed):
     x, mask = draw(seed, kind)
@@ -133,7 +131,6 @@ def test_recorded_pieces_are_the_recorded_whole(stacked, cuts, kind, seed):
             np.testing.assert_allclose(parts[place], variable, atol=2e-6, err_msg=name)
 
 
-@settings(max_examples=8, deadline=None)
 @given(cuts=cuts, kind=kinds, seed=seeds)
 def test_a_mask_made_inside_and_one_output(embedded, cuts, kind, seed):
     """The output after each piece is that of a call on the sequence up to there."""
