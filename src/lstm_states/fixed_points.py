@@ -132,12 +132,12 @@ def _inputs(cell: keras.Layer, layer: str, inputs: np.ndarray | float) -> np.nda
     array = np.asarray(inputs)
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
         raise ValueError(f"inputs is {inputs!r}; it must hold finite real numbers")
-    if array.ndim == 0 and size is None:
-        raise ValueError(
-            f"inputs is {inputs!r}, but layer {layer!r} has equations of its own, of which it "
-            "isn't known how many features they take; pass an array (feature,)"
-        )
     if array.ndim == 0:
+        if size is None:
+            raise ValueError(
+                f"inputs is {inputs!r}, but layer {layer!r} has equations of its own, of which it "
+                "isn't known how many features they take; pass an array (feature,)"
+            )
         array = np.full(size, array)
     if array.ndim != 1 or size not in (None, array.size):
         raise ValueError(

@@ -179,6 +179,14 @@ def test_weights_that_are_no_numbers_are_refused(where):
         find_fixed_points(model, "layer", np.ones((2, 3)))
 
 
+def test_a_point_without_a_slope_is_refused():
+    layer = L.SimpleRNN(1, activation=keras.ops.sqrt, name="layer")
+    model = keras.Sequential([keras.Input((5, 1)), layer])
+    layer.set_weights([np.ones((1, 1)), np.ones((1, 1)), np.zeros(1)])
+    with pytest.raises(ValueError, match="the Jacobian of the step of layer 'layer' holds NaN"):
+        find_fixed_points(model, "layer", np.zeros((1, 1)))
+
+
 def test_inputs_are_as_precise_as_the_layer():
     layer = L.SimpleRNN(1, activation="linear", dtype="float64", name="layer")
     model = keras.Sequential([keras.Input((5, 1), dtype="float64"), layer])
