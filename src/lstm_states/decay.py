@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from lstm_states.layers import live_states
 from lstm_states.traces.batches import count_samples, rows_of
 from lstm_states.traces.edit import Edit
 from lstm_states.traces.record import record_traces
+from lstm_states.traces.request import BATCH_SIZE
 from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
 
 
@@ -35,7 +37,7 @@ def record_decay(
     Args:
         model: A built model that processes every sample independently.
         x: A few samples, as :func:`lstm_states.record_traces` takes arrays. The model runs on them
-            once more for each unit.
+            once more for each unit, in batches of which one is held at a time.
         layer: The address of a layer, or of one cell of stacked cells.
         time: The step of the change, counted as in the input. Samples in which it is masked don't
             count.
@@ -59,6 +61,10 @@ def record_decay(
         >>> decay = record_decay(model, x[:8], "lstm", time=20)
         >>> decay["half_life"].median()
     """
+    if not isinstance(time, Integral):
+        raise ValueError(f"time is {time!r}; it must be an integer, a step of the input")
+    if not isinstance(add, Real) or not np.isfinite(add):
+        raise ValueError(f"add is {add!r}; it must be a finite number")
     holding, state, units = _state(model, layer, quantity)
     if live_states(model):
         raise ValueError(
@@ -66,29 +72,38 @@ def record_decay(
             "stateless_twin(model)"
         )
     samples = count_samples(x, mask)
-    # All in one recording: the samples as they are, then with each unit changed.
-    own = np.tile(np.arange(samples), units + 1)
-    changes = np.repeat(np.eye(units + 1, units, -1) * add, samples, axis=0)
-    traces = record_traces(
-        model,
-        keras.tree.map_structure(lambda values: rows_of(values, own), x),
-        mask=None if mask is None else np.asarray(mask)[own],
-        layers=holding,
-        quantities=state,
-        edits=[Edit(layer, state, add=changes[:, np.newaxis], time=[time])],
-        outputs=False,
-    )
-    if layer not in traces.attrs["layers"]:
-        raise UnsupportedLayerError(
-            f"layer {layer!r} is called several times: an edit can't tell its calls apart"
+    # The samples as they are, then with each unit changed.
+    runs = np.eye(units + 1, units, -1) * add
+    at_once = max(1, BATCH_SIZE // max(1, samples))
+    kept = []
+    for first in range(0, len(runs), at_once):
+        changes = runs[first : first + at_once]
+        own = np.tile(np.arange(samples), len(changes))
+        change = np.repeat(changes, samples, axis=0)[:, np.newaxis]
+        traces = record_traces(
+            model,
+            keras.tree.map_structure(lambda values, own=own: rows_of(values, own), x),
+            mask=None if mask is None else np.asarray(mask)[own],
+            layers=holding,
+            quantities=state,
+            edits=[Edit(layer, state, add=change, time=[time])],
+            outputs=False,
         )
-    node = traces[layer].to_dataset()
-    values = node[state].values.reshape(units + 1, samples, -1, units)
-    # Of each run with a change only the unit that was changed.
-    changed = np.diagonal(values[1:], axis1=0, axis2=3).astype(np.float64)
+        if layer not in traces.attrs["layers"]:
+            raise UnsupportedLayerError(
+                f"layer {layer!r} is called several times: an edit can't tell its calls apart"
+            )
+        node = traces[layer].to_dataset()
+        values = node[state].values.reshape(len(changes), samples, -1, units)
+        if first == 0:
+            unchanged = values[0].copy()  # or it would keep the others
+        # Of each run with a change only the unit that was changed.
+        changed_runs = [n for n in range(len(changes)) if first + n]
+        kept += [values[n, ..., first + n - 1].astype(np.float64) for n in changed_runs]
+    changed = np.stack(kept, -1)
     real = node["mask"].values[:samples]
     backwards = bool(node.attrs["go_backwards"])
-    apart, there = follow(np.abs(changed - values[0]), real, time, backwards=backwards)
+    apart, there = follow(np.abs(changed - unchanged), real, time, backwards=backwards)
     left = apart.mean(0, where=there[..., np.newaxis])
     if (left[0] == 0).any():
         raise ValueError(f"add is {add!r}, which is 0 or lost in rounding; it must be larger")
@@ -127,7 +142,7 @@ def _state(
 ) -> tuple[keras.layers.RNN, str, int]:
     """Return the Keras layer of an address, the state of it to change, and its width."""
     cells = cells_of_all(select_layers(model, None))
-    if layer not in cells:
+    if not isinstance(layer, str) or layer not in cells:
         raise ValueError(f"layer is {layer!r}; the model has {list(cells)}")
     holding, cell = cells[layer]
     if len(state_dims(cell)) > 1:

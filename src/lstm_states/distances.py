@@ -87,8 +87,9 @@ def measure_time_scales(distances: xr.Dataset, *, time: int) -> xr.Dataset:
     Args:
         distances: What :func:`measure_distances` returned for runs that differ from one step on: by
             an input, or by an edit of a state.
-        time: The changed step, counted as in the traces. Samples in which it is masked don't count,
-            nor do steps before it: a layer above one that runs the other way differs there, too.
+        time: The changed step, counted as in the input, or a negative number that counts from the
+            end of the distances. Samples in which it is masked don't count, nor do steps before
+            it: a layer above one that runs the other way differs there, too.
 
     Returns:
         Dataset of ``time_scale (layer)`` in real steps since the changed one, in the order in which
@@ -109,6 +110,7 @@ def measure_time_scales(distances: xr.Dataset, *, time: int) -> xr.Dataset:
     """
     if "time" in distances.coords and (np.diff(distances["time"]) != 1).any():
         raise ValueError("distances holds selected steps; all since the changed one are needed")
+    time = _place(distances, time)
     curves = [_mean_curve(distances.sel(layer=layer), time) for layer in distances["layer"].values]
     found = [_fading(curve) for curve in curves]
     peaks = [curve.max(initial=0.0) for curve in curves]
@@ -124,6 +126,16 @@ def measure_time_scales(distances: xr.Dataset, *, time: int) -> xr.Dataset:
         },
         coords={"layer": distances["layer"].values},
     )
+
+
+def _place(distances: xr.Dataset, time: int) -> int:
+    """Return at which place the step ``time`` of the input stands."""
+    if "time" not in distances.coords or not isinstance(time, int | np.integer) or time < 0:
+        return time
+    steps = distances["time"].values
+    if time not in steps:
+        raise ValueError(f"time is {time!r}; distances holds the steps {steps[0]} to {steps[-1]}")
+    return int(np.flatnonzero(steps == time)[0])
 
 
 def _mean_curve(distances: xr.Dataset, time: int) -> np.ndarray:

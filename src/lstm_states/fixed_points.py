@@ -8,6 +8,7 @@ it computes is told by the points where that map moves little.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -15,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from lstm_states.cells import layers_of
 from lstm_states.kernels.cells import kind_of, state_dims, units_of
+from lstm_states.nodes import real_rows, select_nodes
 from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
 
 MOST_STEPS = 200
@@ -49,31 +50,39 @@ def find_fixed_points(
         starts: Where to search from: a tree of :func:`lstm_states.record_traces`, whose states at
             real steps are taken, or states ``(start, unit)`` in Keras's order. More starts find
             more points; none guarantees all.
-        inputs: The constant input ``(feature,)``, or a number for all features.
+        inputs: The constant input ``(feature,)``, or a number for all features. A cell with
+            equations of its own needs the array: nothing else says how many features it takes.
         tolerance: The speed below which a point counts as fixed.
         unique: Points closer than this, by their largest difference, count as one.
         most: Most starts; of more, a random choice (of a fixed seed) is taken.
 
     Returns:
-        Dataset along ``point``, from the slowest on: the states ``hidden (point, unit)`` and so on,
-        ``speed (point)``, the Euclidean norm of the step; ``fixed (point)``; the ``eigenvalues
+        Dataset along ``point``, the lowest speed first: the states ``hidden (point, unit)`` and so
+        on; ``speed (point)``, the Euclidean norm of the step; ``fixed (point)``; the ``eigenvalues
         (point, mode)`` of the step's Jacobian, complex, the largest first; ``stable (point)``,
         whether all are smaller than 1 in absolute value; and ``starts (point)``, how many starts
-        ended there.
+        ended there, or within ``unique`` of it at no lower speed.
 
     Raises:
         UnsupportedLayerError: if the layer's states are no vectors.
-        ValueError: if an argument doesn't fit the layer; it says which.
+        ValueError: if an argument doesn't fit the layer, or its step is NaN or infinite; it says
+            which.
 
     Example:
         >>> points = find_fixed_points(model, "gru", record_traces(model, x))
         >>> points.isel(point=points["fixed"] & points["stable"])["hidden"]
     """
+    for name, value in (("tolerance", tolerance), ("unique", unique)):
+        if not isinstance(value, Real) or not value >= 0:
+            raise ValueError(f"{name} is {value!r}; it must be a number of at least 0")
+    if not isinstance(most, Integral) or most < 1:
+        raise ValueError(f"most is {most!r}; it must be an integer of at least 1")
     cell = _cell(model, layer)
     names = kind_of(cell).states
     given = _inputs(cell, layer, inputs)
     states = _starts(starts, layer, names, units_of(cell), most)
     move, jacobians = _compiled(cell, given, len(names))
+    _check_finite(layer, "step", move(states))
     found, speeds = _settle(states, move, jacobians)
     order = np.argsort(speeds, kind="stable")
     kept: list[int] = []
@@ -84,7 +93,9 @@ def find_fixed_points(
         if not near:
             kept.append(int(n))
     points = found[kept]
-    eigenvalues = np.linalg.eigvals(jacobians(points))
+    slopes = jacobians(points)
+    _check_finite(layer, "Jacobian of the step", slopes)
+    eigenvalues = np.linalg.eigvals(slopes)
     by_size = np.argsort(-np.abs(eigenvalues), 1, kind="stable")
     eigenvalues = np.take_along_axis(eigenvalues, by_size, 1).astype(complex)
     parts = np.split(points, len(names), axis=1)
@@ -103,7 +114,7 @@ def find_fixed_points(
 
 def _cell(model: keras.Model, layer: str) -> keras.Layer:
     cells = cells_of_all(select_layers(model, None))
-    if layer not in cells:
+    if not isinstance(layer, str) or layer not in cells:
         raise ValueError(f"layer is {layer!r}; the model has {list(cells)}")
     cell = cells[layer][1]
     if len(state_dims(cell)) > 1:
@@ -115,28 +126,32 @@ def _cell(model: keras.Model, layer: str) -> keras.Layer:
 
 
 def _inputs(cell: keras.Layer, layer: str, inputs: np.ndarray | float) -> np.ndarray:
-    """Return the constant input ``(1, feature)``."""
-    kernel = getattr(cell, "kernel", None)
-    if np.ndim(inputs) == 0 and kernel is not None:
-        return np.full((1, kernel.shape[0]), inputs, "float32")
-    array = np.asarray(inputs, "float32")
-    if array.ndim != 1 or (kernel is not None and array.size != kernel.shape[0]):
-        size = "feature" if kernel is None else kernel.shape[0]
+    """Return the constant input ``(1, feature)``, which the cell casts to its own precision."""
+    # What a cell with equations of its own calls its kernel may be anything.
+    size = cell.kernel.shape[0] if kind_of(cell).keras_cell else None
+    array = np.asarray(inputs)
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise ValueError(f"inputs is {inputs!r}; it must hold finite real numbers")
+    if array.ndim == 0:
+        if size is None:
+            raise ValueError(
+                f"inputs is {inputs!r}, but layer {layer!r} has equations of its own, of which it "
+                "isn't known how many features they take; pass an array (feature,)"
+            )
+        array = np.full(size, array)
+    if array.ndim != 1 or size not in (None, array.size):
         raise ValueError(
-            f"inputs has shape {array.shape}; layer {layer!r} takes ({size},) at each step"
+            f"inputs has shape {array.shape}; layer {layer!r} takes ({size or 'feature'},) at each "
+            "step"
         )
-    return array[np.newaxis]
+    return array[np.newaxis].astype(np.float64)
 
 
 def _starts(starts: Any, layer: str, names: Sequence[str], units: int, most: int) -> np.ndarray:
     """Return all states side by side, ``(start, number of states * unit)``."""
     if isinstance(starts, xr.DataTree):
-        nodes = layers_of(starts)
-        if layer not in nodes or "derivatives" in starts.attrs:
-            raise ValueError(f"starts holds no states of {layer!r}, but of {list(nodes)}")
-        node = nodes[layer]
-        real = node["mask"].values
-        arrays = [node[name].values[real] for name in names]
+        nodes = [select_nodes(starts, name, [layer])[layer] for name in names]
+        arrays = [real_rows(layer, *own) for own in zip(nodes, names, strict=True)]
     else:
         arrays = [np.asarray(a) for a in (starts if isinstance(starts, list | tuple) else [starts])]
     shapes = [array.shape for array in arrays]
@@ -145,14 +160,23 @@ def _starts(starts: Any, layer: str, names: Sequence[str], units: int, most: int
             f"starts has the shapes {shapes}; layer {layer!r} needs {list(names)}, each (start, "
             f"{units})"
         )
-    if most < 1 or not len(arrays[0]):
-        raise ValueError(f"there are {len(arrays[0])} starts, of which most={most} are taken")
-    joined = np.concatenate(arrays, 1).astype(np.float64)
-    if not np.isfinite(joined).all():
-        raise ValueError("starts holds NaN or infinity")
+    if not len(arrays[0]):
+        raise ValueError(f"starts holds no state of layer {layer!r} at a real step")
+    joined = np.concatenate(arrays, 1)
+    if joined.dtype.kind not in "biuf" or not np.isfinite(joined).all():
+        raise ValueError("starts holds NaN, infinity or what is no real number")
+    joined = joined.astype(np.float64)
     if len(joined) > most:
         joined = joined[np.sort(np.random.default_rng(0).choice(len(joined), most, replace=False))]
     return joined
+
+
+def _check_finite(layer: str, what: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"the {what} of layer {layer!r} holds NaN or infinity: its weights do, or the starts "
+            "or inputs are too large for it"
+        )
 
 
 def _compiled(

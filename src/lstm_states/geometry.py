@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Real
+
 import numpy as np
 import xarray as xr
 
@@ -21,15 +24,16 @@ def measure_principal_directions(
     Args:
         traces: A tree from ``record_traces``.
         layer: The address of a layer.
-        quantity: What varies, such as ``hidden`` or ``cell``.
+        quantity: What varies, such as ``hidden`` or ``cell``; of ``inputs``, the dimension
+            ``feature`` stands for ``unit`` in what is returned.
 
     Returns:
         Dataset of ``directions (direction, unit)``, of length 1 and at right angles, the one of
         most variance first, each with its largest entry positive; ``variance (direction)`` of the
         states along it (over the number of real steps less 1), and ``share (direction)`` of the
-        whole variance, NaN where no unit varies; ``mean (unit)``; and the trajectories ``projection
-        (sample, time, direction)`` (or ``row``), ``(state - mean) · direction``, NaN at masked
-        steps.
+        whole variance, NaN where no unit varies by more than rounding; ``mean (unit)``; and the
+        trajectories ``projection (sample, time, direction)`` (or ``row``), ``(state - mean) ·
+        direction``, NaN at masked steps.
 
     Raises:
         ValueError: if the traces lack the layer or quantity, the states are no vectors, there are
@@ -39,31 +43,29 @@ def measure_principal_directions(
         >>> main = measure_principal_directions(traces, "lstm_1").isel(direction=slice(3))
         >>> main["projection"].sel(sample=0)  # a trajectory in three dimensions
     """
-    node = select_nodes(traces, quantity, layer)[layer]
-    rows = real_rows(layer, node, quantity).astype(np.float64)
-    if len(rows) < 2:
-        raise ValueError(f"layer {layer!r} has {len(rows)} real steps; a variance needs two")
-    check_finite(layer, rows)
-    variance, columns = np.linalg.eigh(np.atleast_2d(np.cov(rows, rowvar=False)))
+    node = select_nodes(traces, quantity, [layer])[layer]
+    first, moves = _moves(layer, node, quantity, ("unit", "feature"))
+    axis = str(node[quantity].dims[-1])
+    variance, columns = np.linalg.eigh(np.atleast_2d(np.cov(moves, rowvar=False)))
     # eigh has the smallest first; rounding may put a variance of 0 below it.
     variance, directions = variance[::-1].clip(min=0), columns.T[::-1]
     largest = np.take_along_axis(directions, np.abs(directions).argmax(1)[:, np.newaxis], 1)
     directions = directions * np.sign(largest)
     with np.errstate(invalid="ignore"):
         share = variance / variance.sum()
-    mean = xr.DataArray(rows.mean(0), dims="unit")
+    mean = xr.DataArray(first + moves.mean(0), dims=axis)
     found = xr.Dataset(
         {
-            "directions": (("direction", "unit"), directions),
+            "directions": (("direction", axis), directions),
             "variance": ("direction", variance),
             "share": ("direction", share, {"long_name": "share of the variance explained"}),
             "mean": mean,
         },
-        coords={"unit": node["unit"]} if "unit" in node.coords else {},
+        coords={axis: node[axis]} if axis in node.coords else {},
         attrs={"layer": layer, "quantity": quantity},
     )
     centred = node[quantity].where(node["mask"]).astype(np.float64) - mean
-    return found.assign(projection=centred.dot(found["directions"], dim="unit"))
+    return found.assign(projection=centred.dot(found["directions"], dim=axis))
 
 
 def find_idle_units(
@@ -79,7 +81,8 @@ def find_idle_units(
         traces: A tree from ``record_traces``.
         quantity: What of the units to look at, such as ``hidden`` or ``cell``.
         dead: A unit is dead if its variance over all real steps of all samples is at most this
-            share of the mean variance of its layer's units.
+            share of the mean variance of its layer's units. What varies by rounding alone has the
+            variance 0.
         correlated: Two units that aren't dead are duplicates if the absolute value of their
             correlation over all real steps is above this limit.
 
@@ -91,8 +94,8 @@ def find_idle_units(
         come first.
 
     Raises:
-        ValueError: if the traces lack the quantity, states are no vectors, a layer has no real step
-            or a state there that is no number, or a limit isn't in [0, 1).
+        ValueError: if the traces lack the quantity, states are no vectors, a layer has fewer than
+            two real steps or a state there that is no number, or a limit isn't in [0, 1).
 
     Example:
         >>> idle = find_idle_units(traces)
@@ -100,20 +103,17 @@ def find_idle_units(
         >>> idle["pair_unit"].where(idle["pair_layer"] == "lstm", drop=True)
     """
     for name, limit in (("dead", dead), ("correlated", correlated)):
-        if not 0 <= limit < 1:
+        if not isinstance(limit, Real) or not 0 <= limit < 1:
             raise ValueError(f"{name} is {limit!r}; it must be a share from 0 to below 1")
     nodes = select_nodes(traces, quantity)
     variances, silent, pairs = {}, {}, []
     for address, node in nodes.items():
-        rows = real_rows(address, node, quantity).astype(np.float64)
-        if not len(rows):
-            raise ValueError(f"layer {address!r} has no real step")
-        check_finite(address, rows)
-        variances[address] = rows.var(0)
+        _, moves = _moves(address, node, quantity, ("unit",))
+        variances[address] = moves.var(0)
         silent[address] = variances[address] <= dead * variances[address].mean()
-        labels = node.get("unit", np.arange(rows.shape[1]))
+        labels = node.get("unit", np.arange(moves.shape[1]))
         alive = np.flatnonzero(~silent[address])
-        for one, other, correlation in _correlated(rows[:, alive], correlated):
+        for one, other, correlation in _correlated(moves[:, alive], correlated):
             units = (int(labels[alive[n]]) for n in (one, other))
             pairs.append((address, *units, correlation))
     found = {
@@ -123,6 +123,23 @@ def find_idle_units(
     for place, (name, kind) in enumerate(_PAIR.items()):
         found[name] = xr.DataArray(np.array([pair[place] for pair in pairs], kind), dims="pair")
     return xr.Dataset(found)
+
+
+def _moves(
+    address: str, node: xr.Dataset, quantity: str, axes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the state at the first real step, and how far from it each real step is.
+
+    A unit that varies by no more than the rounding of its largest state stays where it is.
+    """
+    rows = real_rows(address, node, quantity, axes)
+    if len(rows) < 2:
+        raise ValueError(f"layer {address!r} has {len(rows)} real steps; a variance needs two")
+    check_finite(address, rows)
+    rounding = np.finfo(np.result_type(rows, np.float16)).eps * np.abs(rows).max(0)
+    rows = rows.astype(np.float64)
+    moves = rows - rows[0]  # exactly 0 for what never varies, of which a mean would be rounded
+    return rows[0], np.where(moves.std(0) <= rounding, 0, moves)
 
 
 def _correlated(rows: np.ndarray, limit: float) -> list[tuple[int, int, float]]:

@@ -13,6 +13,17 @@ _NO_VALUES = ("mask", "edited")
 """Variables with steps that say something about the values, and are none."""
 
 
+def state_nodes(traces: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Return what a tree holds of each layer.
+
+    Raises:
+        ValueError: if it holds derivatives.
+    """
+    if "derivatives" in traces.attrs:
+        raise ValueError("traces holds derivatives, which are no states")
+    return layers_of(traces)
+
+
 def select_nodes(
     traces: xr.DataTree, quantity: str, layers: Sequence[str] | str | None = None
 ) -> dict[str, xr.Dataset]:
@@ -26,12 +37,13 @@ def select_nodes(
     Raises:
         ValueError: naming the layer or the quantity that the tree doesn't hold.
     """
-    if "derivatives" in traces.attrs:
-        raise ValueError("traces holds derivatives, which are no states")
-    nodes = layers_of(traces)
-    wanted = nodes if layers is None else [layers] if isinstance(layers, str) else layers
+    nodes = state_nodes(traces)
+    wanted = list(nodes) if layers is None else layers
+    wanted = [wanted] if isinstance(wanted, str) or not np.iterable(wanted) else list(wanted)
+    if not wanted:
+        raise ValueError(f"layers is {layers!r}; it must name some of {list(nodes)}")
     for address in wanted:
-        if address not in nodes:
+        if not isinstance(address, str) or address not in nodes:
             raise ValueError(f"layer is {address!r}; the traces hold {list(nodes)}")
         node = nodes[address]
         held = [n for n, v in node.data_vars.items() if "time" in v.dims and n not in _NO_VALUES]
@@ -40,17 +52,25 @@ def select_nodes(
     return {address: nodes[address] for address in wanted}
 
 
-def real_rows(address: str, node: xr.Dataset, quantity: str) -> np.ndarray:
+def real_rows(
+    address: str, node: xr.Dataset, quantity: str, axes: Sequence[str] = ("unit", "feature")
+) -> np.ndarray:
     """Return a quantity at all real steps, ``(step, unit)``, sample after sample.
 
+    Args:
+        address: The layer.
+        node: What a tree holds of it.
+        quantity: What to return.
+        axes: The axis behind the steps is one of these: ``feature`` is that of ``inputs``.
+
     Raises:
-        ValueError: if it has other axes than the units.
+        ValueError: if it has other axes.
     """
     behind = node[quantity].dims[2:]
-    if behind != ("unit",):
+    if len(behind) != 1 or behind[0] not in axes:
         raise ValueError(
             f"layer {address!r} has {quantity!r} with axes {behind}; this measure is for vectors "
-            "of units"
+            f"of {' or '.join(f'{axis}s' for axis in axes)}"
         )
     return node[quantity].values[node["mask"].values]
 

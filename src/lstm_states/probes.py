@@ -48,7 +48,8 @@ def probe_states(
         types: The type of each step, ``(sample,)`` or ``(sample, time)``, such as its token: steps
             of one type have one target in the control task. None makes each step a type of its own,
             or each sequence if it has one target: the targets are shuffled.
-        quantity: What to read from, such as ``hidden`` or ``cell``.
+        quantity: What to read from, such as ``hidden`` or ``cell``; what can be read from
+            ``inputs`` says how much of it the layer was given.
         layers: The addresses of layers, one or several; None is all.
         held_out: The sequences on which probes are scored, as ``isel`` takes them; the others are
             fitted. Windows that overlap are alike, too: hold out a block of them.
@@ -72,9 +73,7 @@ def probe_states(
         raise ValueError("probe_states needs either numbers or classes")
     _check_installed()
     name, given = ("numbers", numbers) if classes is None else ("classes", classes)
-    targets = np.asarray(given)
-    if classes is not None and targets.dtype.kind == "f" and (targets % 1 > 0).any():
-        raise ValueError("classes holds numbers that aren't whole; pass them as numbers=")
+    targets = _targets(name, given)
     nodes = select_nodes(traces, quantity, layers)
     score = _r2 if classes is None else _accuracy
     found = []
@@ -83,9 +82,17 @@ def probe_states(
         own = _by_step(name, targets, 3 if classes is None else 2, address, mask)
         there = mask & ~pd.isnull(own).reshape(*mask.shape, -1).any(-1)
         states, own = real_rows(address, node, quantity)[there[mask]], own[there]
+        if classes is None and np.isinf(own).any():
+            raise ValueError(f"numbers holds infinity at real steps of layer {address!r}")
         sequences = np.nonzero(there)[0]
         if types is not None:
             groups = _by_step("types", np.asarray(types), 2, address, mask)[there]
+            if pd.isnull(groups).any():
+                raise ValueError(
+                    f"types holds None or NaN at steps of layer {address!r} that have a target"
+                )
+            # Types of several kinds have no order but as texts.
+            groups = groups.astype(str) if groups.dtype == object else groups
         else:
             groups = sequences if targets.ndim == 1 else np.arange(len(own))
         control = _control(own, groups, np.random.default_rng(seed))
@@ -101,6 +108,24 @@ def probe_states(
         coords={"layer": list(nodes)},
         attrs={"quantity": quantity, "metric": "r2" if classes is None else "accuracy"},
     )
+
+
+def _targets(name: str, given: Any) -> np.ndarray:
+    """Return the targets as an array of what probes can be fitted to."""
+    targets = np.asarray(given)
+    kind = targets.dtype.kind
+    if name == "classes":
+        if kind == "f" and (np.trunc(targets) != targets)[~np.isnan(targets)].any():
+            raise ValueError("classes holds numbers that aren't whole; pass them as numbers=")
+        return targets
+    if kind == "O":  # as of a list with None
+        try:
+            return targets.astype(np.float64)
+        except (TypeError, ValueError):
+            pass
+    elif kind in "biuf":
+        return targets
+    raise ValueError("numbers holds what is no real number; pass texts as classes=")
 
 
 def _check_installed() -> None:
@@ -128,7 +153,14 @@ def _unseen(
     sequences: np.ndarray, held_out: slice | Sequence[int], address: str, size: int
 ) -> np.ndarray:
     """Tell which rows, of these sequences, are held out."""
-    unseen = np.isin(sequences, np.arange(size)[held_out])
+    try:
+        chosen = np.arange(size)[held_out]
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"held_out is {held_out!r}; it must be a slice or a sequence of indices of the {size} "
+            f"sequences of layer {address!r}"
+        ) from error
+    unseen = np.isin(sequences, chosen)
     if unseen.all() or not unseen.any():
         raise ValueError(
             f"held_out is {held_out!r}; of the {size} sequences of layer {address!r}, some with "

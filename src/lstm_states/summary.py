@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from lstm_states.cells import KINDS, layers_of
-from lstm_states.nodes import by_unit
+from lstm_states.cells import KINDS
+from lstm_states.nodes import by_unit, state_nodes
 
 SATURATED = (0.1, 0.9)
 """A gate below the first is called closed, above the second open (Karpathy et al. 2015)."""
@@ -25,8 +25,11 @@ def measure_states(traces: xr.DataTree) -> xr.Dataset:
         ``hidden_saturated``, the share of |h| above 0.9; for each sigmoid gate ``<gate>_closed``
         and ``<gate>_open``, the shares below 0.1 and above 0.9; ``half_life``, that of the median
         unit, see :func:`measure_half_lives`; ``change``, the root mean square of h(t) - h(t-1) over
-        that of h, NaN if h is always 0. All are NaN where the layer or the traces have no such
-        state or gate.
+        that of h, NaN if h is always 0 or the traces hold no two steps in a row. All are NaN where
+        the layer or the traces have no such state or gate.
+
+    Raises:
+        ValueError: if the tree holds derivatives.
     """
     return _by_layer(traces, _layer_summary)
 
@@ -39,7 +42,8 @@ def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     if "hidden" in states:
         hidden, size = states["hidden"], summary["hidden_size"]
         summary["hidden_saturated"] = _share(abs(hidden) > SATURATED[1], real)
-        summary["change"] = _rms(hidden.diff("time")) / size if size else np.nan
+        moves = hidden.diff("time").where(abs(node["time"].diff("time")) == 1)  # of selected steps
+        summary["change"] = _rms(moves) / size if size else np.nan
     for gate in _gates(node):
         summary[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
         summary[f"{gate}_open"] = _share(node[gate] > SATURATED[1], real)
@@ -62,10 +66,13 @@ def measure_half_lives(traces: xr.DataTree) -> xr.Dataset:
         where a gate is shut at a step. NaN where a layer has no such unit or gate in the traces (a
         SimpleRNN, a ConvLSTM, a cell with equations of its own), or if no step is real.
 
+    Raises:
+        ValueError: if the tree holds derivatives.
+
     Example:
         >>> measure_half_lives(traces)["half_life"].sel(layer="lstm").median()
     """
-    nodes = layers_of(traces)
+    nodes = state_nodes(traces)
     found = {address: _half_lives(node) for address, node in nodes.items()}
     about = {"long_name": "half-life of a state by the gates", "units": "steps"}
     return xr.Dataset({"half_life": by_unit(found, nodes, np.nan).assign_attrs(about)})
@@ -97,6 +104,9 @@ def measure_saturation(traces: xr.DataTree) -> xr.Dataset:
         ``update_gate`` and ``reset_gate``. A share is NaN if the layer or the traces have no such
         gate, or if no step is real.
 
+    Raises:
+        ValueError: if the tree holds derivatives.
+
     Example:
         >>> measure_saturation(traces)["forget_gate_saturated_right"].sel(layer="lstm")
     """
@@ -113,12 +123,15 @@ def measure_norms(traces: xr.DataTree) -> xr.Dataset:
         Dataset along ``layer`` of ``hidden_norm`` and ``cell_norm``: the L2 norm over the units,
         averaged over samples and real steps (and spatial positions of a ConvLSTM); NaN as in
         :func:`measure_saturation`.
+
+    Raises:
+        ValueError: if the tree holds derivatives.
     """
     return _by_layer(traces, _norms)
 
 
 def _by_layer(traces: xr.DataTree, measure: Callable[[xr.Dataset], dict[str, float]]) -> xr.Dataset:
-    rows = {address: measure(node) for address, node in layers_of(traces).items()}
+    rows = {address: measure(node) for address, node in state_nodes(traces).items()}
     names = dict.fromkeys(name for row in rows.values() for name in row)
     return xr.Dataset(
         {name: ("layer", [row.get(name, np.nan) for row in rows.values()]) for name in names},

@@ -72,6 +72,23 @@ def test_other_units_answer_to_a_change():
     np.testing.assert_allclose(found["left"], np.abs(powers), atol=2e-3)
 
 
+def test_units_that_take_several_recordings_are_followed_alike(monkeypatch):
+    """What is held at a time is one batch, not the runs of all units."""
+    model = constant("LSTM")
+    together = record_decay(model, X, "layer", time=3)
+    rows = []
+
+    def counted(model, x, **options):
+        rows.append(len(x))
+        return record_traces(model, x, **options)
+
+    monkeypatch.setattr("lstm_states.decay.record_traces", counted)
+    monkeypatch.setattr("lstm_states.decay.BATCH_SIZE", 7)
+    apart = record_decay(model, X, "layer", time=3)
+    assert rows == [6, 6]
+    np.testing.assert_allclose(apart["left"], together["left"], rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("left", "steps"),
     [([1, 0.5, 0.9], 1.0), ([1, 0.9, 0.8], np.inf), ([1, np.nan, 0.1], np.nan), ([1.0], np.inf)],
@@ -89,9 +106,15 @@ def test_what_cannot_be_followed_is_refused():
             {"quantity": "forget_gate"},
         ),
     }
+    cases |= {
+        r"layer is \['layer'\]; the model has": (["layer"], {}),
+        "add is 'a'; it must be a finite number": ("layer", {"add": "a"}),
+        "add is nan; it": ("layer", {"add": np.nan}),
+        "time is None; it must be an integer": ("layer", {"time": None}),
+    }
     for says, (layer, options) in cases.items():
         with pytest.raises(ValueError, match=says):
-            record_decay(model, X, layer, time=3, **options)
+            record_decay(model, X, layer, **{"time": 3, **options})
     conv = keras.Sequential([keras.Input((5, 4, 1)), L.ConvLSTM1D(2, 3, name="conv")])
     with pytest.raises(UnsupportedLayerError, match=r"axes \('width', 'unit'\)"):
         record_decay(conv, np.zeros((1, 5, 4, 1)), "conv", time=0)

@@ -120,7 +120,24 @@ def test_steps_that_are_not_there_are_refused():
     cut = distances.assign_coords(time=np.arange(4)).isel(time=[0, 2, 3])
     with pytest.raises(ValueError, match="holds selected steps"):
         measure_time_scales(cut, time=0)
-    xr.testing.assert_identical(
-        measure_time_scales(cut.isel(time=[1, 2]), time=0),
-        measure_time_scales(distances.isel(time=[2, 3]), time=0),
-    )
+    with pytest.raises(ValueError, match="time is 0; distances holds the steps 2 to 3"):
+        measure_time_scales(cut.isel(time=[1, 2]), time=0)
+
+
+def test_a_step_is_that_of_the_input_where_steps_were_selected():
+    one, other = pair(np.zeros((1, 6, 1)), np.array([[[0], [0], [9], [1], [9], [1]]], float))
+    distances = measure_distances(one, other)
+    late = distances.assign_coords(time=np.arange(6)).isel(time=slice(2, None))
+    for time in (3, -3):
+        xr.testing.assert_identical(
+            measure_time_scales(late, time=time), measure_time_scales(distances, time=time)
+        )
+
+
+def test_layers_that_name_none_are_refused():
+    one = tree(a=node(hidden=np.ones((1, 2, 1))))
+    for layers, says in (([], r"layers is \[\]; it must name some of \['a'\]"), (3, "layer is 3")):
+        with pytest.raises(ValueError, match=says):
+            measure_distances(one, one, layers=layers)
+    with pytest.raises(ValueError, match=r"layer is \['a'\]; the traces hold"):
+        measure_distances(one, one, layers=[["a"]])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lstm_states import UnsupportedLayerError, find_fixed_points, record_traces
+from tests.lstm_states.trees import node, tree
 
 L = keras.layers
 
@@ -127,8 +128,18 @@ def test_what_does_not_fit_is_refused():
     cases = {
         r"layer is 'lstm'; the model has \['layer'\]": ("lstm", start, {}),
         r"starts has the shapes \[\(4, 2\)\]": ("layer", np.zeros((4, 2)), {}),
-        "there are 0 starts": ("layer", np.zeros((0, 3)), {}),
+        "starts holds no state of layer 'layer' at a real step": ("layer", np.zeros((0, 3)), {}),
         "starts holds NaN": ("layer", np.full((1, 3), np.nan), {}),
+        "or what is no real number": ("layer", np.full((1, 3), "a"), {}),
+        r"layer is \['layer'\]; the model has": (["layer"], start, {}),
+        "inputs is nan; it must hold finite": ("layer", start, {"inputs": np.nan}),
+        "inputs is None; it": ("layer", start, {"inputs": None}),
+        "inputs is 'a'; it": ("layer", start, {"inputs": "a"}),
+        "most is 1.5; it must be an integer of at least 1": ("layer", start, {"most": 1.5}),
+        "most is 'a'; it": ("layer", start, {"most": "a"}),
+        "most is 0; it": ("layer", start, {"most": 0}),
+        "tolerance is -1; it must be a number of at least 0": ("layer", start, {"tolerance": -1}),
+        "unique is nan; it": ("layer", start, {"unique": np.nan}),
         r"inputs has shape \(2,\); layer 'layer' takes \(3,\)": (
             "layer",
             start,
@@ -141,3 +152,66 @@ def test_what_does_not_fit_is_refused():
     other = keras.Sequential([keras.Input((5, 4, 1)), L.ConvLSTM1D(2, 3, name="conv")])
     with pytest.raises(UnsupportedLayerError, match="states that are vectors"):
         find_fixed_points(other, "conv", start)
+
+
+def test_trees_without_states_to_start_from_are_refused():
+    hidden = np.zeros((1, 2, 3))
+    derived = tree(layer=node(hidden=hidden))
+    derived.attrs["derivatives"] = 1
+    cases = {
+        "layer 'layer' has no 'hidden', but": tree(layer=node(inputs=hidden)),
+        "starts holds no state of layer 'layer' at a": tree(layer=node([[0, 0]], hidden=hidden)),
+        "traces holds derivatives": derived,
+        r"layer is 'layer'; the traces hold \['a'\]": tree(a=node(hidden=hidden)),
+    }
+    for says, starts in cases.items():
+        with pytest.raises(ValueError, match=says):
+            find_fixed_points(bistable(), "layer", starts)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_weights_that_are_no_numbers_are_refused(where):
+    model = bistable()
+    weights = model.get_weights()
+    weights[where][0] = np.nan
+    model.set_weights(weights)
+    with pytest.raises(ValueError, match="the step of layer 'layer' holds NaN or infinity"):
+        find_fixed_points(model, "layer", np.ones((2, 3)))
+
+
+def test_a_point_without_a_slope_is_refused():
+    layer = L.SimpleRNN(1, activation=keras.ops.sqrt, name="layer")
+    model = keras.Sequential([keras.Input((5, 1)), layer])
+    layer.set_weights([np.ones((1, 1)), np.ones((1, 1)), np.zeros(1)])
+    with pytest.raises(ValueError, match="the Jacobian of the step of layer 'layer' holds NaN"):
+        find_fixed_points(model, "layer", np.zeros((1, 1)))
+
+
+def test_inputs_are_as_precise_as_the_layer():
+    layer = L.SimpleRNN(1, activation="linear", dtype="float64", name="layer")
+    model = keras.Sequential([keras.Input((5, 1), dtype="float64"), layer])
+    layer.set_weights([np.ones((1, 1)), np.zeros((1, 1)), np.zeros(1)])
+    points = find_fixed_points(model, "layer", [[[0.0]]], inputs=0.1, tolerance=1e-12)
+    assert (points["hidden"].item(), points.attrs["inputs"]) == (0.1, [0.1])
+
+
+class Turned(L.Layer):
+    """A cell of two units, of which the kernel is ``(unit, feature)``: it halves its state."""
+
+    state_size = output_size = 2
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(2, shape[-1]), initializer="ones", name="kernel")
+
+    def call(self, x, states):
+        after = keras.ops.matmul(x, keras.ops.transpose(self.kernel)) + states[0] / 2
+        return after, [after]
+
+
+def test_a_cell_with_equations_of_its_own_takes_an_array():
+    model = keras.Sequential([keras.Input((4, 3)), L.RNN(Turned(), name="layer")])
+    start = np.zeros((1, 2))
+    with pytest.raises(ValueError, match=r"inputs is 0\.0, but layer 'layer' has equations of its"):
+        find_fixed_points(model, "layer", start)
+    points = find_fixed_points(model, "layer", start, inputs=[1, 1, 1])
+    np.testing.assert_allclose(points["hidden"], [[6, 6]], rtol=1e-5)

@@ -58,8 +58,9 @@ def test_clouds_without_directions_are_refused():
     for says, one in cases.items():
         with pytest.raises(ValueError, match=says):
             measure_principal_directions(tree(a=one), "a")
-    with pytest.raises(ValueError, match="layer is 'b'; the traces hold"):
-        measure_principal_directions(tree(a=one), "b")
+    for other in ("b", ["a"]):
+        with pytest.raises(ValueError, match=r"layer is .*; the traces hold \['a'\]"):
+            measure_principal_directions(tree(a=one), other)
 
 
 def test_dead_and_duplicate_units_are_found():
@@ -113,8 +114,52 @@ def test_idle_units_keep_their_numbers():
 
 def test_limits_and_layers_that_make_no_sense_are_refused():
     traces = tree(a=node([[0, 0]], hidden=np.ones((1, 2, 2))))
-    for limits in ({"dead": -0.1}, {"correlated": 1.0}, {"dead": np.nan}):
+    for limits in ({"dead": -0.1}, {"correlated": 1.0}, {"dead": np.nan}, {"dead": "a"}):
         with pytest.raises(ValueError, match=f"{next(iter(limits))} is .*from 0 to below 1"):
             find_idle_units(traces, **limits)
-    with pytest.raises(ValueError, match="layer 'a' has no real step"):
-        find_idle_units(traces)
+    for mask, real in (([[0, 0]], 0), ([[0, 1]], 1)):
+        one = tree(a=node(mask, hidden=np.ones((1, 2, 2))))
+        with pytest.raises(ValueError, match=f"'a' has {real} real steps; a variance needs two"):
+            find_idle_units(one)
+    with pytest.raises(ValueError, match=r"'inputs' with axes \('feature',\)"):
+        find_idle_units(with_inputs(hidden=np.ones((1, 2, 2))), quantity="inputs")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_varies_by_rounding_alone_never_moves(dtype):
+    still = np.random.default_rng(0).normal(size=6).astype(dtype)
+    hidden = np.tile(still, (7, 13, 1))
+    flicker = hidden.copy()
+    flicker[::2] = np.nextafter(flicker[::2], np.inf, dtype=dtype)  # a settled layer does this
+    for states in (hidden, flicker):
+        layer = node(hidden=states)
+        layer["hidden"] = layer["hidden"].astype(dtype)
+        traces = tree(layer=layer)
+        found = find_idle_units(traces)
+        assert found["dead"].all()
+        assert found.sizes["pair"] == 0
+        assert measure_principal_directions(traces, "layer")["share"].isnull().all()
+
+
+def test_small_states_beside_large_ones_do_move():
+    hidden = np.array([[[1, 1e-30], [1, 2e-30], [1, 1e-30]]])
+    traces = tree(layer=node(hidden=hidden))
+    np.testing.assert_array_equal(find_idle_units(traces)["dead"][0], [1, 0])
+    main = measure_principal_directions(traces, "layer")
+    np.testing.assert_allclose(main["directions"][0], [0, 1], atol=1e-12)
+
+
+def with_inputs(**quantities):
+    """A tree whose layer is given two features."""
+    layer = node(**quantities)
+    given = np.random.default_rng(0).normal(size=(*layer["mask"].shape, 2)) * [1, 2]
+    return tree(a=layer.assign(inputs=(("sample", "time", "feature"), given)))
+
+
+def test_inputs_have_directions_too():
+    traces = with_inputs(hidden=np.ones((1, 90, 3)))
+    main = measure_principal_directions(traces, "a", quantity="inputs")
+    assert main["directions"].dims == ("direction", "feature")
+    given = traces["a/inputs"].values[0]
+    np.testing.assert_allclose(main["variance"].sum(), given.var(0, ddof=1).sum())
+    np.testing.assert_allclose(main["projection"][0].var("time", ddof=1), main["variance"])

@@ -126,6 +126,26 @@ def test_quantities_and_layers_are_chosen():
         probe_states(layers, numbers=TARGET)
 
 
+def test_missing_types_and_infinite_targets_count_where_there_is_a_target_alone():
+    mask = np.ones((40, 10), bool)
+    mask[:, 0] = False
+    types, target = (CLASSES % 2).astype(object), TARGET.copy()
+    types[:, 0], target[:, 0] = None, np.inf
+    types[:, 1], target[:, 1] = None, np.nan
+    found = probe_states(tree(a=node(mask, hidden=IMAGE)), numbers=target, types=types)
+    assert found["score"].item() > 0.999
+    types[:, 2] = "a text"  # beside numbers
+    assert (
+        probe_states(tree(a=node(mask, hidden=IMAGE)), numbers=target, types=types)["score"] > 0.9
+    )
+
+
+def test_what_a_layer_is_given_is_read():
+    layer = node(hidden=NOISE).assign(inputs=(("sample", "time", "feature"), IMAGE))
+    found = probe_states(tree(a=layer), numbers=TARGET, quantity="inputs")
+    assert found["score"].item() > 0.999
+
+
 def test_what_does_not_fit_is_refused():
     layers = tree(a=node(hidden=IMAGE))
     cases = {
@@ -140,6 +160,22 @@ def test_what_does_not_fit_is_refused():
             "held_out": slice(None),
         },
         r"held_out is \[\]": {"numbers": TARGET, "held_out": []},
+        r"held_out is \[99\]; it must be a slice or .* of the 40 sequences of layer 'a'": {
+            "numbers": TARGET,
+            "held_out": [99],
+        },
+        "held_out is 'a'; it must": {"numbers": TARGET, "held_out": "a"},
+        r"layers is \[\]; it must name some": {"numbers": TARGET, "layers": []},
+        "types holds None or NaN at steps of layer 'a'": {
+            "numbers": TARGET,
+            "types": np.where(TARGET > 2, None, "b"),
+        },
+        "numbers holds infinity at real steps of layer 'a'": {
+            "numbers": np.where(TARGET > 2, np.inf, TARGET)
+        },
+        "numbers holds what is no real number; pass texts": {"numbers": TARGET.astype(str)},
+        "numbers holds what is no real": {"numbers": TARGET + 1j},
+        "numbers holds what .* number": {"numbers": np.where(TARGET > 2, "a", TARGET.astype("O"))},
     }
     for says, options in cases.items():
         with pytest.raises(ValueError, match=says):

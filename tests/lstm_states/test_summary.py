@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lstm_states import measure_half_lives, measure_states
+from lstm_states.summary import measure_norms, measure_saturation
 from tests.lstm_states.trees import node, tree
 
 
@@ -81,3 +82,20 @@ def test_the_summary_takes_every_kind_of_cell():
     assert conv["cell_size"] == pytest.approx(np.sqrt(2))
     missing = [gru["cell_size"], rnn["half_life"], rnn["update_gate_open"], conv["half_life"]]
     assert np.isnan(missing).all()
+
+
+def test_a_change_is_one_from_a_step_to_the_next():
+    layer = node(kind="SimpleRNN", hidden=[[[1.0], [3.0], [1.0]]])
+    for time, change in (([0, 1, 4], 2), ([4, 3, 0], 2), ([0, 4, 9], np.nan)):
+        found = measure_states(tree(layer=layer.assign_coords(time=time)))["change"].item()
+        np.testing.assert_allclose(found, change / np.sqrt(11 / 3))
+
+
+@pytest.mark.parametrize(
+    "measure", [measure_states, measure_half_lives, measure_saturation, measure_norms]
+)
+def test_derivatives_are_no_states(measure):
+    derived = tree(layer=node(kind="LSTM", forget_gate=np.ones((1, 2, 1))))
+    derived.attrs["derivatives"] = 1
+    with pytest.raises(ValueError, match="traces holds derivatives"):
+        measure(derived)

@@ -33,10 +33,7 @@ def join_traces(pieces: Iterable[xr.DataTree]) -> xr.DataTree:
     Example:
         >>> whole = join_traces(session.record(x[:, n : n + 10]) for n in range(0, 50, 10))
     """
-    trees = [
-        {_path(node, piece): node.to_dataset(inherit=False) for node in piece.subtree}
-        for piece in pieces
-    ]
+    trees = [{_path(node, piece): node for node in piece.subtree} for piece in pieces]
     if not trees:
         raise ValueError("there are no pieces to join")
     for number, tree in enumerate(trees[1:], 1):
@@ -51,10 +48,14 @@ def _path(node: xr.DataTree, piece: xr.DataTree) -> str:
     return "/" if node is piece else f"/{node.relative_to(piece)}"
 
 
-def _joined(path: str, parts: list[xr.Dataset]) -> xr.Dataset:
+def _joined(path: str, nodes: list[xr.DataTree]) -> xr.Dataset:
+    parts = [node.to_dataset(inherit=False) for node in nodes]
     first, last = parts[0], parts[-1]
+    # What was selected may be said at the root alone.
+    complete = [_complete(node.to_dataset()) for node in nodes]
     for number, (before, part) in enumerate(pairwise(parts), 1):
-        _check(f"{path!r} of piece {number}", before, part)
+        both = complete[number - 1] and complete[number]
+        _check(f"{path!r} of piece {number}", before, part, both)
     whole = xr.Dataset(attrs=first.attrs)
     for name, variable in last.variables.items():
         own = [part.variables[name] for part in parts]
@@ -68,15 +69,11 @@ def _joined(path: str, parts: list[xr.Dataset]) -> xr.Dataset:
     return whole.assign_attrs({_ERROR: max(errors)} if errors else {})
 
 
-def _check(where: str, before: xr.Dataset, part: xr.Dataset) -> None:
+def _check(where: str, before: xr.Dataset, part: xr.Dataset, complete: bool) -> None:
     if part.attrs.get("go_backwards"):
         raise ValueError(f"{where} runs backwards: its pieces do not form a sequence")
-    for piece in (before, part):
-        steps = piece["time"].values if "time" in piece.coords else np.arange(0)
-        if not np.array_equal(steps, np.arange(len(steps))) or not _complete(piece):
-            raise ValueError(
-                f"{where} or the one before holds selected steps; all steps are needed"
-            )
+    if not complete:
+        raise ValueError(f"{where} or the one before holds selected steps; all steps are needed")
     for own, other in ((part, before), (before, part)):
         _compare(f"{where} has", _facts(own), _facts(other))
     for name in part.data_vars:
@@ -88,7 +85,11 @@ def _check(where: str, before: xr.Dataset, part: xr.Dataset) -> None:
 
 
 def _complete(piece: xr.Dataset) -> bool:
-    """Tell whether the last step is there, which the final states belong to."""
+    """Tell whether all steps are there, the last one too, which the final states belong to."""
+    if "time" in piece.coords:
+        steps = piece["time"]
+        if not np.array_equal(steps, np.arange(steps.attrs.get("steps", len(steps)))):
+            return False
     return all(
         np.array_equal(piece[name][:, -1], piece[f"final_{name}"])
         for name in piece.data_vars

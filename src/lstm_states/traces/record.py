@@ -63,8 +63,9 @@ def record_traces(
             for a GRU of ``hidden update_gate reset_gate candidate``, and of ``inputs``, what a cell
             is given; None records all but ``inputs``.
         isel: Indices along ``sample``, ``time`` or ``unit``, each a slice or a sequence. Only these
-            are kept, and only these samples are computed. The tree then has the coordinate. Outputs
-            with the same steps as the layers are cut as well.
+            are kept, and only these samples are computed. The tree then has the coordinate, that of
+            ``time`` with the attribute ``steps``: of how many they are. Outputs with the same steps
+            as the layers are cut as well.
         batch_size: Samples per batch; None is 256, or the batch size of a stateful model.
         edits: Edits of states, gates, inputs or initial states, see :class:`Edit`. The tree then
             holds what the edited model does, its ``outputs`` too; the model stays as it is. A layer

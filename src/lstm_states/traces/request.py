@@ -111,8 +111,9 @@ def check_quantities(
     if quantities is None:
         return of_kinds
     allowed = (*of_kinds, INPUTS)
-    wanted = [quantities] if isinstance(quantities, str) else quantities
-    if not wanted or set(wanted) - set(allowed):
+    one = isinstance(quantities, str) or not np.iterable(quantities)
+    wanted = [quantities] if one else list(quantities)
+    if not wanted or any(name not in allowed for name in wanted):
         raise ValueError(f"quantities is {quantities!r}; allowed are some of {list(allowed)}")
     return tuple(name for name in allowed if name in wanted)
 

@@ -68,7 +68,11 @@ class Layout:
         labels, samples = dict(indices), self.kept.get("sample")
         if samples is not None and "sample" in node.sizes:
             labels["sample"] = samples[first : first + node.sizes["sample"]]
-        return node.assign_coords({dim: labels[dim] for dim in self.kept if dim in node.dims})
+        node = node.assign_coords({dim: labels[dim] for dim in self.kept if dim in node.dims})
+        if "time" in self.kept and "time" in node.dims:
+            # The first steps of more look like all steps of fewer.
+            node["time"].attrs["steps"] = len(indices["steps"])
+        return node
 
 
 def describe_model(model: keras.Model) -> dict[str, str]:

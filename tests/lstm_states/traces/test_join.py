@@ -75,3 +75,21 @@ def test_calls_of_one_layer_are_one_sequence(x):
     expected = record_traces(whole, x)["whole"]
     for name, values in expected.data_vars.items():
         assert_close(joined[name], values.values, 2e-6, name)
+
+
+def test_selected_steps_are_refused_by_what_the_tree_says_of_them():
+    layer = L.SimpleRNN(2, return_sequences=True, name="layer")
+    model = keras.Sequential([keras.Input((None, 3)), layer])
+    nested = keras.Sequential([keras.Input((None, 3)), keras.Sequential([layer], name="inner")])
+
+    def record(time, model=model, **options):
+        x = np.zeros((2, 3, 3), "float32")  # states stay 0: any piece may follow any other
+        return record_traces(model, x, quantities="inputs", isel={"time": time}, **options)
+
+    whole = join_traces([record(slice(None))] * 2)
+    assert join_traces([whole, whole])["layer"].sizes["time"] == 12
+    first = slice(0, 1)
+    inner = record(first, nested)
+    for piece in (record(first), record(first, outputs=False), inner, inner["inner/layer"]):
+        with pytest.raises(ValueError, match="holds selected steps"):
+            join_traces([piece, piece])

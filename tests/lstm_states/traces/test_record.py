@@ -256,6 +256,8 @@ def test_unsupported_layers_are_refused(layer, reason, rng):
         ({"layers": "nothing*"}, "no recurrent layer matches 'nothing"),
         ({"quantities": ["hiden"]}, "hiden"),
         ({"quantities": []}, r"quantities is \[\]; allowed are some of"),
+        ({"quantities": 3}, "quantities is 3; allowed"),
+        ({"quantities": [["hidden"]]}, r"quantities is \[\['hidden'\]\]; allowed"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": 2.0}, r"batch_size is 2\.0; it must be an integer"),
         ({"initial_state": [0, 0]}, "initial_state is a list; it must be a dict"),
