@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from lstm_states.kernels.cells import kind_of, state_dims, units_of
+from lstm_states.kernels.cells import features_of, kind_of, state_dims, units_of
 from lstm_states.nodes import real_rows, select_nodes
 from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
 
@@ -127,8 +127,7 @@ def _cell(model: keras.Model, layer: str) -> keras.Layer:
 
 def _inputs(cell: keras.Layer, layer: str, inputs: np.ndarray | float) -> np.ndarray:
     """Return the constant input ``(1, feature)``, which the cell casts to its own precision."""
-    # What a cell with equations of its own calls its kernel may be anything.
-    size = cell.kernel.shape[0] if kind_of(cell).keras_cell else None
+    size = features_of(cell)
     array = np.asarray(inputs)
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
         raise ValueError(f"inputs is {inputs!r}; it must hold finite real numbers")
