@@ -84,6 +84,15 @@ def empty_folder(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def _drop_steps(path: Path, names: Collection[str], first: int) -> None:
+    """Remove the rows of some metrics from the step ``first`` on."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    kept = [row for row in rows if row[0] not in names or int(row[1]) < first]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *kept])
+
+
 @dataclass(frozen=True)
 class Results:
     """The results of a notebook: logged to the active MLflow run, and saved to a permanent folder.
@@ -97,6 +106,8 @@ class Results:
     directory: Path
     root: Path
     changed: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    _last: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The last step of each metric."""
 
     @property
     def backup(self) -> Path | None:
@@ -108,12 +119,16 @@ class Results:
         """Log the values of one step of a series, such as a training with its passes over the data.
 
         They go to MLflow as ``name/series``, and to :data:`STEPS`, from which `backfill` restores
-        them if that is an output of the stage.
+        them if that is an output of the stage. A series that starts again at an earlier step, as
+        where a cell runs twice, takes the place of what it logged from there on.
         """
         named = {f"{name}/{series}": float(value) for name, value in values.items()}
         mlflow.log_metrics(named, step=step)
         path = self.directory / STEPS
         path.parent.mkdir(exist_ok=True)
+        if again := [name for name in named if step <= self._last.get(name, step - 1)]:
+            _drop_steps(path, again, step)
+        self._last.update(dict.fromkeys(named, step))
         with path.open("a", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             if not file.tell():

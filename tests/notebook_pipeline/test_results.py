@@ -68,6 +68,15 @@ def test_steps_go_to_mlflow_and_to_a_table_from_which_they_come_back(run):
         assert len(logged) == steps
 
 
+def test_a_series_that_starts_again_takes_the_place_of_what_it_logged(run):
+    results, *_ = run
+    for series, step in [("a", 0), ("a", 1), ("b", 0), ("x/a", 0), ("a", 0), ("a", 1), ("a", 1)]:
+        results.log_step(series, step, {"place": step})
+    table = pd.read_csv(results.directory / "plots/steps.csv")
+    logged = list(zip(table["name"], table["step"], strict=True))
+    assert sorted(logged) == [("place/a", 0), ("place/a", 1), ("place/b", 0), ("place/x/a", 0)]
+
+
 def test_training_is_kept_where_the_runner_says(run, tmp_path, monkeypatch):
     results, _, _ = run
     monkeypatch.delenv(BACKUP_VARIABLE, raising=False)
