@@ -1,12 +1,15 @@
 """A repository made of tests/toy: DVC, MLflow and kernels at work, in seconds."""
 
 import fcntl
+import multiprocessing
 import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import nbformat
 import yaml
@@ -15,9 +18,13 @@ from nbformat.v4 import new_code_cell
 
 from notebook_pipeline.mlflow_runs.store import Client
 from tests.clone import Clone
+from tests.commands import command
 from tests.repository import ROOT
 
 TOY = ROOT / "tests/toy"
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["pytest", "tests.commands"])
 
 
 class Toy(Clone):
@@ -29,8 +36,22 @@ class Toy(Clone):
         return env | {"PYTHONPATH": f"{env['PYTHONPATH']}{os.pathsep}{ROOT / 'src'}"}
 
     def call(self, *arguments: str, ok: bool = True) -> str:
-        """Call the engine and return all that it printed."""
-        return self.run("python", "-m", "notebook_pipeline", *arguments, ok=ok)
+        """Call the engine and return all that it printed.
+
+        A `run` starts as DVC starts it. Other commands need not import all again, which would take
+        most of their time: they run in a fork of a process that has.
+        """
+        if arguments[0] == "run":
+            return self.run("python", "-m", "notebook_pipeline", *arguments, ok=ok)
+        with TemporaryFile("w+", encoding="utf-8") as said:
+            told = self.path, self.environment(), arguments, DupFd(said.fileno())
+            process = FORKS.Process(target=command, args=told)
+            process.start()
+            process.join()
+            said.seek(0)
+            printed = said.read()
+        assert (process.exitcode == 0) is ok, printed
+        return printed
 
     def start(self, *command: str, **options) -> subprocess.Popen:
         """Start a command and return its process."""

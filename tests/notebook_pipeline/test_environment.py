@@ -68,15 +68,15 @@ zarr.save_array(run.directory / "states.zarr", walk)
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A toy at an odd path, in whose notebook that is seen."""
-    return make_small(tmp_path_factory.mktemp("a % é") / "a toy")
+    small = make_toy(tmp_path_factory.mktemp("a % é") / "a toy")
+    small.run("dvc", "repro", "numbers")
+    return made_small(small)
 
 
-def make_small(path):
-    small = make_toy(path)
+def made_small(small):
     small.insert("walk", f"import zarr\n{CODE}", at=5)
     # Its engine is a copy of its own: the one on the path is another checkout's.
     shutil.copytree(ENGINE, small.path / "src/notebook_pipeline", ignore=CACHES)
-    small.run("dvc", "repro", "numbers")
     small.commit("seen")
     return small
 
@@ -194,11 +194,10 @@ def test_the_engine_that_the_path_brings_is_brought_on_and_no_other(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_queued_experiment_runs_the_code_it_was_queued_with(tmp_path):
-    small = make_small(tmp_path / "toy")  # DVC's own queue takes no path with an accent
+def test_a_queued_experiment_runs_the_code_it_was_queued_with(own_toy):
+    small = made_small(own_toy)  # DVC's own queue takes no path with an accent
     source = small.path / "src/toy/__init__.py"
     kept = source.read_text(encoding="utf-8")
-    started_elsewhere(small, *RUN[:3], "backfill")  # makes the store
     started_elsewhere(small, "dvc", "exp", "run", "--queue", "--name", "swift",
                       "-S", "walk.steps=3", "walk")  # fmt: skip
     source.write_text(kept.replace("A project", "Edited: a project"), encoding="utf-8")

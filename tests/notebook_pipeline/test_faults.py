@@ -167,9 +167,12 @@ def test_a_cache_that_cannot_be_written_is_told_before_a_kernel_starts(toy, moun
 
 @pytest.mark.slow
 def test_data_that_changes_under_way_is_told_and_makes_no_report(toy, report):
+    """A second run beside the first one is refused on the way."""
     began, go = toy.insert_wait("walk")
     process = toy.start_call("run", "walk", stdout=subprocess.PIPE)
     wait_for(began.exists)
+    at_it = f"another run of walk is active in {toy.path}, process {process.pid}"
+    assert at_it in toy.call("run", "walk", ok=False)
     data = toy.path / "data/numbers.csv"
     kept = data.read_text(encoding="utf-8")
     data.unlink()
@@ -182,14 +185,12 @@ def test_data_that_changes_under_way_is_told_and_makes_no_report(toy, report):
     assert newest_run(toy).info.status == "FAILED"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-def test_two_at_once_in_one_clone_do_not_meet(toy, report):
+def test_a_run_that_is_terminated_ends_as_an_interrupted_one(toy, report):
     began, _ = toy.insert_wait("walk")
     process = toy.start_call("run", "walk")
     wait_for(began.exists)
-    told = toy.call("run", "walk", ok=False)
-    at_it = f"another run of walk is active in {toy.path}, process {process.pid}"
-    assert at_it in told
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=180) == 130
 

@@ -86,10 +86,10 @@ def waiting(toy):
 @pytest.mark.parametrize(
     ("whom", "number", "status"),
     [
-        ("runner", signal.SIGINT, "KILLED"),
-        ("runner", signal.SIGTERM, "KILLED"),
-        ("runner", signal.SIGKILL, "RUNNING"),
-        ("dvc", signal.SIGKILL, "KILLED"),
+        pytest.param("runner", signal.SIGINT, "KILLED", marks=pytest.mark.nightly),
+        pytest.param("runner", signal.SIGTERM, "KILLED", marks=pytest.mark.nightly),
+        pytest.param("runner", signal.SIGKILL, "RUNNING", marks=pytest.mark.nightly),
+        pytest.param("dvc", signal.SIGKILL, "KILLED", marks=pytest.mark.nightly),
         ("kernel", signal.SIGKILL, "FAILED"),
         ("group", signal.SIGTERM, "KILLED"),  # as `timeout` and systemd do: not the kernel's
         ("all", signal.SIGKILL, "RUNNING"),

@@ -15,6 +15,7 @@ from notebook_pipeline.run.debugging import debug_command
 from notebook_pipeline.run.runner import find_notebook
 from tests.lab import serving
 from tests.repository import ROOT
+from tests.toy_clone import copy_toy
 
 pytestmark = pytest.mark.slow
 
@@ -37,20 +38,28 @@ kernel._publish_status = late
 """A cell whose last word to the runner comes 6 seconds after its end."""
 
 
-@pytest.fixture
-def broken(toy):
-    """The toy with a cell that divides by zero, once there are results."""
+@pytest.fixture(scope="module")
+def broken(toy_that_ran, tmp_path_factory):
+    """A toy with a cell that divides by zero, once there are results and long output; it has run.
+
+    Returns it, what the run printed, and the report that lay there before.
+    """
+    toy = copy_toy(toy_that_ran, tmp_path_factory.mktemp("broken") / "toy")
     toy.insert("walk", "settings.steps / 0")
-    yield toy
-    toy.run("git", "checkout", "--", "notebooks")
+    toy.insert("walk", "\n".join(f"print({number})" for number in range(100)))
+    kept = (toy.path / "reports/walk/report.ipynb").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+        patch.setenv("DVC_STUDIO_TOKEN", "hunter2")
+        printed = toy.call("run", "walk", ok=False)
+    return toy, printed, kept
 
 
 def test_a_failure_is_told_in_a_few_lines_and_loses_nothing(broken):
+    broken, printed, kept = broken
     report = broken.path / "reports/walk/report.ipynb"
-    kept = report.read_bytes()
-    printed = broken.call("run", "walk", ok=False)
     said = printed[printed.index("python -m notebook_pipeline:") :]
-    assert "01_walk.ipynb failed in code cell 5: ZeroDivisionError" in said
+    assert "01_walk.ipynb failed in code cell 6: ZeroDivisionError" in said
     assert "in reports/failed/walk; `python -m notebook_pipeline debug walk` opens" in said
     assert len(said.splitlines()) <= 3
     partial = broken.path / "reports/failed/walk/01_walk.ipynb"
@@ -89,23 +98,20 @@ def test_a_page_that_cannot_be_rendered_fails_no_run_and_leaves_no_old_page(toy)
     toy.run("dvc", "checkout")
 
 
-def test_an_output_that_takes_long_to_arrive_is_waited_for(broken):
+def test_an_output_that_takes_long_to_arrive_is_waited_for(toy):
     """As on a busy machine: papermill itself gives a cell's last output 4 seconds."""
-    broken.run("git", "checkout", "--", "notebooks")
-    broken.insert("walk", "1 / 0")
-    notebook = nbformat.read(broken.notebook("walk"), as_version=4)
-    notebook.cells.insert(4, new_code_cell(LATE, id="late"))
-    nbformat.write(notebook, broken.notebook("walk"))
-    printed = broken.call("run", "walk", ok=False)
-    assert "failed in code cell 6: ZeroDivisionError" in printed
+    toy.insert("walk", "1 / 0", at=2)  # before the imports, which take time
+    notebook = nbformat.read(toy.notebook("walk"), as_version=4)
+    notebook.cells.insert(2, new_code_cell(LATE, id="late"))
+    nbformat.write(notebook, toy.notebook("walk"))
+    printed = toy.call("run", "walk", ok=False)
+    toy.run("git", "checkout", "--", "notebooks")
+    assert "failed in code cell 4: ZeroDivisionError" in printed
 
 
 @pytest.mark.browser
-def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken, browser, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
-    monkeypatch.setenv("DVC_STUDIO_TOKEN", "hunter2")
-    broken.insert("walk", "\n".join(f"print({number})" for number in range(100)))
-    broken.call("run", "walk", ok=False)
+def test_a_failure_leaves_a_bundle_that_opens_at_the_failing_cell(broken, browser):
+    broken, *_ = broken
     folder = broken.path / "reports/failed/walk"
     params = yaml.safe_load((broken.path / "params.yaml").read_text(encoding="utf-8"))["walk"]
     assert yaml.safe_load((folder / "parameters.yaml").read_text(encoding="utf-8")) == params

@@ -73,7 +73,7 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
         if not plan.changed:
             return plan
         jobs = jobs or default_jobs(project_of(root).memory)
-        if jobs > 1:
+        if jobs > 1 and plan.notebooks:
             # Imported here: it takes seconds that nothing to do doesn't need.
             from notebook_pipeline import mlflow_runs
 

@@ -83,6 +83,8 @@ def is_recorded(root: Path, stages: Mapping[str, str]) -> bool:
         root: The repository.
         stages: Those that run notebooks, by the notebook's name.
     """
+    if not stages:
+        return True
     uri = store_uri(root)
     file, home = file_of(uri), home_of(root)
     if file != home / "mlflow.db" or not file.is_file() or not (home / "mlartifacts").is_dir():
