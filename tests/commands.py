@@ -39,6 +39,8 @@ def command(root: Path, variables: dict[str, str], arguments: tuple[str, ...], s
     for stream in (1, 2):
         os.dup2(file, stream)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", 1, encoding="utf-8") for stream in (1, 2))
+    # A process of the project's own would have imported the project's, if any.
+    sys.modules.pop("sitecustomize", None)
     os.chdir(root)
     os.environ.clear()
     os.environ.update(variables)
