@@ -11,6 +11,7 @@ from bench.cases import Case
 from bench.competitors.keras_stack import build_model
 from bench.inputs import Inputs
 from experiments.forecasting.configuration import load_configuration
+from experiments.forecasting.training import training_data
 from lstm_states import accelerate
 
 PACKAGES = ("lstm-states", "keras", "tensorflow", "numpy")
@@ -29,10 +30,10 @@ def prepare_accelerated(case: Case, inputs: Inputs | None) -> Callable[[], Any]:
 def _prepare(case: Case, inputs: Inputs | None, *, accelerated: bool) -> Callable[[], Any]:
     if inputs is None:
         configuration = load_configuration(case.configuration)
-        settings, train = configuration.settings, configuration.part("train")
-        train = train.isel(sample=slice(None, None, getattr(settings, "train_stride", 1)))
-        model, x = configuration.build(), train["x"].values
-        y = (train["y"] - train["level"] if "level" in train else train["y"]).values
+        settings, model = configuration.settings, configuration.build()
+        stride = getattr(settings, "train_stride", 1)
+        data = training_data(configuration.samples, train_stride=stride)
+        x, y = data["x"], data["y"]
         options = {"epochs": 1, "batch_size": settings.batch_size, "verbose": 0}
         run = lambda: model.fit(x, y, **options)  # noqa: E731
     else:

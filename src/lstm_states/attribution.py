@@ -27,12 +27,12 @@ from lstm_states.traces.gradients import check_exact, record_gradients
 from lstm_states.traces.record import record_traces
 from lstm_states.traces.traced_layers import (
     TracedLayer,
-    UnsupportedLayerError,
     Wanted,
     is_matched,
     select_layers,
     supported_layers,
 )
+from lstm_states.traces.tree import node_of_samples
 
 POINTS = (16, 64, 256)
 """How many points of the path are taken: more where fewer miss the sum."""
@@ -114,7 +114,7 @@ def record_attributions(
     )  # fmt: skip
     ends, starts = {}, {}
     for cell in cells:
-        node = _node(traces, cell)
+        node = node_of_samples(traces, cell)
         starts[cell] = _start(baseline, cell, quantity, node)
         # Masked steps can't be edited: there, the path stands still.
         ends[cell] = node[quantity].where(_real(node, quantity), 0.0).values
@@ -195,8 +195,13 @@ class _Path:
                 own = slopes[cell].dataset[self.quantity].values
                 mean += weight * np.nan_to_num(own)  # masked steps have no gate to go back to
         shares = {c: mean * (self.ends[c] - self.starts[c]) for c, mean in means.items()}
+        return _Attributed(shares, *self._outputs)
+
+    @cached_property
+    def _outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The chosen output ``(sample,)`` at the baseline and in the run."""
         before, after = (self._slopes(place).dataset["chosen"].values for place in (0.0, 1.0))
-        return _Attributed(shares, before, after)
+        return before, after
 
     def _slopes(self, place: float) -> xr.DataTree:
         """Record the derivatives at one place of the path, 0 at the baseline and 1 in the run."""
@@ -247,19 +252,6 @@ def _choose(
 def _recorded(quantity: str) -> str:
     """Return what to ask a recording for; it holds what layers start from in any case."""
     return "hidden" if is_start(quantity) else quantity
-
-
-def _node(traces: xr.DataTree, address: str) -> xr.Dataset:
-    """Return what traces hold of a cell whose values belong to the samples."""
-    nodes = layers_of(traces)
-    if address not in nodes:
-        raise UnsupportedLayerError(
-            f"layer {address!r} is called several times: an attribution can't tell its calls apart"
-        )
-    node = nodes[address]
-    if "row" in node.dims:
-        raise UnsupportedLayerError(f"layer {address!r} receives other rows than the samples")
-    return node
 
 
 def _start(baseline: Baseline, address: str, quantity: str, node: xr.Dataset) -> np.ndarray:

@@ -10,13 +10,14 @@ import numpy as np
 import xarray as xr
 
 from lstm_states.distances import follow
-from lstm_states.kernels.cells import kind_of, state_dims, units_of
+from lstm_states.kernels.cells import kind_of, units_of
 from lstm_states.layers import live_states
 from lstm_states.traces.batches import count_samples, rows_of
 from lstm_states.traces.edit import Edit
 from lstm_states.traces.record import record_traces
 from lstm_states.traces.request import BATCH_SIZE
-from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
+from lstm_states.traces.traced_layers import vector_cell
+from lstm_states.traces.tree import node_of_samples
 
 
 def record_decay(
@@ -89,11 +90,7 @@ def record_decay(
             edits=[Edit(layer, state, add=change, time=[time])],
             outputs=False,
         )
-        if layer not in traces.attrs["layers"]:
-            raise UnsupportedLayerError(
-                f"layer {layer!r} is called several times: an edit can't tell its calls apart"
-            )
-        node = traces[layer].to_dataset()
+        node = node_of_samples(traces, layer)
         values = node[state].values.reshape(len(changes), samples, -1, units)
         if first == 0:
             unchanged = values[0].copy()  # or it would keep the others
@@ -141,15 +138,7 @@ def _state(
     model: keras.Model, layer: str, quantity: str | None
 ) -> tuple[keras.layers.RNN, str, int]:
     """Return the Keras layer of an address, the state of it to change, and its width."""
-    cells = cells_of_all(select_layers(model, None))
-    if not isinstance(layer, str) or layer not in cells:
-        raise ValueError(f"layer is {layer!r}; the model has {list(cells)}")
-    holding, cell = cells[layer]
-    if len(state_dims(cell)) > 1:
-        raise UnsupportedLayerError(
-            f"layer {layer!r} has states with axes {state_dims(cell)}; a change is followed in "
-            "states that are vectors"
-        )
+    holding, cell = vector_cell(model, layer)
     kind = kind_of(cell)
     if quantity is None:
         quantity = kind.memory.state if kind.memory else kind.states[0]

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from lstm_states.kernels.cells import features_of, kind_of, state_dims, units_of
+from lstm_states.kernels.cells import features_of, kind_of, units_of
 from lstm_states.nodes import real_rows, select_nodes
-from lstm_states.traces.traced_layers import UnsupportedLayerError, cells_of_all, select_layers
+from lstm_states.traces.traced_layers import vector_cell
 
 MOST_STEPS = 200
 """Steps of the search after which a start that has not settled is given up as it is."""
@@ -77,7 +77,7 @@ def find_fixed_points(
             raise ValueError(f"{name} is {value!r}; it must be a number of at least 0")
     if not isinstance(most, Integral) or most < 1:
         raise ValueError(f"most is {most!r}; it must be an integer of at least 1")
-    cell = _cell(model, layer)
+    cell = vector_cell(model, layer)[1]
     names = kind_of(cell).states
     given = _inputs(cell, layer, inputs)
     states = _starts(starts, layer, names, units_of(cell), most)
@@ -110,19 +110,6 @@ def find_fixed_points(
         },
         attrs={"layer": layer, "inputs": given[0].tolist(), "tolerance": tolerance},
     )
-
-
-def _cell(model: keras.Model, layer: str) -> keras.Layer:
-    cells = cells_of_all(select_layers(model, None))
-    if not isinstance(layer, str) or layer not in cells:
-        raise ValueError(f"layer is {layer!r}; the model has {list(cells)}")
-    cell = cells[layer][1]
-    if len(state_dims(cell)) > 1:
-        raise UnsupportedLayerError(
-            f"layer {layer!r} has states with axes {state_dims(cell)}; fixed points are searched "
-            "for states that are vectors"
-        )
-    return cell
 
 
 def _inputs(cell: keras.Layer, layer: str, inputs: np.ndarray | float) -> np.ndarray:

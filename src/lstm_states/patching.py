@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from lstm_states.cells import KINDS, layers_of
+from lstm_states.cells import KINDS
 from lstm_states.traces.batches import check_inputs, count_samples, rows_of
 from lstm_states.traces.derivative import Output, one_each, only_number
 from lstm_states.traces.edit import Edit
@@ -26,11 +26,11 @@ from lstm_states.traces.recorder import Recorder, check_live_states
 from lstm_states.traces.request import check_quantities
 from lstm_states.traces.traced_layers import (
     TracedLayer,
-    UnsupportedLayerError,
     Wanted,
     cells_of_all,
     select_layers,
 )
+from lstm_states.traces.tree import node_of_samples
 
 OVER = ("layer", "quantity", "time")
 """Along what a grid of patches can go."""
@@ -79,7 +79,8 @@ def record_patch_grid(
     Raises:
         ValueError: if an argument doesn't fit the model or the other input, or if the scores of
             both are the same; it says which.
-        UnsupportedLayerError: if a layer can't be recorded, or is called several times.
+        UnsupportedLayerError: if a layer can't be recorded, is called several times, or
+            receives other rows than the samples: exclude it with ``layers``.
 
     Example:
         >>> grid = record_patch_grid(model, x, x_without_peak, score=lambda y: y[:, -1, 0])
@@ -142,19 +143,9 @@ def _sources(
     traces: xr.DataTree, traced: Mapping[str, TracedLayer], names: Sequence[str] | None
 ) -> dict[tuple[str, str], np.ndarray]:
     """Return the values to patch, ``(sample, time, ...)``, by address and quantity."""
-    cells = cells_of_all(traced)
     found: dict[tuple[str, str], np.ndarray] = {}
-    for address, node in layers_of(traces).items():
-        if address not in cells:
-            raise UnsupportedLayerError(
-                f"layer {address.rpartition('/')[0]!r} is called several times: a patch can't tell "
-                "its calls apart; exclude it with layers=[...]"
-            )
-        if "row" in node.dims:
-            raise UnsupportedLayerError(
-                f"layer {address!r} receives other rows than the samples; exclude it with "
-                "layers=[...]"
-            )
+    for address in cells_of_all(traced):
+        node = node_of_samples(traces, address)
         own = KINDS[node.attrs["cell"]].states if names is None else names
         found |= {(address, name): node[name].values for name in own if name in node}
     return found

@@ -69,7 +69,7 @@ def test_an_arrow_is_drawn_only_where_every_model_moved():
         dims=("model", "step", "source", "target"),
         coords={"step": [0, 1], "source": ["x(t)", "h1(t)"], "target": ["layer 1", "layer 2"]},
     )
-    figure = plot_arrows(xr.Dataset({"move": moves}), title=TITLE)
+    figure = plot_arrows(xr.Dataset({"move": moves}))
     arrows = [t for t in figure.axes[0].texts if getattr(t, "arrow_patch", None)]
     drawn = [arrow.arrow_patch.get_linestyle() == "-" for arrow in arrows]
     # By step x(t) to layer 1, x(t) to layer 2, and h1(t), which moved it at the second step alone.
@@ -80,10 +80,10 @@ def test_an_arrow_is_drawn_only_where_every_model_moved():
     assert [labels.count(name) for name in ("h1(t−1)", "h1(t)", "h1(t+1)")] == [1, 1, 1]
     assert "x(t−1)" not in labels
     renamed = moves.assign_coords(source=["x(t)", "h1(t-1)"])
-    texts = plot_arrows(xr.Dataset({"move": renamed}), title=TITLE).axes[0].texts
+    texts = plot_arrows(xr.Dataset({"move": renamed})).axes[0].texts
     carried = [t for t in texts if getattr(t, "arrow_patch", None)][4:]
     assert [t.xyann[0] < t.xy[0] for t in carried] == [True, True]  # from the step before
-    assert title_of(figure) == TITLE
+    assert title_of(figure) == "Layer 2 depends on h1(t); not on x(t)"
 
 
 def test_values_stand_against_the_limits_of_the_rule():

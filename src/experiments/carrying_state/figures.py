@@ -6,15 +6,16 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.figure import Figure
 
+from experiments.shared.words import describe_evidence
 from lstm_states.plots.style import make_axes
 
 
-def plot_border_gradients(gradients: xr.Dataset, *, title: str) -> Figure:
+def plot_border_gradients(gradients: xr.Dataset, border: xr.Dataset) -> Figure:
     """Plot the gradient by each step of a sequence that is cut in two, a panel for each carry.
 
     Args:
         gradients: ``gradient (model, carry, step)``, steps counted from the border.
-        title: The finding.
+        border: What ``measure_truncation`` found in them; it gives the title.
     """
     carries = gradients["carry"].values
     figure, axes = make_axes(1, len(carries), 3.4, sharex=True, sharey=True)
@@ -34,7 +35,7 @@ def plot_border_gradients(gradients: xr.Dataset, *, title: str) -> Figure:
         axis.set_xlabel("step, from the border")
     axes[0, 0].set_ylabel("gradient of the last h\nby the input of a step")
     axes[0, 0].set_ylim(bottom=0, top=1.05 * float(gradients["gradient"].max()))
-    figure.suptitle(title)
+    figure.suptitle(describe_evidence(border, "gradient_before_stateful"))
     others = gradients.sizes["model"] - 1
     if others:
         figure.supxlabel(f"thick: trained weights; thin: {others} random ones", fontsize="small")

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.how_states_flow.words import describe_arrows
 from experiments.shared.evidence import MOVED
 from lstm_states.plots.style import make_axes
 
@@ -23,12 +24,11 @@ _STATES = {
 _GIVEN_BY = {"h1(t)": "layer 1", "c1(t)": "layer 1", "h2(t)": "layer 2", "c2(t)": "layer 2"}
 
 
-def plot_arrows(moves: xr.Dataset, *, title: str) -> Figure:
+def plot_arrows(moves: xr.Dataset) -> Figure:
     """Draw a two-layer stack, unrolled: an arrow where a source moved a target, in all models.
 
     Args:
         moves: What ``measure_arrows`` returned.
-        title: The finding.
     """
     figure, axes = make_axes(1, 1, 6.0)
     axis = axes[0, 0]
@@ -46,7 +46,7 @@ def plot_arrows(moves: xr.Dataset, *, title: str) -> Figure:
         _layers(axis, step)
     for step in (-1, *steps):
         _states(axis, step)
-    axis.set(title=title, xlim=(-2.3, _WIDTH * len(steps) - 0.9), ylim=(-0.8, 5.3))
+    axis.set(title=describe_arrows(moves), xlim=(-2.3, _WIDTH * len(steps) - 0.9), ylim=(-0.8, 5.3))
     axis.axis("off")
     return figure
 

@@ -81,9 +81,8 @@ def run_layer(
         edits: Of each cell what is done to its quantities, in the input's order of time; None if
             nothing is. A cell with edits takes its steps one by one, not in the fused operation.
     """
-    by_step = partial(tf.transpose, perm=(1, 0, *range(2, len(sequences.shape))))
     turned = partial(tf.reverse, axis=[0]) if layer.go_backwards else tf.identity
-    steps = turned(by_step(sequences))
+    steps = turned(tf.transpose(sequences, (1, 0, *range(2, len(sequences.shape)))))
     real = None if mask is None else turned(tf.transpose(mask))
     rows = _rows(steps)
     cells = cells_of(layer)

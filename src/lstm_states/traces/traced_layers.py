@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import keras
 
-from lstm_states.kernels.cells import find_kind
+from lstm_states.kernels.cells import find_kind, state_dims
 from lstm_states.kernels.layer import cells_of
 from lstm_states.layers import check_model, keras_class, own_methods, recurrent_layers
 
@@ -87,6 +87,25 @@ def left_out(model: keras.Model, traced: Mapping[str, TracedLayer]) -> dict[str,
 def cells_of_all(layers: Mapping[str, TracedLayer]) -> Cells:
     """Return the layer and the cell at the address of each cell."""
     return {a: (t.layer, cell) for t in layers.values() for a, cell in t.cells.items()}
+
+
+def vector_cell(model: keras.Model, address: str) -> tuple[keras.layers.RNN, keras.Layer]:
+    """Return the layer and the cell at an address, for a measure of states that are vectors.
+
+    Raises:
+        UnsupportedLayerError: if the states of the cell have more axes.
+        ValueError: if the model has no cell of this address.
+    """
+    cells = cells_of_all(select_layers(model, None))
+    if not isinstance(address, str) or address not in cells:
+        raise ValueError(f"layer is {address!r}; the model has {list(cells)}")
+    layer, cell = cells[address]
+    if len(state_dims(cell)) > 1:
+        raise UnsupportedLayerError(
+            f"layer {address!r} has states with axes {state_dims(cell)}; this measure is for "
+            "states that are vectors"
+        )
+    return layer, cell
 
 
 def call_order(model: keras.Model, layer: keras.Layer, count: int) -> list[int]:

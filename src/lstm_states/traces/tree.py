@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from lstm_states.cells import INPUTS
+from lstm_states.cells import INPUTS, layers_of
 from lstm_states.kernels.cells import input_dims, kind_of, state_dims, units_of
 from lstm_states.traces.gather import Array, Gathered
-from lstm_states.traces.traced_layers import Cells
+from lstm_states.traces.traced_layers import Cells, UnsupportedLayerError
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,23 @@ class Layout:
             # The first steps of more look like all steps of fewer.
             node["time"].attrs["steps"] = len(indices["steps"])
         return node
+
+
+def node_of_samples(traces: xr.DataTree, address: str) -> xr.Dataset:
+    """Return what a tree holds of a cell that runs once, on the samples themselves.
+
+    Raises:
+        UnsupportedLayerError: if its layer is called several times, or receives other rows.
+    """
+    nodes = layers_of(traces)
+    if address not in nodes:
+        raise UnsupportedLayerError(
+            f"layer {address!r} is called several times: an edit can't tell its calls apart"
+        )
+    node = nodes[address]
+    if "row" in node.dims:
+        raise UnsupportedLayerError(f"layer {address!r} receives other rows than the samples")
+    return node
 
 
 def describe_model(model: keras.Model) -> dict[str, str]:

@@ -22,15 +22,13 @@ from nbconvert.filters.markdown_mistune import (
 
 from notebook_pipeline.errors import UserError
 
-CHILDREN = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "mover": 2, "munder": 2} | {
-    "msubsup": 3,
-    "munderover": 3,
-}
+CHILDREN = dict.fromkeys(("mfrac", "mroot", "msub", "msup", "mover", "munder"), 2) | dict.fromkeys(
+    ("msubsup", "munderover"), 3
+)
 """How many parts an element of MathML needs."""
 
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(.*?)\}")
-
 
 FROM_NOTEBOOKS = "../reports/"
 """How a link leads from the folder of the notebooks to that of the reports."""

@@ -4,6 +4,10 @@ import xarray as xr
 
 from experiments.carrying_state.figures import plot_border_gradients
 
+BORDER = xr.Dataset(
+    {"gradient_before_stateful": ("model", [0.0, 0.5], {"long_name": "Left of the gradient"})}
+)
+
 
 def test_gradients_stop_at_the_border():
     gradient = np.arange(24.0).reshape(2, 3, 4)
@@ -15,9 +19,9 @@ def test_gradients_stop_at_the_border():
             "step": [-2, -1, 0, 1],
         },
     )
-    figure = plot_border_gradients(data, title="What it shows")
+    figure = plot_border_gradients(data, BORDER)
     assert plt.get_fignums() == []
-    assert figure.get_suptitle() == "What it shows"
+    assert figure.get_suptitle() == "Left of the gradient: 0 to 0.5"
     assert figure.get_supxlabel() == "thick: trained weights; thin: 1 random ones"
     assert figure.axes[0].get_ylabel() == "gradient of the last h\nby the input of a step"
     for place, axis in enumerate(figure.axes):
@@ -40,4 +44,4 @@ def test_of_one_stack_nothing_is_said_of_random_ones():
         {"gradient": (("model", "carry", "step"), np.ones((1, 1, 2)))},
         coords={"model": ["trained"], "carry": ["whole"], "step": [-1, 0]},
     )
-    assert plot_border_gradients(data, title="What it shows").get_supxlabel() == ""
+    assert plot_border_gradients(data, BORDER).get_supxlabel() == ""
