@@ -9,13 +9,11 @@ import tomllib
 import zipfile
 from importlib import metadata
 from importlib.metadata import PackageNotFoundError
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import lstm_states
 from tests.repository import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -48,9 +46,10 @@ def wheel(tmp_path_factory):
     return built
 
 
-def test_the_wheel_holds_the_library_alone(wheel):
+def test_the_wheel_holds_the_library_and_its_page_alone(wheel):
     assert {path.name for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists()} == {
         "lstm_states",
+        "lstm_explorer",
         "notebook_pipeline",
         "experiments",
     }
@@ -60,7 +59,9 @@ def test_the_wheel_holds_the_library_alone(wheel):
         said = archive.read(about).decode()
     held = {name for name in names if ".dist-info/" not in name}
     source = ROOT / "src"
-    assert held == {str(p.relative_to(source)) for p in source.glob("lstm_states/**/*.py")}
+    files = [f for kind in ("py", "js", "css") for f in source.glob(f"lstm_*/**/*.{kind}")]
+    assert held == {str(path.relative_to(source)) for path in files}
+    assert {"lstm_explorer/page.js", "lstm_explorer/page.css"} < held
     assert not [name for name in names if "entry_points" in name]  # no command
     assert {name.split("/")[0] for name in names - held} == {about.split("/")[0]}
     needed = [line.split(": ")[1] for line in said.splitlines() if line.startswith("Requires-Dist")]
@@ -95,7 +96,7 @@ def modules_beyond(requirements):
         module
         for module, owners in metadata.packages_distributions().items()
         if not allowed & {canonicalize_name(owner) for owner in owners}
-        and module not in {"lstm_states", "pkg_resources", "setuptools", "_distutils_hack"}
+        and module not in {"lstm_states", "lstm_explorer", "pkg_resources", "setuptools", "_distutils_hack"}
     )
 
 
@@ -113,7 +114,7 @@ sys.meta_path.insert(0, Refuse())
 EVERYTHING = """
 import importlib, pkgutil, runpy
 import keras, numpy as np
-import lstm_states
+import lstm_explorer, lstm_states
 
 for name in lstm_states.__all__:
     assert getattr(lstm_states, name)
@@ -131,6 +132,7 @@ assert told == [0, 1], told
 traces = lstm_states.record_traces(model, x)
 lstm_states.write_traces(traces, "traces.zarr")
 assert lstm_states.open_traces("traces.zarr").attrs["layers"] == ["lstm"]
+assert "</html>" in lstm_explorer.write_explorer(traces, "states.html", inputs=x).read_text()
 try:
     lstm_states.probe_states(traces, numbers=x[..., 0])
 except ModuleNotFoundError as error:
@@ -175,7 +177,7 @@ def test_no_module_of_the_library_imports_what_an_extra_brings_but_plots():
         Requirement(line).name for line in extras
     }
     found = set()
-    for path in Path(lstm_states.__file__).parent.rglob("*.py"):
+    for path in (ROOT / "src").glob("lstm_*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in getattr(node, "names", ())]
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else names

@@ -1,0 +1,139 @@
+"""Write the page, or show it in a notebook."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from lstm_explorer.blocks import Blocks
+from lstm_explorer.content import Given, fill
+from lstm_states.store.store import open_traces
+
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; connect-src data:"
+)
+"""What a browser lets the page do: run what is in it, and load nothing."""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<div id="explorer"></div>
+<noscript>This page needs JavaScript to show the states.</noscript>
+<script type="application/json" id="header">{header}</script>
+<script type="application/octet-stream" id="values">{values}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A page as text; a notebook shows it in a frame."""
+
+    page: str
+    height: int = 800
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.page)}" title="Explorer of states" width="100%" '
+            f'height="{self.height}" style="border: 0"></iframe>'
+        )
+
+
+def explore(
+    traces: xr.DataTree | str | Path,
+    *,
+    inputs: Any = None,
+    tokens: Sequence[str] | None = None,
+    labels: Any = None,
+    targets: Any = None,
+    names: Sequence[str] | None = None,
+    layers: Sequence[str] | str | None = None,
+    quantities: Sequence[str] | str | None = None,
+    title: str | None = None,
+) -> Explorer:
+    """Show the states of recurrent layers in a notebook, to look around in them.
+
+    The page shows each chosen state and gate as a heat map, units by steps, below the inputs and
+    above the outputs, where the tree holds vectors of them. Choose a sample, point at a step,
+    zoom; drag over steps to find other places where the same units are on.
+
+    Args:
+        traces: What ``record_traces`` returned, or the path of a store that it wrote.
+        inputs: What the model was given: numbers ``(sample, time, feature)`` or ``(sample, time)``;
+            an ``xarray.DataArray`` names its features. With ``tokens``, whole numbers ``(sample,
+            time)``.
+        tokens: The words that ``inputs`` counts: the vocabulary, or categories.
+        labels: The class of each sample, ``(sample,)``.
+        targets: What the outputs should be, ``(sample, time, feature)`` or ``(sample, feature)``.
+        names: What each sample is called; None is its label in the traces.
+        layers: The addresses of the layers to show; None is all.
+        quantities: What to show of each; None is its states, and the gate that keeps them.
+        title: Of the page; None is the model's name.
+
+    Returns:
+        What a notebook shows as a page of 800 pixels. Its attribute ``page`` is the HTML.
+
+    Raises:
+        ValueError: if an argument doesn't fit the traces; it says which. A page holds 3.5 million
+            values of states and gates. Of more samples than fit, evenly spaced ones are shown, and
+            the page says so; of more in one sample, it raises.
+
+    Example:
+        >>> explore(record_traces(model, x), inputs=x, labels=y)
+    """
+    tree = traces if isinstance(traces, xr.DataTree) else open_traces(traces)
+    if tokens is not None and inputs is None:
+        raise ValueError("tokens needs inputs, whole numbers (sample, time) that count its words")
+    blocks = Blocks()
+    given = Given(inputs, tokens, labels, targets, names)
+    header = fill(tree, given, blocks, layers=layers, quantities=quantities, title=title)
+    own = resources.files("lstm_explorer")
+    page = _PAGE.format(
+        policy=_POLICY,
+        title=html.escape(header["title"]),
+        style=own.joinpath("page.css").read_text(encoding="utf-8"),
+        # Within a script, only "<" could end it.
+        header=json.dumps(header, allow_nan=False).replace("<", "\\u003c"),
+        values=blocks.text(),
+        script=own.joinpath("page.js").read_text(encoding="utf-8"),
+    )
+    return Explorer(page)
+
+
+def write_explorer(traces: xr.DataTree | str | Path, path: str | Path, **options: Any) -> Path:
+    """Write the page that :func:`explore` shows into a file that opens anywhere, offline.
+
+    The same traces give the same bytes.
+
+    Args:
+        traces: As for :func:`explore`.
+        path: The file, such as ``states.html``; it is replaced.
+        options: As for :func:`explore`.
+
+    Returns:
+        The path.
+
+    Example:
+        >>> write_explorer("states.zarr", "states.html", inputs=x, labels=y)
+    """
+    explorer = explore(traces, **options)
+    path = Path(path)
+    path.write_text(explorer.page, encoding="utf-8", newline="\n")
+    return path
