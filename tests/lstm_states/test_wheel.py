@@ -96,7 +96,8 @@ def modules_beyond(requirements):
         module
         for module, owners in metadata.packages_distributions().items()
         if not allowed & {canonicalize_name(owner) for owner in owners}
-        and module not in {"lstm_states", "lstm_explorer", "pkg_resources", "setuptools", "_distutils_hack"}
+        and module not in {"lstm_states", "lstm_explorer"}
+        and module not in {"pkg_resources", "setuptools", "_distutils_hack"}
     )
 
 
