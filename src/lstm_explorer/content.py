@@ -11,11 +11,15 @@ import xarray as xr
 
 from lstm_explorer.blocks import NOTHING, Blocks
 from lstm_states.cells import KINDS
+from lstm_states.geometry import measure_principal_directions
 from lstm_states.nodes import state_nodes
 from lstm_states.summary import measure_half_lives
 
 MOST_VALUES = 3_500_000
 """Of states and gates in a page, at a byte each: as text at most 4.7 MB, however they compress."""
+
+DIRECTIONS = 3
+"""Along which a page shows trajectories, those of most variance."""
 
 PRECISION = (
     "States and gates are rounded to 1/254 of their range, inputs and outputs to 1/65,534 of theirs"
@@ -187,6 +191,32 @@ def _layer(
             else None
         ),
         "alike": _alike(node[quantities[0]].values[mask]),
+        "memory": _memory(node, quantities),
+        "trajectory": _trajectory(one, address, quantities[0], blocks),
+    }
+
+
+def _memory(node: xr.Dataset, quantities: Sequence[str]) -> dict[str, str] | None:
+    """Return which state a layer keeps a share of by which gate, if both are shown."""
+    memory = KINDS[node.attrs["cell"]].memory
+    if memory is None or not {memory.state, memory.kept} <= set(quantities):
+        return None
+    return {"state": memory.state, "kept": memory.kept}
+
+
+def _trajectory(
+    traces: xr.DataTree, address: str, quantity: str, blocks: Blocks
+) -> dict[str, Any] | None:
+    """Add the paths of a quantity along its first directions; None where it doesn't move."""
+    node = traces[address].to_dataset()
+    if np.ptp(node[quantity].values[node["mask"].values], axis=0).max() == 0:
+        return None
+    found = measure_principal_directions(traces, address, quantity=quantity)
+    first = found.isel(direction=slice(DIRECTIONS))
+    return {
+        "quantity": quantity,
+        "share": [float(f"{share:.4g}") for share in first["share"].values],
+        "values": blocks.add_numbers(first["projection"].values),
     }
 
 

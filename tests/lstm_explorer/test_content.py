@@ -12,7 +12,13 @@ import xarray as xr
 
 import lstm_explorer.content
 from lstm_explorer import explore, write_explorer
-from lstm_states import Edit, measure_half_lives, record_traces, write_traces
+from lstm_states import (
+    Edit,
+    measure_half_lives,
+    measure_principal_directions,
+    record_traces,
+    write_traces,
+)
 from lstm_states.traces.gradients import record_gradients
 
 L = keras.layers
@@ -89,7 +95,12 @@ def test_a_page_holds_what_was_recorded(traces, x):
             rounding = np.ptp(expected[np.isfinite(expected)]) / 508
             np.testing.assert_allclose(own["values"], expected, rtol=1e-5, atol=rounding * 1.001)
         half_lives = measure_half_lives(traces)["half_life"].sel(layer=layer["address"])
+        main = measure_principal_directions(traces, layer["address"])["projection"][..., :3]
+        assert layer["trajectory"]["quantity"] == "hidden"
+        np.testing.assert_allclose(layer["trajectory"]["values"], main, atol=0.002)
         np.testing.assert_allclose(layer["half_life"], half_lives[: len(layer["units"])], rtol=1e-3)
+    assert below["memory"] == {"state": "cell", "kept": "forget_gate"}
+    assert above["memory"] == {"state": "hidden", "kept": "update_gate"}
     series = {one["name"]: one for one in shown["series"]}
     assert [one["role"] for one in shown["series"]] == ["input", "output", "target"]
     for name, values in (("inputs", x), ("outputs", traces["outputs"]), ("targets", x[:, 0, :2])):
@@ -105,6 +116,7 @@ def test_selected_traces_keep_their_labels(model, x):
     assert [layer["units"] for layer in shown["layers"]] == [[1, 0], [1, 0]]
     names = [[own["name"] for own in layer["quantities"]] for layer in shown["layers"]]
     assert names == [["cell"], ["reset_gate"]]
+    assert [layer["memory"] for layer in shown["layers"]] == [None, None]
     cell = shown["layers"][0]["quantities"][0]["values"]
     np.testing.assert_allclose(cell, traces["below/cell"], atol=np.ptp(cell) / 500)
 
@@ -213,3 +225,12 @@ def test_layers_that_have_no_place_are_refused(model, traces, x):
         )
         with pytest.raises(ValueError, match=says):
             explore(tree)
+
+
+def test_states_that_stand_still_have_no_trajectory(model, x):
+    still = record_traces(model, x, edits=[Edit("below", "hidden", set=0.5)])
+    below, above = read(explore(still.isel(sample=slice(1)), quantities="hidden").page)["layers"]
+    assert below["trajectory"] is None
+    assert above["trajectory"]["share"][0] > 0.5
+    one = read(explore(still.isel(sample=slice(1), time=slice(1)), layers="above").page)["layers"]
+    assert one[0]["trajectory"] is None
