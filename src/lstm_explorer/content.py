@@ -38,7 +38,7 @@ class Given:
 
 
 def fill(
-    traces: xr.DataTree,
+    versions: Mapping[str, xr.DataTree],
     given: Given,
     blocks: Blocks,
     *,
@@ -48,34 +48,50 @@ def fill(
 ) -> dict[str, Any]:
     """Add the arrays of a page to ``blocks``, and return its header, as ``contract.ts`` has it.
 
+    Args:
+        versions: Traces of the same samples, by what tells them apart.
+        given: What belongs to the samples.
+        blocks: Where arrays go.
+        layers: Addresses; None is all.
+        quantities: Of each layer; None is its states, and the gate that keeps them.
+        title: Of the page; None is the model's name.
+
     Raises:
         ValueError: if an argument doesn't fit the traces; it says which.
     """
-    nodes = _nodes(traces, layers)
+    held = {version: _nodes(traces, layers) for version, traces in versions.items()}
+    nodes = next(iter(held.values()))
+    for version, others in held.items():
+        _check_alike(version, nodes, others)
     shown = _quantities(nodes, quantities)
     first = next(iter(nodes.values()))
-    part = _Part(first, sum(len(shown[a]) * nodes[a].sizes["unit"] for a in nodes))
-    # Chosen before they are read: a store may hold many gigabytes.
-    loaded = {a: nodes[a][["mask", *shown[a]]].isel(sample=part.at).load() for a in nodes}
+    units = sum(len(shown[a]) * node.sizes["unit"] for a, node in nodes.items())
+    part = _Part(first, units, list(versions))
     names = first["sample"].values if given.names is None else list(given.names)
     if len(names) != part.samples:
         raise ValueError(f"names has {len(names)} entries; the traces hold {part.samples} samples")
-    series = {}
+    series: dict[str, tuple[str, Any]] = {}
     if given.vocabulary is None and given.inputs is not None:
         series["inputs"] = "input", given.inputs
-    for name, values in traces.to_dataset().data_vars.items():
+    roots = [traces.to_dataset() for traces in versions.values()]
+    for name, values in roots[0].data_vars.items():
         by_step = values.sizes.get("time") == part.steps
         if str(name).startswith("outputs") and values.ndim <= 2 + by_step:
-            series[str(name)] = "output", values
+            series[str(name)] = "output", [root.get(name) for root in roots]
     if given.targets is not None:
         series["targets"] = "target", given.targets
+    model = str(versions[part.versions[0]].attrs.get("model", "traces"))
     return {
-        "title": title or str(traces.attrs.get("model", "traces")),
+        "title": title or model,
+        "versions": part.versions,
         "samples": [str(names[n]) for n in part.at],
         "chosen": part.chosen,
         "precision": PRECISION,
         "steps": [int(step) for step in first["time"].values],
-        "layers": [_layer(a, node, shown[a], blocks) for a, node in loaded.items()],
+        "layers": [
+            _layer(a, part.load([own[a] for own in held.values()], shown[a]), part, blocks)
+            for a in nodes
+        ],
         "series": [_series(n, role, values, part, blocks) for n, (role, values) in series.items()],
         "tokens": None if given.vocabulary is None else _tokens(given, part, blocks),
         "labels": None if given.labels is None else _classes(given.labels, part),
@@ -83,11 +99,12 @@ def fill(
 
 
 class _Part:
-    """Which samples a page shows: as many as fit, evenly spaced, and a sentence about it."""
+    """Which samples a page shows of each version: as many as fit, evenly spaced."""
 
-    def __init__(self, node: xr.Dataset, each_step: int) -> None:
-        self.samples, self.steps = node.sizes["sample"], node.sizes["time"]
-        each = self.steps * each_step
+    def __init__(self, node: xr.Dataset, units: int, versions: list[str]) -> None:
+        self.versions, self.samples = versions, node.sizes["sample"]
+        self.steps = node.sizes["time"]
+        each = self.steps * units * len(versions)
         if each > MOST_VALUES:
             raise ValueError(
                 f"one sample has {each:,} values; a page holds {MOST_VALUES:,}. Choose quantities "
@@ -101,6 +118,14 @@ class _Part:
                 f"{most:,} of {self.samples:,} samples are shown, evenly spaced: more do not fit "
                 "the page"
             )
+
+    def load(self, nodes: Sequence[xr.Dataset], names: Sequence[str]) -> xr.Dataset:
+        """Return the chosen samples of a layer, those of one version after those of another.
+
+        They are chosen before they are read: a store may hold many gigabytes.
+        """
+        read = [node[["mask", *names]].isel(sample=self.at).load() for node in nodes]
+        return xr.concat(read, "sample", combine_attrs="override")
 
 
 def _nodes(traces: xr.DataTree, layers: Sequence[str] | str | None) -> dict[str, xr.Dataset]:
@@ -122,13 +147,29 @@ def _nodes(traces: xr.DataTree, layers: Sequence[str] | str | None) -> dict[str,
             raise ValueError(
                 f"layer {address!r} has states that are no vectors; choose layers of {list(held)}"
             )
-        if not node["mask"].size:
-            raise ValueError(f"layer {address!r} holds no step of a sample")
+        if not node["mask"].values.any():
+            raise ValueError(f"layer {address!r} holds no real step")
     nodes = {address: held[address] for address in wanted}
     lengths = {address: node.sizes["time"] for address, node in nodes.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the layers have {lengths} steps; choose some of the same number")
     return nodes
+
+
+def _check_alike(
+    version: str, nodes: Mapping[str, xr.Dataset], others: Mapping[str, xr.Dataset]
+) -> None:
+    """Refuse a version that can't stand in the place of the first, step by step."""
+    for address, node in nodes.items():
+        other = others.get(address, xr.Dataset())
+        for dim in ("sample", "time", "unit"):
+            if not np.array_equal(node[dim], other[dim] if dim in other.dims else ()):
+                raise ValueError(
+                    f"version {version!r} of the traces has another {dim} than the first at layer "
+                    f"{address!r}: all must be of the same samples, layers and steps"
+                )
+        if missing := [name for name in node.data_vars if name not in other]:
+            raise ValueError(f"version {version!r} of the traces lacks {missing} of {address!r}")
 
 
 def _quantities(
@@ -158,16 +199,13 @@ def _quantities(
     return shown
 
 
-def _layer(
-    address: str, node: xr.Dataset, quantities: Sequence[str], blocks: Blocks
-) -> dict[str, Any]:
+def _layer(address: str, node: xr.Dataset, part: _Part, blocks: Blocks) -> dict[str, Any]:
+    names = [str(name) for name in node.data_vars if name != "mask"]
     mask = node["mask"].values
-    for name in quantities:
+    for name in names:
         if not np.isfinite(node[name].values[mask]).all():
             raise ValueError(f"layer {address!r} holds NaN or infinity in {name!r} at a real step")
-    one = xr.DataTree.from_dict({"/": xr.Dataset(), address: node})
-    half_lives = measure_half_lives(one)["half_life"].values[0]
-    known = np.isfinite(half_lives)
+    whole = xr.DataTree.from_dict({"/": xr.Dataset(), address: node})
     return {
         "address": address,
         "kind": node.attrs["cell"],
@@ -179,27 +217,30 @@ def _layer(
                 "long_name": str(node[name].attrs.get("long_name", name)),
                 "values": blocks.add_numbers(node[name].values),
             }
-            for name in quantities
+            for name in names
         ],
         "mask": None if mask.all() else blocks.add_codes(mask),
-        "half_life": (
-            [
-                float(f"{value:.4g}") if k else None
-                for value, k in zip(half_lives, known, strict=True)
-            ]
-            if known.any()
-            else None
-        ),
-        "alike": _alike(node[quantities[0]].values[mask]),
-        "memory": _memory(node, quantities),
-        "trajectory": _trajectory(one, address, quantities[0], blocks),
+        "half_life": _half_lives(address, node, part),
+        "alike": _alike(node[names[0]].values[mask]),
+        "memory": _memory(node),
+        "trajectory": _trajectory(whole, address, names[0], blocks),
     }
 
 
-def _memory(node: xr.Dataset, quantities: Sequence[str]) -> dict[str, str] | None:
+def _half_lives(address: str, node: xr.Dataset, part: _Part) -> list[list[float | None]] | None:
+    """Return the half-life of each unit by version; None where all are unknown or infinite."""
+    found = []
+    for version in np.split(np.arange(node.sizes["sample"]), len(part.versions)):
+        own = xr.DataTree.from_dict({"/": xr.Dataset(), address: node.isel(sample=version)})
+        lives = measure_half_lives(own)["half_life"].values[0]
+        found.append([float(f"{life:.4g}") if np.isfinite(life) else None for life in lives])
+    return found if any(life is not None for lives in found for life in lives) else None
+
+
+def _memory(node: xr.Dataset) -> dict[str, str] | None:
     """Return which state a layer keeps a share of by which gate, if both are shown."""
     memory = KINDS[node.attrs["cell"]].memory
-    if memory is None or not {memory.state, memory.kept} <= set(quantities):
+    if memory is None or not {memory.state, memory.kept} <= node.data_vars.keys():
         return None
     return {"state": memory.state, "kept": memory.kept}
 
@@ -241,7 +282,27 @@ def _alike(rows: np.ndarray) -> list[int]:
 
 
 def _series(name: str, role: str, given: Any, part: _Part, blocks: Blocks) -> dict[str, Any]:
-    """Add values ``(sample, time, feature)`` or ``(sample, feature)``; the last axis may lack."""
+    """Add values ``(sample, time, feature)`` or ``(sample, feature)``; the last axis may lack.
+
+    Args:
+        name: Of the series.
+        role: input, output or target.
+        given: The values; of outputs a list, an entry for each version.
+        part: Which samples to take.
+        blocks: Where they go.
+    """
+    versions = given if role == "output" else [given]
+    chosen = [_numbers(name, values, part) for values in versions]
+    features = [str(n) for n in range(chosen[0].shape[-1])]
+    first = versions[0]
+    if isinstance(first, xr.DataArray) and first.ndim == chosen[0].ndim:
+        features = [str(label) for label in first[first.dims[-1]].values]
+    block = blocks.add_numbers(np.concatenate(chosen), digits=2)
+    return {"name": name, "role": role, "features": features, "values": block}
+
+
+def _numbers(name: str, given: Any, part: _Part) -> np.ndarray:
+    """Return the values of the chosen samples, with the last axis."""
     values = np.asarray(given)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds {values.dtype} values; they must be real numbers")
@@ -257,11 +318,7 @@ def _series(name: str, role: str, given: Any, part: _Part, blocks: Blocks) -> di
             f"{name} has shape {whole}; it must be ({part.samples}, {part.steps}, feature) or "
             f"({part.samples}, feature)"
         )
-    features = [str(n) for n in range(values.shape[-1])]
-    if isinstance(given, xr.DataArray) and given.ndim == values.ndim:
-        features = [str(label) for label in given[given.dims[-1]].values]
-    block = blocks.add_numbers(values[part.at].astype(np.float64), digits=2)
-    return {"name": name, "role": role, "features": features, "values": block}
+    return values[part.at].astype(np.float64)
 
 
 def _tokens(given: Given, part: _Part, blocks: Blocks) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,8 @@ import xarray as xr
 from lstm_explorer.blocks import Blocks
 from lstm_explorer.content import Given, fill
 from lstm_states.store.store import open_traces
+
+Traces = xr.DataTree | str | Path
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -57,7 +59,7 @@ class Explorer:
 
 
 def explore(
-    traces: xr.DataTree | str | Path,
+    traces: Traces | Mapping[str, Traces],
     *,
     inputs: Any = None,
     tokens: Sequence[str] | None = None,
@@ -75,7 +77,9 @@ def explore(
     zoom; drag over steps to find other places where the same units are on.
 
     Args:
-        traces: What ``record_traces`` returned, or the path of a store that it wrote.
+        traces: What ``record_traces`` returned, or the path of a store that it wrote. To compare
+            several of the same samples, such as before and after an edit or by epoch: a dict of
+            them, by what tells them apart.
         inputs: What the model was given: numbers ``(sample, time, feature)`` or ``(sample, time)``;
             an ``xarray.DataArray`` names its features. With ``tokens``, whole numbers ``(sample,
             time)``.
@@ -98,12 +102,21 @@ def explore(
     Example:
         >>> explore(record_traces(model, x), inputs=x, labels=y)
     """
-    tree = traces if isinstance(traces, xr.DataTree) else open_traces(traces)
+    if isinstance(traces, str | Path | xr.DataTree):  # a tree is a mapping as well
+        versions: Mapping[str, Traces] = {"": traces}
+    else:
+        versions = traces
+    if not versions:
+        raise ValueError("traces is empty; it must hold at least one tree")
+    trees = {
+        str(name): own if isinstance(own, xr.DataTree) else open_traces(own)
+        for name, own in versions.items()
+    }
     if tokens is not None and inputs is None:
         raise ValueError("tokens needs inputs, whole numbers (sample, time) that count its words")
     blocks = Blocks()
     given = Given(inputs, tokens, labels, targets, names)
-    header = fill(tree, given, blocks, layers=layers, quantities=quantities, title=title)
+    header = fill(trees, given, blocks, layers=layers, quantities=quantities, title=title)
     own = resources.files("lstm_explorer")
     page = _PAGE.format(
         policy=_POLICY,
@@ -117,7 +130,7 @@ def explore(
     return Explorer(page)
 
 
-def write_explorer(traces: xr.DataTree | str | Path, path: str | Path, **options: Any) -> Path:
+def write_explorer(traces: Traces | Mapping[str, Traces], path: str | Path, **options: Any) -> Path:
     """Write the page that :func:`explore` shows into a file that opens anywhere, offline.
 
     The same traces give the same bytes.

@@ -98,7 +98,9 @@ def test_a_page_holds_what_was_recorded(traces, x):
         main = measure_principal_directions(traces, layer["address"])["projection"][..., :3]
         assert layer["trajectory"]["quantity"] == "hidden"
         np.testing.assert_allclose(layer["trajectory"]["values"], main, atol=0.002)
-        np.testing.assert_allclose(layer["half_life"], half_lives[: len(layer["units"])], rtol=1e-3)
+        np.testing.assert_allclose(
+            layer["half_life"], [half_lives[: len(layer["units"])]], rtol=1e-3
+        )
     assert below["memory"] == {"state": "cell", "kept": "forget_gate"}
     assert above["memory"] == {"state": "hidden", "kept": "update_gate"}
     series = {one["name"]: one for one in shown["series"]}
@@ -151,6 +153,36 @@ def test_more_samples_than_fit_are_chosen_evenly_and_it_is_said(traces, x, monke
     monkeypatch.setattr(lstm_explorer.content, "MOST_VALUES", each - 1)
     with pytest.raises(ValueError, match=f"one sample has {each} values; a page holds {each - 1}"):
         explore(traces)
+
+
+def test_versions_stand_one_after_the_other(model, x, traces, tmp_path):
+    edited = record_traces(model, x, edits=[Edit("below", "forget_gate", set=1.0)])
+    write_traces(edited, tmp_path / "edited.zarr")
+    page = explore({"as it is": traces, "kept": tmp_path / "edited.zarr"}, targets=x[:, 0]).page
+    shown = read(page)
+    assert shown["versions"] == ["as it is", "kept"]
+    below = shown["layers"][0]
+    for own in below["quantities"]:
+        both = np.concatenate([tree["below"][own["name"]].values for tree in (traces, edited)])
+        rounding = np.ptp(both[np.isfinite(both)]) / 508
+        np.testing.assert_allclose(own["values"], both, rtol=1e-5, atol=rounding * 1.001)
+    assert np.shape(below["mask"]) == (10, 6)
+    assert below["half_life"][0] != [None] * 4
+    assert below["half_life"][1] == [None] * 4  # nothing fades
+    outputs, targets = shown["series"]
+    both = np.concatenate([tree["outputs"].values for tree in (traces, edited)])
+    np.testing.assert_allclose(outputs["values"], both, atol=1e-4)
+    assert np.shape(targets["values"]) == (5, 3)
+    assert read(explore(traces).page)["versions"] == [""]
+    for other, says in (
+        (record_traces(model, x[:4]), "'b' of the traces has another sample than the first at"),
+        (record_traces(model, x, layers="below"), "'b' of the traces has another sample .*'above'"),
+        (record_traces(model, x, quantities="hidden"), r"'b' of the traces lacks \['cell', "),
+    ):
+        with pytest.raises(ValueError, match=says):
+            explore({"a": traces, "b": other})
+    with pytest.raises(ValueError, match="traces is empty"):
+        explore({})
 
 
 def test_a_store_gives_the_page_of_its_tree(traces, x, tmp_path):
@@ -217,7 +249,7 @@ def test_layers_that_have_no_place_are_refused(model, traces, x):
         (node.rename(sample="row"), "layer 'above' received other rows than the samples"),
         (node.rename(unit="height"), "layer 'above' has states that are no vectors"),
         (node.isel(time=slice(3)), r"the layers have \{'below': 6, 'above': 3\} steps"),
-        (node.isel(time=slice(0)), "layer 'above' holds no step of a sample"),
+        (node.isel(time=slice(0)), "layer 'above' holds no real step"),
     ):
         below = traces["below"].to_dataset()
         tree = xr.DataTree.from_dict(
