@@ -49,9 +49,24 @@ def new(name: str, datasets: Sequence[str], dependencies: Sequence[str]) -> None
     print(f"run it alone with `dvc repro {name}`, or with all pages by `make repro`")
 
 
+@click.command()
+@click.argument("name", type=click.Choice(["stacked", "intermediate_outputs", "variable_length"]))
+def explorer(name: str) -> None:
+    """Write the page to explore the states of a configuration."""
+    from experiments.explorer import write_states_explorer
+    from notebook_pipeline.mlflow_runs import add_to_run
+
+    root = project_root()
+    path = write_states_explorer(name, root)
+    check_loaded_code(root)
+    add_to_run(path, root)
+    print(f"wrote {path.relative_to(root)}")
+
+
 COMMANDS = (
     prepare,
     new,
+    explorer,
     page_command("claims", "Decide every claim by its rule."),
     page_command("index", "Write the index of all reports."),
 )

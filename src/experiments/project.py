@@ -94,5 +94,9 @@ PROJECT = Project(
         "claims": Page("claims.html", _write_claims),
         "index": Page("index.html", _write_index),
     },
+    beside={
+        name: {"explorer.html": "Explore the states"}
+        for name in ("stacked", "intermediate_outputs", "variable_length")
+    },
     compared={"claims.json": _verdicts},
 )  # fmt: skip

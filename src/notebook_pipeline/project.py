@@ -100,6 +100,8 @@ class Project:
             of the notebook, its parameters and the repository.
         champion: Which logged models to prefer; None registers none.
         pages: The pages by stage, in the order in which they are made.
+        beside: Pages that stages of their own make beside the report of a notebook, which links to
+            them: by the notebook's name the file and the words of the link.
         compared: By the name of a JSON file, the numbers and words in it, by name, that must agree
             on another class of machine. Metrics and evidence are always compared.
     """
@@ -118,6 +120,7 @@ class Project:
     preflight: Callable[[str, Any, Path], None] = _nothing_to_check
     champion: Champion | None = None
     pages: Mapping[str, Page] = field(default_factory=dict)
+    beside: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     compared: Mapping[str, Callable[[Any], Mapping[str, Any]]] = field(default_factory=dict)
 
 

@@ -16,7 +16,7 @@ from notebook_pipeline.stages.states import notebooks_of, open_repo, stages_of
 from tests.experiments.declared import of_the_engine, starts_the_work
 from tests.repository import ROOT
 
-GRAPH = grimp.build_graph("lstm_states", "notebook_pipeline", "experiments")
+GRAPH = grimp.build_graph("lstm_states", "lstm_explorer", "notebook_pipeline", "experiments")
 any_data_set()  # imports all kinds
 with open_repo(ROOT) as repo:
     STAGES = notebooks_of(repo, ROOT)
@@ -148,6 +148,7 @@ def test_inputs_of_a_notebook(name):
     ("stage", "module"),
     [
         ("claims", "experiments.claims.page"),
+        ("explorer@stacked", "experiments.explorer"),
         ("index", "experiments.index.index"),
         ("pages", "notebook_pipeline.reports.page"),
     ],

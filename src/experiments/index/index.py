@@ -111,6 +111,7 @@ def _row(name: str, root: Path) -> ReportRow:
         verdict=verdict(metrics),
         report=f"{name}/report.html",
         notebook=f"{name}/report.ipynb",
+        explorer=f"{name}/explorer.html",
         thumbnails=tuple(
             Thumbnail(f"{name}/figures/{figure}.png", caption)
             for figure, caption in THUMBNAILS.items()

@@ -58,6 +58,7 @@ class ReportRow:
     verdict: str
     report: str
     notebook: str
+    explorer: str
     thumbnails: tuple[Thumbnail, ...] = ()
     departs: str = ""
 

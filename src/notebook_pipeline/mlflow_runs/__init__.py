@@ -11,6 +11,7 @@ from notebook_pipeline.mlflow_runs.registry import register_champion
 from notebook_pipeline.mlflow_runs.restored import fill_run
 from notebook_pipeline.mlflow_runs.runs import (
     KEY,
+    add_to_run,
     close_run,
     create_run,
     drop_older_runs,
@@ -31,6 +32,7 @@ from notebook_pipeline.mlflow_runs.store import (
 __all__ = [
     "KEY",
     "Client",
+    "add_to_run",
     "close_dead_runs",
     "close_run",
     "connect",

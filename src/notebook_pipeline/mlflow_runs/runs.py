@@ -16,9 +16,11 @@ from mlflow.entities.model_registry import ModelVersion
 
 from notebook_pipeline.mlflow_runs.processes import process_tags
 from notebook_pipeline.mlflow_runs.registry import CHAMPION, registered_name
-from notebook_pipeline.mlflow_runs.store import Client, search_runs
+from notebook_pipeline.mlflow_runs.store import Client, connect, search_runs
 from notebook_pipeline.project import project_of
 from notebook_pipeline.repository import find_notebook
+from notebook_pipeline.stages.provenance import read_run
+from notebook_pipeline.stages.store_address import store_uri, without_password
 
 KEY = "stage.key"
 """Tag of a pipeline's run: the key of the state of its stage. A state has one finished run."""
@@ -99,13 +101,13 @@ def missing_artifacts(client: Client, run_id: str, folder: Path, inside: str = "
     """Name what ``folder`` holds and a run lacks, or has in another size.
 
     Hidden files are left out, and the record of the run. A page that the run has may be of another
-    size: it is rendered again whenever its style changes.
+    size: it is made again whenever its style changes.
     """
     kept = {file.path: file for file in client.list_artifacts(run_id, inside or None)}
     missing = []
     for path in sorted((folder / inside).glob("[!.]*")):
         name = path.relative_to(folder).as_posix()
-        if name == "run.json" or (name == "report.html" and name in kept):
+        if name == "run.json" or (path.suffix == ".html" and name in kept):
             continue
         if name not in kept or (path.is_file() and path.stat().st_size != kept[name].file_size):
             missing.append(name)
@@ -120,6 +122,15 @@ def restore_artifacts(client: Client, run_id: str, folder: Path) -> list[str]:
     for name in missing:
         client.log_artifact(run_id, str(folder / name), name.rpartition("/")[0] or None)
     return missing
+
+
+def add_to_run(page: Path, root: Path) -> None:
+    """Log a page that was made beside a report, to the run of the report if it is in the store."""
+    record = read_run(page.parent)
+    if record and record["store"] == without_password(store_uri(root)):
+        client = connect(root)
+        if any(run.info.run_id == record["run"] for run in search_runs(client)):
+            client.log_artifact(record["run"], str(page))
 
 
 def has_lost_model(client: Client, run: Run) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import nbformat
@@ -68,6 +70,7 @@ def render_html(
     title: str,
     project: Project,
     expectations: Expectations | None = None,
+    beside: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Renders a notebook as a report.
 
@@ -81,6 +84,7 @@ def render_html(
         title: The page's title; also its heading if the notebook has no heading of level one.
         project: Whose report it is; the page tells its command, and leads to its index.
         expectations: What the run was held against; where it departs is said beside the answer.
+        beside: Files in the folder of the report that it links to, and the words of each link.
 
     Returns:
         A whole HTML page. It links to `../index.html` if that is a page of the project.
@@ -96,6 +100,7 @@ def render_html(
         "title": title,
         "command": project.command,
         "index": any(page.file == "index.html" for page in project.pages.values()),
+        "beside": beside,
         "heading": "" if first_heading(canonical) else title,
         "parameters": shown_parameters(canonical),
         "longest_log": LONGEST_LOG,
@@ -126,6 +131,7 @@ def write_report(folder: Path, name: str, project: Project) -> Path:
         title=first_heading(notebook) or name,
         project=project,
         expectations=read_expectations(folder),
+        beside=project.beside.get(name, {}),
     )
     path = folder / "report.html"
     replace_text(path, page)

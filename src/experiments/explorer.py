@@ -1,0 +1,36 @@
+"""A page to explore the states that a documented configuration recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.forecasting.configuration import load_configuration
+from lstm_explorer import write_explorer
+
+
+def write_states_explorer(name: str, root: Path) -> Path:
+    """Write the page of a configuration beside its report, and return its path.
+
+    Args:
+        name: ``stacked``, ``intermediate_outputs`` or ``variable_length``.
+        root: The repository, with the outputs of the configuration's stage.
+    """
+    configuration = load_configuration(name)
+    test = configuration.part("test")
+    # As the notebook chose them.
+    number = configuration.settings.trace_samples
+    chosen = np.linspace(0, test.sizes["sample"] - 1, number).astype(int)
+    samples = test.isel(sample=chosen)
+    classes = configuration.task == "classes"
+    folder = root / "reports" / name
+    return write_explorer(
+        folder / "states.zarr",
+        folder / "explorer.html",
+        inputs=samples["x"],
+        targets=None if classes else samples["y"],
+        labels=samples["y"].values if classes else None,
+        names=[f"test sample {place}" for place in chosen],
+        title=f"States of {name}",
+    )
