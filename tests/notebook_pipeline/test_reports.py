@@ -67,6 +67,12 @@ def test_a_page_leads_to_the_index_if_the_project_has_one(file, links) -> None:
     assert len(page.select("a[href='../index.html']")) == links
 
 
+def test_a_report_leads_to_what_lies_beside_it() -> None:
+    page = render_html(new_notebook(), title="t", project=DICE, beside={"map.html": "A & B"})
+    (link,) = BeautifulSoup(page, "html.parser").select(".bar a")
+    assert (link["href"], link.text) == ("map.html", "A & B")
+
+
 @pytest.mark.parametrize("lock", [None, "0cc175b9c0f1b6a831c399e269772661"])
 def test_a_page_tells_the_projects_own_command_and_a_lock_only_if_there_is_one(lock) -> None:
     made = {"key": "f" * 64, "parameters": {}, "data": {}, "environment": lock, "code": {}}

@@ -14,6 +14,7 @@ from mlflow.tracking._tracking_service import utils
 
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.errors import StoreError
+from notebook_pipeline.stages.provenance import write_run
 from notebook_pipeline.stages.store_address import file_of
 from tests.leaks import own_store
 from tests.toy_clone import make_project
@@ -133,6 +134,25 @@ def test_a_page_that_was_rendered_again_is_not_missing(copied):
     client, report = mlflow_runs.connect(root), root / "reports/stacked"
     (report / "report.html").write_text("page in another style", encoding="utf-8")
     assert mlflow_runs.restore_artifacts(client, run_id, report) == []
+
+
+def test_a_page_made_later_goes_to_the_run_of_its_report(copied):
+    root, run_id = copied
+    client, page = mlflow_runs.connect(root), root / "reports/stacked/explorer.html"
+    page.write_text("to explore", encoding="utf-8")
+
+    def kept(record):
+        write_run(page.parent, record)
+        mlflow_runs.add_to_run(page, root)
+        return "explorer.html" in {file.path for file in client.list_artifacts(run_id)}
+
+    (page.parent / "run.json").unlink(missing_ok=True)
+    mlflow_runs.add_to_run(page, root)  # of a report that knows no run
+    assert not kept({"run": run_id, "store": "http://elsewhere"})
+    assert not kept({"run": "0" * 32, "store": mlflow_runs.store_uri(root)})  # deleted since
+    assert kept({"run": run_id, "store": mlflow_runs.store_uri(root)})
+    page.write_text("made again", encoding="utf-8")
+    assert mlflow_runs.missing_artifacts(client, run_id, page.parent) == []
 
 
 def test_a_store_of_another_mlflow_is_told_in_one_line(copied):

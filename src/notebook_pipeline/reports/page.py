@@ -100,7 +100,7 @@ def render_html(
         "title": title,
         "command": project.command,
         "index": any(page.file == "index.html" for page in project.pages.values()),
-        "beside": beside,
+        "beside": dict(beside),  # nbconvert copies it
         "heading": "" if first_heading(canonical) else title,
         "parameters": shown_parameters(canonical),
         "longest_log": LONGEST_LOG,

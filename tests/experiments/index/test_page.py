@@ -28,6 +28,7 @@ def report_row(name: str, *thumbnails: Thumbnail) -> ReportRow:
         verdict="beats ridge by 0.012 (95 % CI 0.004 to 0.020)",
         report=f"{name}/report.html",
         notebook=f"{name}/report.ipynb",
+        explorer=f"{name}/explorer.html",
         thumbnails=thumbnails,
     )
 
@@ -60,7 +61,7 @@ def test_index_shows_result_against_baseline_with_links() -> None:
     assert [item.get_text() for item in row.find_all("li")] == ["ridge 0.103", "last value 0.240"]
     assert "beats ridge by 0.012" in row.get_text()
     links = {link["href"] for link in row.find_all("a")}
-    assert links == {"stacked/report.html", "stacked/report.ipynb"}
+    assert links == {"stacked/report.html", "stacked/report.ipynb", "stacked/explorer.html"}
     texts = [p.get_text() for p in soup.select("main > p")]
     assert texts[:2] == ["First.", "Second <p>."]
     assert soup.select_one("main > p > a")["href"] == "claims.html"
