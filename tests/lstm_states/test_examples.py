@@ -39,6 +39,13 @@ def test_the_page_of_measures_runs_as_it_stands():
     assert names["idle"].sizes["pair"] == 1  # the last block ran
 
 
+def test_the_page_of_the_explorer_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_page("explorer.md")
+    assert {path.name for path in tmp_path.iterdir()} == {"states.html", "edited.html"}
+    assert "price" in names["page"].page
+
+
 def test_the_page_of_interventions_runs_as_it_stands():
     names = run_page("interventions.md")
     assert len(names["steps"]) == 20  # the last block ran
