@@ -1,0 +1,113 @@
+/** Takes the shown view away: as one picture, or as a table of its values. */
+
+import { csvText } from "./csv";
+import type { Board } from "./board";
+import { labelOf, sampleName, type Model } from "./data";
+import { plotWidth } from "./frame";
+import { stepsShown } from "./heatmap";
+import { FONT, type Legend } from "./row";
+import type { Store, View } from "./state";
+import { ticks } from "d3-array";
+import { xOf } from "./frame";
+
+function save(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // The browser reads the blob after the click: freeing it at once would cut that short.
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function fileName(model: Model, view: View, end: string): string {
+  const name = sampleName(model, view.sample).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
+  return `states-${name || view.sample}.${end}`;
+}
+
+export function saveCsv(model: Model, view: View): void {
+  save(new Blob([csvText(model, view)], { type: "text/csv;charset=utf-8" }), fileName(model, view, "csv"));
+}
+
+/** Draws a legend that ends at `right`, in the line above a row. */
+function paintLegend(ctx: CanvasRenderingContext2D, legend: Legend, right: number, y: number, text: string): void {
+  if ("ramp" in legend) {
+    const width = 140;
+    const left = right - width - 50;
+    for (let x = 0; x < width; x++) {
+      ctx.fillStyle = legend.ramp(x / (width - 1));
+      ctx.fillRect(left + x, y - 5, 1.5, 10);
+    }
+    ctx.fillStyle = text;
+    ctx.textAlign = "right";
+    ctx.fillText(legend.marks[0], left - 6, y);
+    ctx.textAlign = "left";
+    ctx.fillText(legend.marks[2], left + width + 6, y);
+    return;
+  }
+  ctx.textAlign = "right";
+  let x = right;
+  for (const { name, colour, dashed } of [...legend.lines].reverse()) {
+    ctx.fillStyle = text;
+    ctx.fillText(name, x, y);
+    x -= ctx.measureText(name).width + 24;
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 2;
+    ctx.setLineDash(dashed ? [4, 3] : []);
+    ctx.beginPath();
+    ctx.moveTo(x, y);
+    ctx.lineTo(x + 18, y);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    x -= 12;
+  }
+}
+
+export function savePng(model: Model, store: Store, board: Board): void {
+  const { view } = store;
+  const { frame, theme, rows } = board;
+  const [head, caption, axis] = [56, 30, 30];
+  const height = head + axis + rows.reduce((sum, { row }) => sum + caption + row.height, 0);
+  const canvas = document.createElement("canvas");
+  const scale = 2;
+  canvas.width = frame.width * scale;
+  canvas.height = height * scale;
+  const ctx = canvas.getContext("2d")!;
+  ctx.scale(scale, scale);
+  ctx.fillStyle = theme.back;
+  ctx.fillRect(0, 0, frame.width, height);
+  ctx.fillStyle = theme.text;
+  ctx.textBaseline = "middle";
+  ctx.font = `bold ${FONT}`;
+  ctx.fillText(model.header.title, 8, 16, frame.width - 16);
+  ctx.font = FONT;
+  const label = labelOf(model, view.sample);
+  ctx.fillText(`${sampleName(model, view.sample)}${label ? ` (${label})` : ""}, ${stepsShown(model, view)}`, 8, 36, frame.width - 16);
+  ctx.translate(0, head);
+  for (const { row, heading } of rows) {
+    ctx.font = FONT;
+    ctx.textBaseline = "middle";
+    ctx.textAlign = "left";
+    ctx.fillStyle = theme.text;
+    ctx.fillText(heading && row.at ? `${heading}: ${row.title}` : row.title, 8, caption / 2, frame.width * 0.55);
+    const legend = row.legend(theme);
+    if (legend) paintLegend(ctx, legend, frame.width - frame.right, caption / 2, theme.text);
+    ctx.translate(0, caption);
+    ctx.save();
+    row.paint(ctx, frame, view, theme);
+    ctx.restore();
+    ctx.save();
+    row.overlay(ctx, frame, view, theme);
+    ctx.restore();
+    ctx.translate(0, row.height);
+  }
+  ctx.textAlign = "center";
+  ctx.textBaseline = "top";
+  ctx.fillStyle = theme.muted;
+  for (const step of ticks(view.from, view.to - 1, Math.max(1, Math.floor(plotWidth(frame) / 60)))) {
+    const x = xOf(frame, step + 0.5);
+    if (Number.isInteger(step) && x >= frame.left) ctx.fillText(String(model.header.steps[step] ?? ""), x, 8);
+  }
+  canvas.toBlob((blob) => {
+    if (blob) save(blob, fileName(model, view, "png"));
+  }, "image/png");
+}

@@ -1,0 +1,151 @@
+/** Line charts along the steps: inputs, outputs, targets, and one unit's quantities. */
+
+import { range } from "d3-array";
+import { scaleLinear } from "d3-scale";
+import { hatching, type Theme } from "./colours";
+import { isReal, sampleName, shownValue, type Matrix, type Model, type ModelSeries } from "./data";
+import { clipPlot, plotWidth, stepWidth, xOf, type Frame } from "./frame";
+import { HeatMap, legendOf, stepsShown } from "./heatmap";
+import { paintCursor } from "./marks";
+import { FONT, type Legend, type Row } from "./row";
+import { keyOf, type View } from "./state";
+
+const HEIGHT = 84;
+
+/** One line: a column of a matrix. */
+interface Line {
+  name: string;
+  matrix: Matrix;
+  column: number;
+}
+
+/** As many colours as can be told apart; then the same ones dashed. */
+function styleOf(theme: Theme, at: number): { colour: string; dashed: boolean } {
+  const count = theme.lines.length;
+  return { colour: theme.lines[at % count]!, dashed: Math.floor(at / count) % 2 === 1 };
+}
+
+/** Padding of the sample, hatched, as far as the row reaches. */
+function paintPadding(
+  ctx: CanvasRenderingContext2D, frame: Frame, theme: Theme,
+  real: Uint8Array | null, steps: number, sample: number, height: number,
+): void {
+  if (real === null) return;
+  ctx.fillStyle = hatching(ctx, theme);
+  const width = stepWidth(frame);
+  for (let step = Math.floor(frame.from); step < frame.to; step++) {
+    if (!isReal(real, steps, sample, step)) ctx.fillRect(xOf(frame, step), 0, width + 0.5, height);
+  }
+}
+
+function paintLines(
+  ctx: CanvasRenderingContext2D, frame: Frame, view: View, theme: Theme, lines: Line[], domain: [number, number],
+): void {
+  const steps = lines[0]!.matrix.grid.steps;
+  const y = scaleLinear(domain, [HEIGHT - 8, 8]).nice(3);
+  ctx.font = FONT;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+  ctx.lineWidth = 1;
+  for (const tick of y.ticks(3)) {
+    ctx.fillStyle = theme.muted;
+    ctx.fillText(y.tickFormat(3)(tick), frame.left - 6, y(tick), frame.left - 8);
+    ctx.fillStyle = theme.line;
+    ctx.fillRect(frame.left, Math.round(y(tick)), plotWidth(frame), 1);
+  }
+  ctx.save();
+  clipPlot(ctx, frame, HEIGHT);
+  paintPadding(ctx, frame, theme, lines[0]!.matrix.real, steps, view.sample, HEIGHT);
+  const [first, last] = [Math.max(0, Math.floor(view.from) - 1), Math.min(steps, Math.ceil(view.to) + 1)];
+  const dots = stepWidth(frame) >= 14;
+  lines.forEach(({ matrix, column }, at) => {
+    const { colour, dashed } = styleOf(theme, at);
+    ctx.strokeStyle = ctx.fillStyle = colour;
+    ctx.lineWidth = 1.5;
+    ctx.setLineDash(dashed ? [5, 3] : []);
+    ctx.beginPath();
+    let drawing = false;
+    for (let step = first; step < last; step++) {
+      const value = shownValue(matrix, view.sample, step, column);
+      if (Number.isNaN(value)) {
+        drawing = false;
+        continue;
+      }
+      const x = xOf(frame, step + 0.5);
+      if (drawing) ctx.lineTo(x, y(value));
+      else ctx.moveTo(x, y(value));
+      drawing = true;
+      // A step between gaps has no line to be seen by.
+      const alone = Number.isNaN(shownValue(matrix, view.sample, step + 1, column));
+      if (dots || alone) ctx.rect(x - 1.5, y(value) - 1.5, 3, 3);
+    }
+    ctx.stroke();
+  });
+  ctx.restore();
+}
+
+function linesLegend(theme: Theme, lines: Line[]): Legend {
+  return { lines: lines.map(({ name }, at) => ({ name, ...styleOf(theme, at) })) };
+}
+
+function extent(matrices: Matrix[]): [number, number] {
+  const low = Math.min(...matrices.map((matrix) => matrix.statistics().min));
+  const high = Math.max(...matrices.map((matrix) => matrix.statistics().max));
+  return low < high ? [low, high] : [low - 0.5, high + 0.5];
+}
+
+/** Up to a dozen features can be told apart as lines; more make a heat map. */
+export function seriesRow(model: Model, series: ModelSeries, at: number): Row {
+  const { features } = series;
+  const describe = (view: View): string =>
+    `${series.title}, ${features.slice(0, 12).join(", ")}, ` +
+    `${sampleName(model, view.sample)}, ${stepsShown(model, view)}`;
+  const base = { id: `series-${at}`, title: series.title, at: null, describe };
+  if (features.length > 12) {
+    const map = new HeatMap(series, features);
+    const order = range(features.length);
+    return {
+      ...base,
+      height: map.height,
+      legend: (theme) => legendOf(series, theme),
+      paint: (ctx, frame, view, theme) => map.paint(ctx, frame, view, theme, order),
+      overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, map.height),
+    };
+  }
+  const lines = features.map((name, column): Line => ({ name, matrix: series, column }));
+  return {
+    ...base,
+    height: HEIGHT,
+    legend: (theme) => linesLegend(theme, lines),
+    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, extent([series])),
+    overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
+  };
+}
+
+/** All quantities of one unit as lines: shown on the common axis while the unit's page is open. */
+export function unitRow(model: Model, layerAt: number, unit: number): Row {
+  const layer = model.layers[layerAt]!;
+  const lines = layer.quantities.map((matrix): Line => ({ name: matrix.title, matrix, column: unit }));
+  const title = `Unit ${layer.units[unit]} of ${layer.address}`;
+  return {
+    id: `unit-${keyOf(layerAt, unit)}`,
+    title,
+    height: HEIGHT,
+    at: null,
+    describe: (view) =>
+      `${title}: ${lines.map(({ name }) => name).join(", ")}, ` +
+      `${sampleName(model, view.sample)}, ${stepsShown(model, view)}`,
+    legend: (theme) => linesLegend(theme, lines),
+    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, extent(layer.quantities)),
+    overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
+  };
+}
+
+export function paintClipped(
+  ctx: CanvasRenderingContext2D, frame: Frame, view: View, theme: Theme, height: number,
+): void {
+  ctx.save();
+  clipPlot(ctx, frame, height);
+  paintCursor(ctx, frame, view, theme, height);
+  ctx.restore();
+}

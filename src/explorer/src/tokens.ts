@@ -1,0 +1,62 @@
+/** The row of tokens: upright where steps are narrow, and as many as fit. */
+
+import { isReal, sampleName, tokenAt, type Model } from "./data";
+import { clipPlot, stepWidth, xOf } from "./frame";
+import { stepsShown } from "./heatmap";
+import { hatching } from "./colours";
+import { FONT, type Row } from "./row";
+import { paintClipped } from "./series";
+
+const HEIGHT = 76;
+
+export function tokensRow(model: Model): Row {
+  return {
+    id: "tokens",
+    title: "tokens",
+    height: HEIGHT,
+    at: null,
+    describe: (view) => `Tokens of ${sampleName(model, view.sample)}, ${stepsShown(model, view)}`,
+    legend: () => null,
+    paint(ctx, frame, view, theme) {
+      ctx.save();
+      clipPlot(ctx, frame, HEIGHT);
+      ctx.font = FONT;
+      ctx.textBaseline = "middle";
+      const width = stepWidth(frame);
+      // Narrow steps leave room for every n-th token; the readout has them all.
+      const every = Math.ceil(14 / width);
+      for (let step = Math.floor(view.from / every) * every; step < view.to; step++) {
+        const x = xOf(frame, step + 0.5);
+        if (!isReal(model.real, model.steps, view.sample, step)) {
+          ctx.fillStyle = hatching(ctx, theme);
+          ctx.fillRect(xOf(frame, step), 0, width + 0.5, HEIGHT);
+          continue;
+        }
+        if (step % every !== 0) continue;
+        const token = tokenAt(model, view.sample, step) ?? "";
+        ctx.fillStyle = theme.text;
+        ctx.save();
+        if (width >= 56) {
+          ctx.textAlign = "center";
+          ctx.translate(x, HEIGHT / 2);
+          ctx.fillText(shorten(ctx, token, width - 6), 0, 0);
+        } else {
+          ctx.textAlign = "left";
+          ctx.translate(x, HEIGHT - 4);
+          ctx.rotate(-Math.PI / 2);
+          ctx.fillText(shorten(ctx, token, HEIGHT - 8), 0, 0);
+        }
+        ctx.restore();
+      }
+      ctx.restore();
+    },
+    overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
+  };
+}
+
+function shorten(ctx: CanvasRenderingContext2D, text: string, room: number): string {
+  if (ctx.measureText(text).width <= room) return text;
+  let end = Math.min(text.length, 40);
+  while (end > 0 && ctx.measureText(`${text.slice(0, end)}…`).width > room) end--;
+  return `${text.slice(0, end)}…`;
+}
