@@ -55,9 +55,11 @@ export interface Model {
   tokens: { vocabulary: string[]; grid: Grid } | null;
 }
 
-/** The bytes of the values: base64 of gzip. A data URL lets the browser decode without a copy as text. */
+/** The bytes of the values: base64 of gzip. */
 export async function readBytes(base64: string): Promise<ArrayBuffer> {
-  const packed = Uint8Array.from(atob(base64.trim()), (letter) => letter.charCodeAt(0));
+  const letters = atob(base64.trim());
+  const packed = new Uint8Array(letters.length);
+  for (let at = 0; at < packed.length; at++) packed[at] = letters.charCodeAt(at);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
@@ -113,7 +115,7 @@ export function countCodes(of: Grid, real: Uint8Array | null, column: number | n
   return counts;
 }
 
-function statistics(of: Grid, real: Uint8Array | null): Statistics {
+function statistics(of: Grid, real: Uint8Array | null, signed: boolean): Statistics {
   const counts = countCodes(of, real);
   const total = counts.reduce((sum, count) => sum + count, 0);
   const quantile = (part: number): number => {
@@ -129,7 +131,7 @@ function statistics(of: Grid, real: Uint8Array | null): Statistics {
   // Few extreme values must not turn all others pale: colours end where 99.5 % of the values do,
   // unless the extremes are near.
   const [low, high] = [quantile(0.005), quantile(0.995)];
-  if (min < 0) {
+  if (signed || min < 0) {
     const far = Math.max(-min, max);
     const most = Math.max(-low, high);
     const limit = far <= 1.3 * most ? far : most;
@@ -139,9 +141,12 @@ function statistics(of: Grid, real: Uint8Array | null): Statistics {
   return { min, max, quantile, colours: { low: 0, high: end, diverging: false } };
 }
 
+/** States can take either sign even where the data has one only; other values say it themselves. */
+const SIGNED = ["hidden", "cell"];
+
 function matrix(name: string, title: string, of: Grid, real: Uint8Array | null): Matrix {
   let known: Statistics | null = null;
-  return { name, title, grid: of, real, statistics: () => (known ??= statistics(of, real)) };
+  return { name, title, grid: of, real, statistics: () => (known ??= statistics(of, real, SIGNED.includes(name))) };
 }
 
 export function readModel(header: Header, bytes: ArrayBuffer): Model {

@@ -31,6 +31,12 @@ export function digits(value: number): string {
   return String(Number(value.toPrecision(3))).replace("-", "−");
 }
 
+/** Scrolls a column that scrolls by itself, so that a part of it is in sight; never the page. */
+export function bringUp(part: HTMLElement): void {
+  const column = part.parentElement;
+  if (column !== null && getComputedStyle(column).position === "sticky") column.scrollTop = part.offsetTop;
+}
+
 export function clamp(value: number, low: number, high: number): number {
   return Math.min(Math.max(value, low), high);
 }

@@ -2,7 +2,7 @@
 
 import { ascending, descending, range } from "d3-array";
 import { hatching, pixelsOf, rampOf, type Theme } from "./colours";
-import { sampleName, type Matrix, type Model, type ModelLayer } from "./data";
+import { isReal, sampleName, type Matrix, type Model, type ModelLayer } from "./data";
 import { clamp, digits, plural } from "./dom";
 import { clipPlot, plotWidth, stepWidth, xOf, type Frame } from "./frame";
 import { FONT, type Legend, type Row } from "./row";
@@ -104,8 +104,8 @@ export class HeatMap {
     ctx.font = FONT;
     ctx.textAlign = "right";
     ctx.textBaseline = "middle";
-    const every = Math.ceil(16 / this.perUnit);
-    for (let row = Math.floor(Math.min(every, columns) / 2); row < columns; row += this.perUnit >= 14 ? 1 : every) {
+    const every = this.perUnit >= 14 ? 1 : Math.ceil(16 / this.perUnit);
+    for (let row = Math.floor(Math.min(every, columns) / 2); row < columns; row += every) {
       const y = clamp((row + 0.5) * this.perUnit, 7, this.height - 6);
       ctx.fillText(this.names[order[row]!]!, frame.left - 6, y, frame.left - 8);
     }
@@ -113,7 +113,7 @@ export class HeatMap {
 
   /** Veils all rows but the chosen ones, and outlines the unit under the cursor. */
   mark(
-    ctx: CanvasRenderingContext2D, frame: Frame, theme: Theme, order: number[],
+    ctx: CanvasRenderingContext2D, frame: Frame, view: View, theme: Theme, order: number[],
     chosen: ReadonlySet<number> | null, pointed: number | null,
   ): void {
     const { left } = frame;
@@ -125,6 +125,13 @@ export class HeatMap {
         if (chosen.has(unit)) ctx.fillRect(left - 5, y, 4, this.perUnit);
         else ctx.fillRect(left, y, width, this.perUnit);
       });
+      // Padding is the same for all units: a veil over some of it would look like a value.
+      const { steps } = this.matrix.grid;
+      for (let step = Math.floor(view.from); step < view.to; step++) {
+        if (isReal(this.matrix.real, steps, view.sample, step)) continue;
+        const x = Math.max(left, xOf(frame, step));
+        ctx.clearRect(x, 0, xOf(frame, step + 1) - x, this.height);
+      }
     }
     if (pointed !== null) {
       const y = order.indexOf(pointed) * this.perUnit;
@@ -160,7 +167,7 @@ export function layerRow(model: Model, layerAt: number, quantityAt: number): Row
       const { selection, cursor } = view;
       const chosen = selection?.layer === layerAt ? new Set(view.selected) : null;
       const pointed = cursor?.on?.layer === layerAt ? cursor.on.unit : null;
-      map.mark(ctx, frame, theme, orderOf(view), chosen, pointed);
+      map.mark(ctx, frame, view, theme, orderOf(view), chosen, pointed);
       clipPlot(ctx, frame, map.height);
       if (selection?.layer === layerAt && selection.quantity === quantityAt) {
         for (const match of view.matches) {

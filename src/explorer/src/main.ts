@@ -4,9 +4,10 @@ import { Board } from "./board";
 import { setScheme } from "./colours";
 import type { Header } from "./contract";
 import { listenToKeys, listenToPointers, zoom } from "./cursor";
-import { readBytes, readModel, type Model } from "./data";
+import { readBytes, readModel, sampleName, type Model } from "./data";
 import { button, el } from "./dom";
 import { saveCsv, savePng } from "./export";
+import { stepsShown } from "./heatmap";
 import { helpDialog } from "./help";
 import { overview } from "./overview";
 import { readout, spoken } from "./readout";
@@ -41,12 +42,12 @@ function toolbar(store: Store, model: Model, board: Board, help: HTMLDialogEleme
   return el(
     "div", { class: "toolbar", role: "group", "aria-label": "View" },
     sampleSteps(store, model),
-    el("label", {}, "Units by ", order),
     el("div", { class: "bar", role: "group", "aria-label": "Zoom" },
       button("−", { id: "zoom-out", "aria-label": "Zoom out" }, () => zoom(store, model, 2)),
       button("+", { id: "zoom-in", "aria-label": "Zoom in" }, () => zoom(store, model, 0.5)),
       button("All", { id: "zoom-all", "aria-label": "Whole sequence" }, () => store.set({ from: 0, to: model.steps })),
     ),
+    el("label", {}, "Units by ", order),
     drag,
     el("div", { class: "bar", role: "group", "aria-label": "Export" },
       button("PNG", { id: "export-png", title: "Save the shown rows as a picture" }, () => savePng(model, store, board)),
@@ -56,6 +57,15 @@ function toolbar(store: Store, model: Model, board: Board, help: HTMLDialogEleme
   );
 }
 
+/** On paper there is no toolbar to tell the sample. */
+function paperTitle(store: Store, model: Model): HTMLElement {
+  const title = el("p", { class: "paper" });
+  const show = (): void => void (title.textContent = `${sampleName(model, store.view.sample)}, ${stepsShown(model, store.view)}`);
+  show();
+  store.listen(show);
+  return title;
+}
+
 function start(root: HTMLElement, model: Model): void {
   setScheme();
   const store = new Store(readHash(location.hash, model));
@@ -63,7 +73,7 @@ function start(root: HTMLElement, model: Model): void {
   const board = new Board(model, store);
   const help = helpDialog([model.header.chosen, model.header.precision]);
   root.replaceChildren(
-    el("header", {}, el("h1", {}, model.header.title), toolbar(store, model, board, help)),
+    el("header", {}, el("h1", {}, model.header.title), paperTitle(store, model), toolbar(store, model, board, help)),
     el("div", { class: "columns" },
       sampleList(store, model),
       el("main", {}, overview(store, model, board), board.element),

@@ -12,7 +12,7 @@ function seriesText(series: ModelSeries, sample: number, step: number): string {
     return series.features.length === 1 ? value : `${feature} ${value}`;
   });
   if (series.features.length > FEATURES) parts.push("…");
-  return parts.join(", ");
+  return parts.join("\n");
 }
 
 /** Name and value of all that the readout tells. */
@@ -57,9 +57,11 @@ export function readout(store: Store, model: Model): HTMLElement {
   const show = (view: View): void => {
     head.textContent = sampleName(model, view.sample);
     hint.hidden = view.cursor !== null;
-    open.hidden = !view.cursor?.on;
+    panel.classList.toggle("idle", view.cursor === null);
+    const on = view.cursor?.on;
+    open.hidden = !on || (on.layer === view.unit?.layer && on.unit === view.unit.unit);
     list.replaceChildren(
-      ...readCursor(model, view).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+      ...readCursor(model, view).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
     );
   };
   show(store.view);
@@ -71,5 +73,5 @@ export function readout(store: Store, model: Model): HTMLElement {
 export const spoken = el("p", { class: "spoken", role: "status", "aria-live": "polite", id: "spoken" });
 
 export function speakCursor(model: Model, view: View): void {
-  spoken.textContent = readCursor(model, view).map(([name, value]) => `${name} ${value}`).join("; ");
+  spoken.textContent = readCursor(model, view).map(([name, value]) => `${name} ${value.replaceAll("\n", ", ")}`).join("; ");
 }

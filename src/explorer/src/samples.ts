@@ -29,7 +29,7 @@ export function sampleList(store: Store, model: Model): HTMLElement {
       ...found.slice(0, MOST).map(({ name, sample, label }) => {
         const item = el(
           "li", { role: "option", id: `sample-${sample}`, "data-sample": sample },
-          el("span", { class: "name" }, name), label ? el("span", { class: "tag" }, label) : null,
+          el("span", { class: "name" }, name), label ? el("span", { class: "tag", title: label }, label) : null,
         );
         items.set(sample, item);
         return item;

@@ -1,7 +1,7 @@
 /** The panel of the selection: its threshold, the units it selects and the places like it. */
 
-import { sampleName, tokenAt, type Matrix, type Model } from "./data";
-import { button, clamp, digits, el, plural } from "./dom";
+import { isReal, sampleName, tokenAt, type Matrix, type Model } from "./data";
+import { bringUp, button, clamp, digits, el, plural } from "./dom";
 import { findMatches, leastCode, packOn, selectUnits, type Match, type OnBits } from "./matching";
 import type { Selection, Store, View } from "./state";
 import { sparkline } from "./spark";
@@ -53,7 +53,7 @@ function preview(model: Model, selection: Selection, match: Match, units: number
   const words = (from: number, to: number): string => {
     const list: string[] = [];
     for (let step = Math.max(0, from); step <= Math.min(model.steps - 1, to); step++) {
-      list.push(tokenAt(model, match.sample, step) ?? "");
+      if (isReal(model.real, model.steps, match.sample, step)) list.push(tokenAt(model, match.sample, step) ?? "");
     }
     return list.join(" ");
   };
@@ -83,7 +83,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
   const clear = button("Clear", { id: "clear-selection" }, () => store.set({ selection: null }));
   const controls = el(
     "div", { class: "controls" },
-    el("div", { class: "threshold" }, el("label", { for: "threshold" }, "on from"), slider, number),
+    el("div", { class: "threshold" }, el("label", { for: "threshold" }, "on if ≥"), slider, number),
     el("label", {}, before, "off just before"),
     el("label", {}, after, "off just after"),
     clear,
@@ -117,7 +117,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
         go.append(
           el("span", { class: "place" }, `${sampleName(model, match.sample)}, ${rangeName(model, match)}`),
           preview(model, selection, match, selected),
-          el("span", { class: "count" }, `${match.shared} of ${plural(selected.length, "unit")}${match.further > 0 ? `, ${match.further} more on` : ""}`),
+          el("span", { class: "count" }, `${match.shared} of ${plural(selected.length, "unit")}${match.further > 0 ? `, ${match.further} more` : ""}`),
         );
         return el("li", {}, go);
       }),
@@ -132,6 +132,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
       shown = selection;
       return;
     }
+    if (shown === null) bringUp(panel);
     shown = selection;
     const layer = model.layers[selection.layer]!;
     const matrix = layer.quantities[selection.quantity]!;

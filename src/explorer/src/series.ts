@@ -4,6 +4,7 @@ import { range } from "d3-array";
 import { scaleLinear } from "d3-scale";
 import { hatching, type Theme } from "./colours";
 import { isReal, sampleName, shownValue, type Matrix, type Model, type ModelSeries } from "./data";
+import { histogram } from "./histogram";
 import { clipPlot, plotWidth, stepWidth, xOf, type Frame } from "./frame";
 import { HeatMap, legendOf, stepsShown } from "./heatmap";
 import { paintCursor } from "./marks";
@@ -88,9 +89,8 @@ function linesLegend(theme: Theme, lines: Line[]): Legend {
   return { lines: lines.map(({ name }, at) => ({ name, ...styleOf(theme, at) })) };
 }
 
-function extent(matrices: Matrix[]): [number, number] {
-  const low = Math.min(...matrices.map((matrix) => matrix.statistics().min));
-  const high = Math.max(...matrices.map((matrix) => matrix.statistics().max));
+/** A chart of one value only still needs an axis. */
+function widen(low: number, high: number): [number, number] {
   return low < high ? [low, high] : [low - 0.5, high + 0.5];
 }
 
@@ -117,7 +117,7 @@ export function seriesRow(model: Model, series: ModelSeries, at: number): Row {
     ...base,
     height: HEIGHT,
     legend: (theme) => linesLegend(theme, lines),
-    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, extent([series])),
+    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, widen(series.statistics().min, series.statistics().max)),
     overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
   };
 }
@@ -126,6 +126,11 @@ export function seriesRow(model: Model, series: ModelSeries, at: number): Row {
 export function unitRow(model: Model, layerAt: number, unit: number): Row {
   const layer = model.layers[layerAt]!;
   const lines = layer.quantities.map((matrix): Line => ({ name: matrix.title, matrix, column: unit }));
+  // The unit's own range: the layer's widest quantity would flatten its lines.
+  const ends = layer.quantities.flatMap((matrix) => {
+    const { low, high } = histogram(matrix, unit);
+    return [low, high];
+  });
   const title = `Unit ${layer.units[unit]} of ${layer.address}`;
   return {
     id: `unit-${keyOf(layerAt, unit)}`,
@@ -136,7 +141,7 @@ export function unitRow(model: Model, layerAt: number, unit: number): Row {
       `${title}: ${lines.map(({ name }) => name).join(", ")}, ` +
       `${sampleName(model, view.sample)}, ${stepsShown(model, view)}`,
     legend: (theme) => linesLegend(theme, lines),
-    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, extent(layer.quantities)),
+    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, widen(Math.min(...ends), Math.max(...ends))),
     overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
   };
 }

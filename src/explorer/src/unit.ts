@@ -1,13 +1,13 @@
 /** A unit's page: its memory, how its values are spread, and where it is most and least active. */
 
 import { max } from "d3-array";
-import { countCodes, isReal, sampleName, tokenAt, valueAt, valueOf, type Matrix, type Model } from "./data";
-import { button, digits, el } from "./dom";
+import { isReal, sampleName, tokenAt, valueAt, type Matrix, type Model } from "./data";
+import { bringUp, button, digits, el } from "./dom";
+import { histogram } from "./histogram";
 import { intoSight } from "./select";
 import { keyOf, type Store, type View } from "./state";
 
 const PLACES = 5;
-const BINS = 24;
 
 interface Place {
   sample: number;
@@ -34,19 +34,6 @@ export function extremes(matrix: Matrix, unit: number, sign: 1 | -1): Place[] {
   return places
     .sort((a, b) => sign * (b.value - a.value) || a.sample - b.sample || a.step - b.step)
     .slice(0, PLACES);
-}
-
-export function histogram(matrix: Matrix, unit: number): { low: number; high: number; counts: number[] } {
-  const { grid } = matrix;
-  const counts = countCodes(grid, matrix.real, unit);
-  const codes = [...counts.keys()].filter((code) => counts[code]! > 0);
-  const [low, high] = [valueOf(grid, codes[0] ?? 0), valueOf(grid, codes.at(-1) ?? 0)];
-  const bins = new Array<number>(BINS).fill(0);
-  for (const code of codes) {
-    const part = high > low ? (valueOf(grid, code) - low) / (high - low) : 0.5;
-    bins[Math.min(BINS - 1, Math.floor(part * BINS))]! += counts[code]!;
-  }
-  return { low, high, counts: bins };
 }
 
 function histogramElement(matrix: Matrix, unit: number, name: string): HTMLElement {
@@ -94,7 +81,8 @@ export function unitPanel(store: Store, model: Model): HTMLElement {
     }
     const { layer: layerAt, unit } = view.unit;
     const layer = model.layers[layerAt]!;
-    if (!key.startsWith(`${layerAt}.${unit}.`)) {
+    const fresh = !key.startsWith(`${layerAt}.${unit}.`);
+    if (fresh) {
       const firstShown = layer.quantities.findIndex((_, index) => view.shown.has(keyOf(layerAt, index)));
       chosen = Math.max(0, firstShown);
     }
@@ -121,6 +109,7 @@ export function unitPanel(store: Store, model: Model): HTMLElement {
       placesElement("Highest", extremes(matrix, unit, 1), view),
       placesElement("Lowest", extremes(matrix, unit, -1), view),
     );
+    if (fresh) bringUp(panel);
   };
   show(store.view);
   store.listen((view) => show(view));
