@@ -16,6 +16,8 @@ interface Mounted {
   base: HTMLCanvasElement;
   over: HTMLCanvasElement;
   caption: HTMLElement;
+  /** The colours that the caption's legend was made with. */
+  captioned: Theme | null;
 }
 
 /** Canvases that stand for rows, so that pointers find theirs. */
@@ -135,7 +137,7 @@ export class Board {
     rowOf.set(base, row);
     rowOf.set(plot, row);
     parent.insertBefore(figure, before);
-    this.mounted.push({ row, figure, base, over, caption });
+    this.mounted.push({ row, figure, base, over, caption, captioned: null });
   }
 
   /** Mounts and removes heat maps as toggled, and the row of the unit whose page is open. */
@@ -186,10 +188,14 @@ export class Board {
     const width = this.element.clientWidth;
     if (width === 0) return;
     this.frame = frameOf(width, view);
-    for (const { row, base, caption } of this.mounted) {
-      const legend = row.legend(this.theme);
-      caption.replaceChildren(el("span", { class: "name" }, row.title));
-      if (legend) caption.append(legendElement(legend));
+    for (const one of this.mounted) {
+      const { row, base, caption } = one;
+      if (one.captioned !== this.theme) {
+        const legend = row.legend(this.theme);
+        caption.replaceChildren(el("span", { class: "name" }, row.title));
+        if (legend) caption.append(legendElement(legend));
+        one.captioned = this.theme;
+      }
       base.setAttribute("aria-label", row.describe(view));
       row.paint(sizeCanvas(base, width, row.height), this.frame, view, this.theme);
     }

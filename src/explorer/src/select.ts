@@ -106,8 +106,10 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
   let waiting = 0;
   const showMatches = (view: View, selection: Selection): void => {
     const { selected } = view;
-    matchesHead.textContent = view.matches.length === 0
-      ? "No place like it"
+    matchesHead.textContent = selected.length === 0
+      ? "No unit is on at all these steps: lower the threshold, or select fewer steps."
+      : view.matches.length === 0
+      ? "No other place has one of these units on for as long."
       : `${view.matches.length === BEST ? `The ${BEST} best places` : plural(view.matches.length, "place")} like it`;
     matches.replaceChildren(
       ...view.matches.map((match) => {

@@ -89,6 +89,23 @@ function linesLegend(theme: Theme, lines: Line[]): Legend {
   return { lines: lines.map(({ name }, at) => ({ name, ...styleOf(theme, at) })) };
 }
 
+/**
+ * The range that most values of all samples lie in, so that samples compare, and all of this
+ * sample's values: extremes elsewhere must not flatten its lines.
+ */
+function usualRange(matrix: Matrix, sample: number): [number, number] {
+  const { quantile } = matrix.statistics();
+  let [low, high] = [quantile(0.05), quantile(0.95)];
+  for (let step = 0; step < matrix.grid.steps; step++) {
+    for (let column = 0; column < matrix.grid.columns; column++) {
+      const value = shownValue(matrix, sample, step, column);
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  }
+  return widen(low, high);
+}
+
 /** A chart of one value only still needs an axis. */
 function widen(low: number, high: number): [number, number] {
   return low < high ? [low, high] : [low - 0.5, high + 0.5];
@@ -117,7 +134,7 @@ export function seriesRow(model: Model, series: ModelSeries, at: number): Row {
     ...base,
     height: HEIGHT,
     legend: (theme) => linesLegend(theme, lines),
-    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, widen(series.statistics().min, series.statistics().max)),
+    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, usualRange(series, view.sample)),
     overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
   };
 }

@@ -23,12 +23,13 @@ export function tokensRow(model: Model): Row {
       ctx.font = FONT;
       ctx.textBaseline = "middle";
       const width = stepWidth(frame);
+      const padding = hatching(ctx, theme);
       // Narrow steps leave room for every n-th token; the readout has them all.
       const every = Math.ceil(14 / width);
       for (let step = Math.floor(view.from / every) * every; step < view.to; step++) {
         const x = xOf(frame, step + 0.5);
         if (!isReal(model.real, model.steps, view.sample, step)) {
-          ctx.fillStyle = hatching(ctx, theme);
+          ctx.fillStyle = padding;
           ctx.fillRect(xOf(frame, step), 0, width + 0.5, HEIGHT);
           continue;
         }
