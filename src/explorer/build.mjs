@@ -1,11 +1,25 @@
 // Bundles the page's script and style to ../lstm_explorer; with --tests, the tests to build/tests.
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shared = { absWorkingDir: here, bundle: true, target: "es2022", logLevel: "warning" };
+
+/** The libraries' licences ask to go along with every copy: one comment, equal texts once. */
+function licences(inputs) {
+  const names = new Set(inputs.map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]).filter(Boolean));
+  const texts = new Map();
+  for (const name of [...names].sort()) {
+    const file = join(here, "node_modules", name, "LICENSE");
+    if (!existsSync(file)) throw new Error(`${name} has no LICENSE to go along with the page`);
+    const text = readFileSync(file, "utf8").trim();
+    texts.set(text, [...(texts.get(text) ?? []), name]);
+  }
+  const parts = [...texts].map(([text, users]) => `${users.join(", ")}:\n\n${text}`);
+  return `/*\n${parts.join("\n\n")}\n*/\n`;
+}
 
 if (process.argv.includes("--tests")) {
   await build({
@@ -19,6 +33,11 @@ if (process.argv.includes("--tests")) {
 } else {
   const page = { ...shared, minify: true, sourcemap: false, legalComments: "none" };
   // "</script>" in a text of the source would end the HTML's script: esbuild escapes it.
-  await build({ ...page, entryPoints: ["src/main.ts"], format: "iife", outfile: "../lstm_explorer/page.js" });
+  const script = "../lstm_explorer/page.js";
+  const { metafile } = await build({
+    ...page, entryPoints: ["src/main.ts"], format: "iife", outfile: script, metafile: true,
+  });
+  const path = join(here, script);
+  writeFileSync(path, licences(Object.keys(metafile.inputs)) + readFileSync(path, "utf8"));
   await build({ ...page, entryPoints: ["src/page.css"], outfile: "../lstm_explorer/page.css" });
 }

@@ -3,13 +3,15 @@
 import { Board } from "./board";
 import { setScheme } from "./colours";
 import type { Header } from "./contract";
-import { listenToKeys, listenToPointers, zoom } from "./cursor";
+import { zoom } from "./cursor";
 import { readBytes, readModel, sampleName, type Model } from "./data";
 import { button, el } from "./dom";
 import { saveCsv, savePng } from "./export";
 import { stepsShown } from "./heatmap";
 import { helpDialog } from "./help";
+import { listenToKeys } from "./keys";
 import { overview } from "./overview";
+import { listenToPointers } from "./pointers";
 import { readout, spoken } from "./readout";
 import { sampleList, sampleSteps } from "./samples";
 import { deriveMatches, selectPanel } from "./select";
@@ -77,7 +79,7 @@ function start(root: HTMLElement, model: Model): void {
     el("div", { class: "columns" },
       sampleList(store, model),
       el("main", {}, overview(store, model, board), board.element),
-      el("aside", {}, readout(store, model), unitPanel(store, model), selectPanel(store, model)),
+      el("aside", {}, readout(store, model, board.element), unitPanel(store, model), selectPanel(store, model)),
     ),
     spoken,
     help,

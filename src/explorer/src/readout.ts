@@ -45,7 +45,7 @@ export function readCursor(model: Model, view: View): [string, string][] {
   return facts;
 }
 
-export function readout(store: Store, model: Model): HTMLElement {
+export function readout(store: Store, model: Model, rows: HTMLElement): HTMLElement {
   const list = el("dl", {});
   const open = button("Show this unit", { id: "open-unit" }, () => {
     const on = store.view.cursor?.on;
@@ -66,6 +66,8 @@ export function readout(store: Store, model: Model): HTMLElement {
   };
   show(store.view);
   store.listen(show);
+  // On a phone it lies over the page's foot: only as long as there are rows to read.
+  new IntersectionObserver(([entry]) => panel.classList.toggle("away", entry?.isIntersecting === false)).observe(rows);
   return panel;
 }
 

@@ -95,7 +95,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
     const { selection } = store.view;
     if (selection) store.set({ selection: { ...selection, ...patch } });
   };
-  slider.addEventListener("input", () => change({ threshold: slider.valueAsNumber }));
+  slider.addEventListener("input", () => change({ threshold: Number(slider.valueAsNumber.toPrecision(6)) }));
   number.addEventListener("input", () => {
     if (Number.isFinite(number.valueAsNumber)) change({ threshold: number.valueAsNumber });
   });

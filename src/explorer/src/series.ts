@@ -12,6 +12,8 @@ import { FONT, type Legend, type Row } from "./row";
 import { keyOf, type View } from "./state";
 
 const HEIGHT = 84;
+/** The height of one quantity in the row of a unit. */
+const BAND = 54;
 
 /** One line: a column of a matrix. */
 interface Line {
@@ -39,46 +41,47 @@ function paintPadding(
   }
 }
 
+/** Paints lines of one scale into a band of some height; `first` is the first line's place in the colours. */
 function paintLines(
-  ctx: CanvasRenderingContext2D, frame: Frame, view: View, theme: Theme, lines: Line[], domain: [number, number],
+  ctx: CanvasRenderingContext2D, frame: Frame, view: View, theme: Theme,
+  lines: Line[], domain: [number, number], height: number, first = 0,
 ): void {
-  const steps = lines[0]!.matrix.grid.steps;
-  const y = scaleLinear(domain, [HEIGHT - 8, 8]).nice(3);
+  const { real, grid } = lines[0]!.matrix;
+  const y = scaleLinear(domain, [height - 8, 8]).nice(3);
   ctx.font = FONT;
   ctx.textAlign = "right";
   ctx.textBaseline = "middle";
-  ctx.lineWidth = 1;
-  for (const tick of y.ticks(3)) {
+  const count = height < HEIGHT ? 2 : 3;
+  for (const tick of y.ticks(count)) {
     ctx.fillStyle = theme.muted;
-    ctx.fillText(y.tickFormat(3)(tick), frame.left - 6, y(tick), frame.left - 8);
+    ctx.fillText(y.tickFormat(count)(tick), frame.left - 6, y(tick), frame.left - 8);
     ctx.fillStyle = theme.line;
     ctx.fillRect(frame.left, Math.round(y(tick)), plotWidth(frame), 1);
   }
   ctx.save();
-  clipPlot(ctx, frame, HEIGHT);
-  paintPadding(ctx, frame, theme, lines[0]!.matrix.real, steps, view.sample, HEIGHT);
-  const [first, last] = [Math.max(0, Math.floor(view.from) - 1), Math.min(steps, Math.ceil(view.to) + 1)];
+  clipPlot(ctx, frame, height);
+  paintPadding(ctx, frame, theme, real, grid.steps, view.sample, height);
+  const [start, end] = [Math.max(0, Math.floor(view.from) - 1), Math.min(grid.steps, Math.ceil(view.to) + 1)];
   const dots = stepWidth(frame) >= 14;
   lines.forEach(({ matrix, column }, at) => {
-    const { colour, dashed } = styleOf(theme, at);
+    const { colour, dashed } = styleOf(theme, first + at);
     ctx.strokeStyle = ctx.fillStyle = colour;
     ctx.lineWidth = 1.5;
     ctx.setLineDash(dashed ? [5, 3] : []);
     ctx.beginPath();
-    let drawing = false;
-    for (let step = first; step < last; step++) {
+    let before = false;
+    for (let step = start; step < end; step++) {
       const value = shownValue(matrix, view.sample, step, column);
-      if (Number.isNaN(value)) {
-        drawing = false;
-        continue;
+      const drawn = !Number.isNaN(value);
+      if (drawn) {
+        const x = xOf(frame, step + 0.5);
+        if (before) ctx.lineTo(x, y(value));
+        else ctx.moveTo(x, y(value));
+        // A step between gaps has no line to be seen by.
+        const alone = !before && Number.isNaN(shownValue(matrix, view.sample, step + 1, column));
+        if (dots || alone) ctx.fillRect(x - 2, y(value) - 2, 4, 4);
       }
-      const x = xOf(frame, step + 0.5);
-      if (drawing) ctx.lineTo(x, y(value));
-      else ctx.moveTo(x, y(value));
-      drawing = true;
-      // A step between gaps has no line to be seen by.
-      const alone = Number.isNaN(shownValue(matrix, view.sample, step + 1, column));
-      if (dots || alone) ctx.rect(x - 1.5, y(value) - 1.5, 3, 3);
+      before = drawn;
     }
     ctx.stroke();
   });
@@ -134,32 +137,42 @@ export function seriesRow(model: Model, series: ModelSeries, at: number): Row {
     ...base,
     height: HEIGHT,
     legend: (theme) => linesLegend(theme, lines),
-    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, usualRange(series, view.sample)),
+    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, usualRange(series, view.sample), HEIGHT),
     overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
   };
 }
 
-/** All quantities of one unit as lines: shown on the common axis while the unit's page is open. */
+/**
+ * All quantities of one unit, a band each: shown on the common axis while the unit's page is open.
+ * Each has its own scale, as a cell state may be many times as large as a gate.
+ */
 export function unitRow(model: Model, layerAt: number, unit: number): Row {
   const layer = model.layers[layerAt]!;
   const lines = layer.quantities.map((matrix): Line => ({ name: matrix.title, matrix, column: unit }));
-  // The unit's own range: the layer's widest quantity would flatten its lines.
-  const ends = layer.quantities.flatMap((matrix) => {
+  const ranges = layer.quantities.map((matrix) => {
     const { low, high } = histogram(matrix, unit);
-    return [low, high];
+    return widen(low, high);
   });
   const title = `Unit ${layer.units[unit]} of ${layer.address}`;
+  const height = BAND * lines.length;
   return {
     id: `unit-${keyOf(layerAt, unit)}`,
     title,
-    height: HEIGHT,
+    height,
     at: null,
     describe: (view) =>
       `${title}: ${lines.map(({ name }) => name).join(", ")}, ` +
       `${sampleName(model, view.sample)}, ${stepsShown(model, view)}`,
     legend: (theme) => linesLegend(theme, lines),
-    paint: (ctx, frame, view, theme) => paintLines(ctx, frame, view, theme, lines, widen(Math.min(...ends), Math.max(...ends))),
-    overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
+    paint(ctx, frame, view, theme) {
+      lines.forEach((line, at) => {
+        ctx.save();
+        ctx.translate(0, BAND * at);
+        paintLines(ctx, frame, view, theme, [line], ranges[at]!, BAND, at);
+        ctx.restore();
+      });
+    },
+    overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, height),
   };
 }
 
