@@ -148,13 +148,10 @@ export class Board {
         const key = keyOf(at, index);
         const present = this.mounted.find(({ row }) => row.id === key);
         if (view.shown.has(key) && !present) {
-          const next = this.mounted.find(
-            ({ row }) => row.at?.layer === at && row.at.quantity > index,
-          );
           const firstLater = [...slot.children].find((child) =>
             this.mounted.some((one) => one.figure === child && (one.row.at === null || one.row.at.quantity > index)),
           );
-          this.mount(layerRow(this.model, at, index), slot, firstLater ?? next?.figure ?? null);
+          this.mount(layerRow(this.model, at, index), slot, firstLater ?? null);
         } else if (!view.shown.has(key) && present) this.unmount(present);
         const box = this.element.querySelector<HTMLInputElement>(`input[data-key="${key}"]`);
         if (box) box.checked = view.shown.has(key);

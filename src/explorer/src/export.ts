@@ -1,14 +1,16 @@
 /** Takes the shown view away: as one picture, or as a table of its values. */
 
-import { csvText } from "./csv";
+import { ticks } from "d3-array";
 import type { Board } from "./board";
+import { csvText } from "./csv";
 import { labelOf, sampleName, type Model } from "./data";
-import { plotWidth } from "./frame";
+import { plotWidth, xOf } from "./frame";
 import { stepsShown } from "./heatmap";
 import { FONT, type Legend } from "./row";
 import type { Store, View } from "./state";
-import { ticks } from "d3-array";
-import { xOf } from "./frame";
+
+/** Heights of the line above a row, and of each further line that its legend takes. */
+const [CAPTION, LINE] = [30, 18];
 
 function save(blob: Blob, name: string): void {
   const link = document.createElement("a");
@@ -28,11 +30,31 @@ export function saveCsv(model: Model, view: View): void {
   save(new Blob([csvText(model, view)], { type: "text/csv;charset=utf-8" }), fileName(model, view, "csv"));
 }
 
-/** Draws a legend that ends at `right`, in the line above a row. */
-function paintLegend(ctx: CanvasRenderingContext2D, legend: Legend, right: number, y: number, text: string): void {
+/** The lines of a legend that fit a width: names of lines, or null for a colour scale. */
+function wrapLegend(ctx: CanvasRenderingContext2D, legend: Legend, width: number): number[][] | null {
+  if ("ramp" in legend) return null;
+  const rows: number[][] = [[]];
+  let used = 0;
+  legend.lines.forEach(({ name }, at) => {
+    const needed = ctx.measureText(name).width + 38;
+    if (used + needed > width && rows.at(-1)!.length > 0) {
+      rows.push([]);
+      used = 0;
+    }
+    rows.at(-1)!.push(at);
+    used += needed;
+  });
+  return rows;
+}
+
+/** Draws a legend that ends at `right`, from the line above a row downwards. */
+function paintLegend(
+  ctx: CanvasRenderingContext2D, legend: Legend, rows: number[][] | null, right: number, text: string,
+): void {
   if ("ramp" in legend) {
     const width = 140;
     const left = right - width - 50;
+    const y = CAPTION / 2;
     for (let x = 0; x < width; x++) {
       ctx.fillStyle = legend.ramp(x / (width - 1));
       ctx.fillRect(left + x, y - 5, 1.5, 10);
@@ -45,29 +67,41 @@ function paintLegend(ctx: CanvasRenderingContext2D, legend: Legend, right: numbe
     return;
   }
   ctx.textAlign = "right";
-  let x = right;
-  for (const { name, colour, dashed } of [...legend.lines].reverse()) {
-    ctx.fillStyle = text;
-    ctx.fillText(name, x, y);
-    x -= ctx.measureText(name).width + 24;
-    ctx.strokeStyle = colour;
-    ctx.lineWidth = 2;
-    ctx.setLineDash(dashed ? [4, 3] : []);
-    ctx.beginPath();
-    ctx.moveTo(x, y);
-    ctx.lineTo(x + 18, y);
-    ctx.stroke();
-    ctx.setLineDash([]);
-    x -= 12;
-  }
+  rows?.forEach((row, line) => {
+    let x = right;
+    const y = CAPTION / 2 + line * LINE;
+    for (const at of [...row].reverse()) {
+      const { name, colour, dashed } = legend.lines[at]!;
+      ctx.fillStyle = text;
+      ctx.fillText(name, x, y);
+      x -= ctx.measureText(name).width + 24;
+      ctx.strokeStyle = colour;
+      ctx.lineWidth = 2;
+      ctx.setLineDash(dashed ? [4, 3] : []);
+      ctx.beginPath();
+      ctx.moveTo(x, y);
+      ctx.lineTo(x + 18, y);
+      ctx.stroke();
+      ctx.setLineDash([]);
+      x -= 14;
+    }
+  });
 }
 
 export function savePng(model: Model, store: Store, board: Board): void {
   const { view } = store;
   const { frame, theme, rows } = board;
-  const [head, caption, axis] = [56, 30, 30];
-  const height = head + axis + rows.reduce((sum, { row }) => sum + caption + row.height, 0);
+  const [head, axis] = [56, 30];
   const canvas = document.createElement("canvas");
+  const measure = canvas.getContext("2d")!;
+  measure.font = FONT;
+  const parts = rows.map(({ row, heading }) => {
+    const legend = row.legend(theme);
+    const wrapped = legend && wrapLegend(measure, legend, 0.6 * frame.width);
+    const caption = CAPTION + LINE * Math.max(0, (wrapped?.length ?? 1) - 1);
+    return { row, heading, legend, wrapped, caption };
+  });
+  const height = head + axis + parts.reduce((sum, { row, caption }) => sum + caption + row.height, 0);
   const scale = 2;
   canvas.width = frame.width * scale;
   canvas.height = height * scale;
@@ -83,14 +117,13 @@ export function savePng(model: Model, store: Store, board: Board): void {
   const label = labelOf(model, view.sample);
   ctx.fillText(`${sampleName(model, view.sample)}${label ? ` (${label})` : ""}, ${stepsShown(model, view)}`, 8, 36, frame.width - 16);
   ctx.translate(0, head);
-  for (const { row, heading } of rows) {
+  for (const { row, heading, legend, wrapped, caption } of parts) {
     ctx.font = FONT;
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
     ctx.fillStyle = theme.text;
-    ctx.fillText(heading && row.at ? `${heading}: ${row.title}` : row.title, 8, caption / 2, frame.width * 0.55);
-    const legend = row.legend(theme);
-    if (legend) paintLegend(ctx, legend, frame.width - frame.right, caption / 2, theme.text);
+    ctx.fillText(heading && row.at ? `${heading}: ${row.title}` : row.title, 8, CAPTION / 2, frame.width * 0.38);
+    if (legend) paintLegend(ctx, legend, wrapped, frame.width - frame.right, theme.text);
     ctx.translate(0, caption);
     ctx.save();
     row.paint(ctx, frame, view, theme);

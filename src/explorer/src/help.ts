@@ -29,7 +29,7 @@ export function helpDialog(notes: string[]): HTMLDialogElement {
     list(KEYS),
     list(GESTURES),
     el("h2", {}, "What is drawn"),
-    el("p", {}, "Hatched steps are padding, or have no value. Select and match lists the units that are at or above the threshold at every selected step, and the places in all samples where most of them are again."),
+    el("p", {}, "Hatched steps are padding, or have no value. A colour scale that ends in ≤ or ≥ leaves out the rarest values beyond it. Select and match lists the units that are at or above the threshold at every selected step, and the places in all samples where most of them are again."),
     ...notes.filter(Boolean).map((note) => el("p", {}, note)),
     button("Close", { id: "close-help" }, () => dialog.close()),
   );

@@ -6,7 +6,7 @@ import type { Model } from "./data";
 import { clamp } from "./dom";
 import { orderUnits } from "./heatmap";
 import { speakCursor } from "./readout";
-import { intoSight } from "./select";
+import { intoSight } from "./goto";
 import { keyOf, type Cursor, type Store } from "./state";
 
 /** Moves to another unit of the rows shown: down the layer as it is ordered, then to the next row. */

@@ -15,7 +15,7 @@ import { listenToPointers } from "./pointers";
 import { readout, spoken } from "./readout";
 import { sampleList, sampleSteps } from "./samples";
 import { deriveMatches, selectPanel } from "./select";
-import { linkAddress, ORDERS, readHash, Store, type Order } from "./state";
+import { linkAddress, ordersOf, readHash, Store, type Order } from "./state";
 import { unitPanel } from "./unit";
 
 const ORDER_NAMES: Record<Order, string> = {
@@ -26,10 +26,7 @@ const ORDER_NAMES: Record<Order, string> = {
 
 function toolbar(store: Store, model: Model, board: Board, help: HTMLDialogElement): HTMLElement {
   const order = el("select", { id: "order" });
-  const remembers = model.layers.some((layer) => layer.half_life !== null);
-  for (const name of ORDERS) {
-    if (name !== "memory" || remembers) order.append(el("option", { value: name }, ORDER_NAMES[name]));
-  }
+  for (const name of ordersOf(model)) order.append(el("option", { value: name }, ORDER_NAMES[name]));
   order.addEventListener("change", () => store.set({ order: order.value as Order }));
   const drag = button("Drag selects", { id: "drag-selects", title: "Whether dragging in a heat map selects steps or moves along the axis" }, () =>
     store.set({ dragSelects: !store.view.dragSelects }),
@@ -47,7 +44,7 @@ function toolbar(store: Store, model: Model, board: Board, help: HTMLDialogEleme
     el("div", { class: "bar", role: "group", "aria-label": "Zoom" },
       button("−", { id: "zoom-out", "aria-label": "Zoom out" }, () => zoom(store, model, 2)),
       button("+", { id: "zoom-in", "aria-label": "Zoom in" }, () => zoom(store, model, 0.5)),
-      button("All", { id: "zoom-all", "aria-label": "Whole sequence" }, () => store.set({ from: 0, to: model.steps })),
+      button("All", { id: "zoom-all", title: "The whole sequence" }, () => store.set({ from: 0, to: model.steps })),
     ),
     el("label", {}, "Units by ", order),
     drag,

@@ -2,6 +2,7 @@
 
 import { isReal, labelOf, sampleName, shownValue, tokenAt, type Model, type ModelSeries } from "./data";
 import { button, digits, el } from "./dom";
+import { goToUnit } from "./goto";
 import { keyOf, type Store, type View } from "./state";
 
 const FEATURES = 6;
@@ -49,7 +50,7 @@ export function readout(store: Store, model: Model, rows: HTMLElement): HTMLElem
   const list = el("dl", {});
   const open = button("Show this unit", { id: "open-unit" }, () => {
     const on = store.view.cursor?.on;
-    if (on) store.set({ unit: { layer: on.layer, unit: on.unit } });
+    if (on) goToUnit(store, on.layer, on.unit);
   });
   const head = el("h2", {});
   const hint = el("p", { class: "hint" }, "Point at a step, or press an arrow key.");
@@ -75,5 +76,6 @@ export function readout(store: Store, model: Model, rows: HTMLElement): HTMLElem
 export const spoken = el("p", { class: "spoken", role: "status", "aria-live": "polite", id: "spoken" });
 
 export function speakCursor(model: Model, view: View): void {
-  spoken.textContent = readCursor(model, view).map(([name, value]) => `${name} ${value.replaceAll("\n", ", ")}`).join("; ");
+  const facts = readCursor(model, view).map(([name, value]) => `${name} ${value.replaceAll("\n", ", ")}`);
+  spoken.textContent = [sampleName(model, view.sample), ...facts].join("; ");
 }

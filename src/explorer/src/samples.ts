@@ -12,7 +12,7 @@ export function sampleList(store: Store, model: Model): HTMLElement {
   const list = el("ul", { id: "samples", role: "listbox", tabindex: 0, "aria-label": "Samples" });
   const more = el("p", { class: "hint" });
   const details = el(
-    "details", { class: "samples" },
+    "details", {},
     el("summary", {}, `Samples (${model.samples})`),
     search, list, more,
   );
@@ -75,7 +75,7 @@ export function sampleList(store: Store, model: Model): HTMLElement {
   wide.addEventListener("change", open);
   open();
   fill();
-  return details;
+  return el("nav", { class: "samples", "aria-label": "Samples" }, details);
 }
 
 /** The sample before and after, for those without keys. */

@@ -2,6 +2,7 @@
 
 import { isReal, sampleName, tokenAt, type Matrix, type Model } from "./data";
 import { bringUp, button, clamp, digits, el, plural } from "./dom";
+import { goToPlace, goToUnit } from "./goto";
 import { findMatches, leastCode, packOn, selectUnits, type Match, type OnBits } from "./matching";
 import type { Selection, Store, View } from "./state";
 import { sparkline } from "./spark";
@@ -78,7 +79,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
   const before = el("input", { type: "checkbox", id: "off-before" });
   const after = el("input", { type: "checkbox", id: "off-after" });
   const units = el("ul", { id: "selected-units", "aria-label": "Selected units" });
-  const matchesHead = el("h3", { id: "matches-head" });
+  const matchesHead = el("h3", { id: "matches-head", "aria-live": "polite" });
   const matches = el("ol", { id: "matches", "aria-labelledby": "matches-head" });
   const clear = button("Clear", { id: "clear-selection" }, () => store.set({ selection: null }));
   const controls = el(
@@ -104,6 +105,16 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
 
   let shown: Selection | null = null;
   let waiting = 0;
+  const markShown = (view: View): void => {
+    for (const go of matches.querySelectorAll("button")) {
+      const { sample, from, to } = go.dataset;
+      const step = view.cursor?.step ?? -1;
+      const here = Number(sample) === view.sample && step >= Number(from) && step <= Number(to);
+      if (here) go.setAttribute("aria-current", "true");
+      else go.removeAttribute("aria-current");
+    }
+  };
+
   const showMatches = (view: View, selection: Selection): void => {
     const { selected } = view;
     matchesHead.textContent = selected.length === 0
@@ -114,7 +125,11 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
     matches.replaceChildren(
       ...view.matches.map((match) => {
         const go = button("", { "data-sample": match.sample, "data-from": match.from, "data-to": match.to }, () =>
-          store.set({ sample: match.sample, ...intoSight(store.view, match, model), cursor: { step: match.from, on: store.view.cursor?.on ?? null } }),
+          goToPlace(store, model, match, {
+            layer: selection.layer,
+            quantity: selection.quantity,
+            unit: store.view.cursor?.on?.layer === selection.layer ? store.view.cursor.on.unit : selected[0]!,
+          }),
         );
         go.append(
           el("span", { class: "place" }, `${sampleName(model, match.sample)}, ${rangeName(model, match)}`),
@@ -124,10 +139,12 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
         return el("li", {}, go);
       }),
     );
+    markShown(view);
   };
 
   const show = (view: View): void => {
     const { selection } = view;
+    markShown(view);
     hint.hidden = selection !== null;
     body.hidden = selection === null;
     if (selection === null || selection === shown) {
@@ -153,7 +170,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
     units.replaceChildren(
       ...view.selected.map((unit) =>
         el("li", {}, button(String(layer.units[unit]), { "data-unit": unit, "aria-label": `Unit ${layer.units[unit]}` }, () =>
-          store.set({ unit: { layer: selection.layer, unit } }),
+          goToUnit(store, selection.layer, unit),
         )),
       ),
     );
@@ -164,12 +181,4 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
   show(store.view);
   store.listen(show);
   return panel;
-}
-
-/** Moves the visible part of the axis, if need be, so that a place lies within it. */
-export function intoSight(view: View, place: { from: number; to: number }, model: Model): Partial<View> {
-  const width = Math.max(view.to - view.from, place.to + 1 - place.from);
-  if (place.from >= view.from && place.to < view.to) return {};
-  const from = clamp((place.from + place.to + 1 - width) / 2, 0, model.steps - width);
-  return { from, to: from + width };
 }

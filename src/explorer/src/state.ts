@@ -4,8 +4,7 @@ import type { Model } from "./data";
 import { clamp } from "./dom";
 import type { Match, Range } from "./matching";
 
-export const ORDERS = ["memory", "alike", "number"] as const;
-export type Order = (typeof ORDERS)[number];
+export type Order = "memory" | "alike" | "number";
 
 /** Where the readout looks: a step, and maybe a unit (its place in the layer) in a quantity. */
 export interface Cursor {
@@ -44,9 +43,10 @@ export type Changes = ReadonlySet<keyof View>;
 
 export const keyOf = (layer: number, quantity: number): string => `${layer}.${quantity}`;
 
-/** The order to start with: by memory where the layers' memory is known. */
-function firstOrder(model: Model): Order {
-  return model.layers.some((layer) => layer.half_life?.some((steps) => steps !== null)) ? "memory" : "alike";
+/** The orders there are, the first to start with: by memory only where some unit's memory is known. */
+export function ordersOf(model: Model): Order[] {
+  const known = model.layers.some((layer) => layer.half_life?.some((steps) => steps !== null));
+  return known ? ["memory", "alike", "number"] : ["alike", "number"];
 }
 
 export function firstView(model: Model): View {
@@ -59,7 +59,7 @@ export function firstView(model: Model): View {
   return {
     sample: 0,
     shown,
-    order: firstOrder(model),
+    order: ordersOf(model)[0]!,
     from: 0,
     to: model.steps,
     cursor: null,
@@ -142,7 +142,7 @@ export function readHash(hash: string, model: Model): View {
     const known = model.layers.flatMap((layer, at) => layer.quantities.map((_, index) => keyOf(at, index)));
     view.shown = new Set(shown.split(",").filter((key) => known.includes(key)));
   }
-  const order = ORDERS.find((name) => name === fields.get("o"));
+  const order = ordersOf(model).find((name) => name === fields.get("o"));
   if (order) view.order = order;
   const [from = NaN, to = NaN] = numbers("z");
   if (from < to) Object.assign(view, window(from, to, model.steps));

@@ -4,7 +4,7 @@ import { max } from "d3-array";
 import { isReal, sampleName, tokenAt, valueAt, type Matrix, type Model } from "./data";
 import { bringUp, button, digits, el } from "./dom";
 import { histogram } from "./histogram";
-import { intoSight } from "./select";
+import { goToPlace } from "./goto";
 import { keyOf, type Store, type View } from "./state";
 
 const PLACES = 5;
@@ -63,11 +63,7 @@ export function unitPanel(store: Store, model: Model): HTMLElement {
       const token = tokenAt(model, sample, step);
       const text = `${digits(value)} at step ${model.header.steps[step]}${token === null ? "" : ` (${token})`}, ${sampleName(model, sample)}`;
       return el("li", {}, button(text, { "data-sample": sample, "data-step": step }, () =>
-        store.set({
-          sample,
-          cursor: { step, on: { layer, quantity: chosen, unit } },
-          ...intoSight(store.view, { from: step, to: step }, model),
-        }),
+        goToPlace(store, model, { sample, from: step, to: step }, { layer, quantity: chosen, unit }),
       ));
     });
     return el("div", {}, el("h3", {}, title), el("ol", { class: "places" }, ...items));
