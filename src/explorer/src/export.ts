@@ -102,7 +102,8 @@ export function savePng(model: Model, store: Store, board: Board): void {
     return { row, heading, legend, wrapped, caption };
   });
   const height = head + axis + parts.reduce((sum, { row, caption }) => sum + caption + row.height, 0);
-  const scale = 2;
+  // Browsers draw no canvas that is higher than this.
+  const scale = Math.min(2, 16_000 / height);
   canvas.width = frame.width * scale;
   canvas.height = height * scale;
   const ctx = canvas.getContext("2d")!;

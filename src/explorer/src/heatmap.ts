@@ -72,6 +72,12 @@ export function legendOf(matrix: Matrix, theme: Theme): Legend {
   };
 }
 
+function nameStyle(ctx: CanvasRenderingContext2D, weight = ""): void {
+  ctx.font = weight + FONT;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+}
+
 /** Paints any matrix as a heat map, with the names of its rows in the gutter where they fit. */
 export class HeatMap {
   readonly height: number;
@@ -89,7 +95,7 @@ export class HeatMap {
   }
 
   paint(ctx: CanvasRenderingContext2D, frame: Frame, view: View, theme: Theme, order: number[]): void {
-    const { steps, columns } = this.matrix.grid;
+    const { steps } = this.matrix.grid;
     ctx.save();
     clipPlot(ctx, frame, this.height);
     ctx.fillStyle = hatching(ctx, theme);
@@ -101,14 +107,21 @@ export class HeatMap {
     ctx.drawImage(picture, left, 0, xOf(frame, steps) - left, this.height);
     ctx.restore();
     ctx.fillStyle = theme.muted;
-    ctx.font = FONT;
-    ctx.textAlign = "right";
-    ctx.textBaseline = "middle";
-    const every = this.perUnit >= 14 ? 1 : Math.ceil(16 / this.perUnit);
-    for (let row = Math.floor(Math.min(every, columns) / 2); row < columns; row += every) {
-      const y = clamp((row + 0.5) * this.perUnit, 7, this.height - 6);
-      ctx.fillText(this.names[order[row]!]!, frame.left - 6, y, frame.left - 8);
+    nameStyle(ctx);
+    for (const row of this.namedRows()) {
+      ctx.fillText(this.names[order[row]!]!, frame.left - 6, this.nameY(row), frame.left - 8);
     }
+  }
+
+  /** The rows that have room for a name. */
+  private namedRows(): number[] {
+    const { columns } = this.matrix.grid;
+    const every = this.perUnit >= 14 ? 1 : Math.ceil(16 / this.perUnit);
+    return range(Math.floor(Math.min(every, columns) / 2), columns, every);
+  }
+
+  private nameY(row: number): number {
+    return clamp((row + 0.5) * this.perUnit, 7, this.height - 6);
   }
 
   /** Veils all rows but the chosen ones, and outlines the unit under the cursor. */
@@ -134,10 +147,21 @@ export class HeatMap {
       }
     }
     if (pointed !== null) {
-      const y = order.indexOf(pointed) * this.perUnit;
+      const row = order.indexOf(pointed);
+      const y = row * this.perUnit;
       ctx.strokeStyle = theme.text;
       ctx.lineWidth = 1;
       ctx.strokeRect(left + 0.5, y - 0.5, width - 1, this.perUnit + 1);
+      // Its name takes the place of those that would be in its way.
+      const middle = this.nameY(row);
+      ctx.fillStyle = theme.back;
+      for (const named of this.namedRows()) {
+        const at = this.nameY(named);
+        if (Math.abs(at - middle) < 13) ctx.fillRect(0, at - 7, left - 5, 14);
+      }
+      ctx.fillStyle = theme.text;
+      nameStyle(ctx, "bold ");
+      ctx.fillText(this.names[pointed]!, left - 6, middle, left - 8);
     }
   }
 }
@@ -165,7 +189,7 @@ export function layerRow(model: Model, layerAt: number, quantityAt: number): Row
     overlay(ctx, frame, view, theme) {
       ctx.save();
       const { selection, cursor } = view;
-      const chosen = selection?.layer === layerAt ? new Set(view.selected) : null;
+      const chosen = selection?.layer === layerAt && view.selected.length > 0 ? new Set(view.selected) : null;
       const pointed = cursor?.on?.layer === layerAt ? cursor.on.unit : null;
       map.mark(ctx, frame, view, theme, orderOf(view), chosen, pointed);
       clipPlot(ctx, frame, map.height);

@@ -22,9 +22,11 @@ function packer(model: Model): (selection: Selection) => OnBits {
   };
 }
 
-/** A threshold that about a quarter of the values reach. */
+/** A threshold that about a quarter of the values reach; rounded down, so that they still do. */
 export function firstThreshold(matrix: Matrix): number {
-  return Number(matrix.statistics().quantile(0.75).toPrecision(2));
+  const value = matrix.statistics().quantile(0.75);
+  const unit = 10 ** (Math.floor(Math.log10(Math.abs(value) || 1)) - 1);
+  return Number((Math.floor(value / unit) * unit).toPrecision(3));
 }
 
 /** Must listen before those who show `selected` and `matches`. */

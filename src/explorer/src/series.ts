@@ -47,7 +47,9 @@ function paintLines(
   lines: Line[], domain: [number, number], height: number, first = 0,
 ): void {
   const { real, grid } = lines[0]!.matrix;
-  const y = scaleLinear(domain, [height - 8, 8]).nice(3);
+  const y = scaleLinear(domain, [height - 8, 8]);
+  // A band is too low to give room away for round ends.
+  if (height === HEIGHT) y.nice(3);
   ctx.font = FONT;
   ctx.textAlign = "right";
   ctx.textBaseline = "middle";
