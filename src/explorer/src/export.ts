@@ -6,7 +6,7 @@ import { csvText } from "./csv";
 import { labelOf, sampleName, type Model } from "./data";
 import { plotWidth, xOf } from "./frame";
 import { stepsShown } from "./heatmap";
-import { FONT, type Legend } from "./row";
+import { FONT, shorten, type Legend } from "./row";
 import type { Store, View } from "./state";
 
 /** Heights of the line above a row, and of each further line that its legend takes. */
@@ -113,17 +113,19 @@ export function savePng(model: Model, store: Store, board: Board): void {
   ctx.fillStyle = theme.text;
   ctx.textBaseline = "middle";
   ctx.font = `bold ${FONT}`;
-  ctx.fillText(model.header.title, 8, 16, frame.width - 16);
+  ctx.fillText(shorten(ctx, model.header.title, frame.width - 16), 8, 16);
   ctx.font = FONT;
   const label = labelOf(model, view.sample);
-  ctx.fillText(`${sampleName(model, view.sample)}${label ? ` (${label})` : ""}, ${stepsShown(model, view)}`, 8, 36, frame.width - 16);
+  const what = `${sampleName(model, view.sample)}${label ? ` (${label})` : ""}, ${stepsShown(model, view)}`;
+  ctx.fillText(shorten(ctx, what, frame.width - 16), 8, 36);
   ctx.translate(0, head);
   for (const { row, heading, legend, wrapped, caption } of parts) {
     ctx.font = FONT;
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
     ctx.fillStyle = theme.text;
-    ctx.fillText(heading && row.at ? `${heading}: ${row.title}` : row.title, 8, CAPTION / 2, frame.width * 0.38);
+    const title = heading && row.at ? `${heading}: ${row.title}` : row.title;
+    ctx.fillText(shorten(ctx, title, 0.38 * frame.width), 8, CAPTION / 2);
     if (legend) paintLegend(ctx, legend, wrapped, frame.width - frame.right, theme.text);
     ctx.translate(0, caption);
     ctx.save();

@@ -124,6 +124,23 @@ export class HeatMap {
     return clamp((row + 0.5) * this.perUnit, 7, this.height - 6);
   }
 
+  /**
+   * The visible parts without padding, from x to x. Padding is the same for all units: a veil over
+   * some of it would look like a value.
+   */
+  private realSpans(frame: Frame, view: View): [number, number][] {
+    const { real, grid } = this.matrix;
+    const [first, last] = [Math.floor(view.from), Math.min(grid.steps, Math.ceil(view.to))];
+    const spans: [number, number][] = [];
+    for (let step = first; step < last; step++) {
+      if (!isReal(real, grid.steps, view.sample, step)) continue;
+      const start = step;
+      while (step + 1 < last && isReal(real, grid.steps, view.sample, step + 1)) step++;
+      spans.push([Math.max(frame.left, xOf(frame, start)), Math.min(frame.width - frame.right, xOf(frame, step + 1))]);
+    }
+    return spans;
+  }
+
   /** Veils all rows but the chosen ones, and outlines the unit under the cursor. */
   mark(
     ctx: CanvasRenderingContext2D, frame: Frame, view: View, theme: Theme, order: number[],
@@ -132,19 +149,13 @@ export class HeatMap {
     const { left } = frame;
     const width = plotWidth(frame);
     if (chosen !== null) {
+      const spans = this.realSpans(frame, view);
       order.forEach((unit, row) => {
-        ctx.fillStyle = chosen.has(unit) ? theme.accent : theme.veil;
         const y = row * this.perUnit;
+        ctx.fillStyle = chosen.has(unit) ? theme.accent : theme.veil;
         if (chosen.has(unit)) ctx.fillRect(left - 5, y, 4, this.perUnit);
-        else ctx.fillRect(left, y, width, this.perUnit);
+        else for (const [start, end] of spans) ctx.fillRect(start, y, end - start, this.perUnit);
       });
-      // Padding is the same for all units: a veil over some of it would look like a value.
-      const { steps } = this.matrix.grid;
-      for (let step = Math.floor(view.from); step < view.to; step++) {
-        if (isReal(this.matrix.real, steps, view.sample, step)) continue;
-        const x = Math.max(left, xOf(frame, step));
-        ctx.clearRect(x, 0, xOf(frame, step + 1) - x, this.height);
-      }
     }
     if (pointed !== null) {
       const row = order.indexOf(pointed);

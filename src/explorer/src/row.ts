@@ -26,3 +26,11 @@ export interface Row {
 }
 
 export const FONT = "12px system-ui, sans-serif";
+
+/** The text, or as much of its start as there is room for. */
+export function shorten(ctx: CanvasRenderingContext2D, text: string, room: number): string {
+  if (ctx.measureText(text).width <= room) return text;
+  let end = Math.min(text.length, 200);
+  while (end > 0 && ctx.measureText(`${text.slice(0, end)}…`).width > room) end--;
+  return `${text.slice(0, end)}…`;
+}

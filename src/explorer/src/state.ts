@@ -191,7 +191,9 @@ export function linkAddress(store: Store, model: Model): void {
       }
     }, 250) as unknown as number;
   });
-  addEventListener("hashchange", () => {
-    if (location.hash.slice(1) !== written) store.set(readHash(location.hash, model));
+  addEventListener("hashchange", (event) => {
+    // What the address was when it changed: by now the pause above may have ended.
+    const { hash } = new URL(event.newURL);
+    if (hash.slice(1) !== written) store.set(readHash(hash, model));
   });
 }

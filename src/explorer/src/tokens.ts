@@ -4,7 +4,7 @@ import { isReal, sampleName, tokenAt, type Model } from "./data";
 import { clipPlot, stepWidth, xOf } from "./frame";
 import { stepsShown } from "./heatmap";
 import { hatching } from "./colours";
-import { FONT, type Row } from "./row";
+import { FONT, shorten, type Row } from "./row";
 import { paintClipped } from "./series";
 
 const HEIGHT = 76;
@@ -53,11 +53,4 @@ export function tokensRow(model: Model): Row {
     },
     overlay: (ctx, frame, view, theme) => paintClipped(ctx, frame, view, theme, HEIGHT),
   };
-}
-
-function shorten(ctx: CanvasRenderingContext2D, text: string, room: number): string {
-  if (ctx.measureText(text).width <= room) return text;
-  let end = Math.min(text.length, 40);
-  while (end > 0 && ctx.measureText(`${text.slice(0, end)}…`).width > room) end--;
-  return `${text.slice(0, end)}…`;
 }
