@@ -59,7 +59,7 @@ export class Board {
   theme: Theme = readTheme();
   frame: Frame;
   private mounted: Mounted[] = [];
-  private slots = new Map<string, HTMLElement>();
+  private slots: HTMLElement[] = [];
   private unitKey = "";
 
   constructor(private model: Model, private store: Store) {
@@ -119,11 +119,11 @@ export class Board {
     this.element.append(
       el("section", { "data-layer": at, "aria-label": layer.address }, el("div", { class: "head" }, heading, toggles), slot),
     );
-    this.slots.set(String(at), slot);
+    this.slots[at] = slot;
   }
 
   private mount(row: Row, parent: HTMLElement, before: Element | null = null): void {
-    const base = el("canvas", { class: "base", role: "img", tabindex: row.at ? 0 : -1 });
+    const base = el("canvas", { class: "base", role: "img", tabindex: row.at ? 0 : false });
     const over = el("canvas", { class: "over", "aria-hidden": true });
     const plot = el("div", { class: "plot", "data-row": row.id }, base, over);
     plot.style.height = `${row.height}px`;
@@ -143,15 +143,15 @@ export class Board {
   /** Mounts and removes heat maps as toggled, and the row of the unit whose page is open. */
   private syncRows(view: View): void {
     this.model.layers.forEach((layer, at) => {
-      const slot = this.slots.get(String(at))!;
+      const slot = this.slots[at]!;
       layer.quantities.forEach((_, index) => {
         const key = keyOf(at, index);
         const present = this.mounted.find(({ row }) => row.id === key);
         if (view.shown.has(key) && !present) {
-          const firstLater = [...slot.children].find((child) =>
+          const later = [...slot.children].find((child) =>
             this.mounted.some((one) => one.figure === child && (one.row.at === null || one.row.at.quantity > index)),
           );
-          this.mount(layerRow(this.model, at, index), slot, firstLater ?? null);
+          this.mount(layerRow(this.model, at, index), slot, later ?? null);
         } else if (!view.shown.has(key) && present) this.unmount(present);
         const box = this.element.querySelector<HTMLInputElement>(`input[data-key="${key}"]`);
         if (box) box.checked = view.shown.has(key);
@@ -162,7 +162,7 @@ export class Board {
       const old = this.mounted.find(({ row }) => row.id === this.unitKey);
       if (old) this.unmount(old);
       if (view.unit) {
-        this.mount(unitRow(this.model, view.unit.layer, view.unit.unit), this.slots.get(String(view.unit.layer))!);
+        this.mount(unitRow(this.model, view.unit.layer, view.unit.unit), this.slots[view.unit.layer]!);
       }
       this.unitKey = unitKey;
     }

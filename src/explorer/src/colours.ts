@@ -19,11 +19,8 @@ export interface Theme {
   lines: string[];
 }
 
-const OVERRIDE = { print: false };
-
 /** Paper is white: printing takes the light scheme whatever the screen has. */
-export function setScheme(printing = OVERRIDE.print): void {
-  OVERRIDE.print = printing;
+export function setScheme(printing: boolean): void {
   const dark = !printing && matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset["scheme"] = dark ? "dark" : "light";
 }

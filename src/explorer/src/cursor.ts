@@ -3,7 +3,7 @@
 import type { Model } from "./data";
 import { clamp } from "./dom";
 import { firstThreshold } from "./select";
-import { window as visible, type Selection, type Store } from "./state";
+import { visible, type Selection, type Store } from "./state";
 
 export function zoom(store: Store, model: Model, factor: number, about?: number): void {
   const { from, to, cursor } = store.view;

@@ -124,7 +124,7 @@ export function savePng(model: Model, store: Store, board: Board): void {
     ctx.textBaseline = "middle";
     ctx.textAlign = "left";
     ctx.fillStyle = theme.text;
-    const title = heading && row.at ? `${heading}: ${row.title}` : row.title;
+    const title = heading && row.at ? `${row.title}, ${heading}` : row.title;
     ctx.fillText(shorten(ctx, title, 0.38 * frame.width), 8, CAPTION / 2);
     if (legend) paintLegend(ctx, legend, wrapped, frame.width - frame.right, theme.text);
     ctx.translate(0, caption);

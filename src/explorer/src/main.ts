@@ -66,7 +66,7 @@ function paperTitle(store: Store, model: Model): HTMLElement {
 }
 
 function start(root: HTMLElement, model: Model): void {
-  setScheme();
+  setScheme(false);
   const store = new Store(readHash(location.hash, model));
   deriveMatches(store, model);
   const board = new Board(model, store);

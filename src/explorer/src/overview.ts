@@ -9,7 +9,7 @@ import { clamp, el } from "./dom";
 import { plotWidth, xOf, type Frame } from "./frame";
 import { FONT } from "./row";
 import { stepsShown } from "./heatmap";
-import { window as visible, type Store } from "./state";
+import { visible, type Store } from "./state";
 
 const BAR = 16;
 const HEIGHT = BAR + 26;

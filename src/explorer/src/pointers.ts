@@ -6,7 +6,7 @@ import type { Model } from "./data";
 import { clamp } from "./dom";
 import { stepAt, stepWidth } from "./frame";
 import type { Row } from "./row";
-import { window as visible, type Cursor, type Store } from "./state";
+import { visible, type Cursor, type Store } from "./state";
 
 /** How far a pointer moves before a press is a drag. */
 const SLACK = 4;

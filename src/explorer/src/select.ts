@@ -106,7 +106,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
   after.addEventListener("change", () => change({ after: after.checked }));
 
   let shown: Selection | null = null;
-  let waiting = 0;
+  let waiting: ReturnType<typeof setTimeout> | undefined;
   const markShown = (view: View): void => {
     for (const go of matches.querySelectorAll("button")) {
       const { sample, from, to } = go.dataset;
@@ -119,11 +119,14 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
 
   const showMatches = (view: View, selection: Selection): void => {
     const { selected } = view;
-    matchesHead.textContent = selected.length === 0
-      ? "No unit is on at all these steps: lower the threshold, or select fewer steps."
-      : view.matches.length === 0
-      ? "No other place has one of these units on for as long."
-      : `${view.matches.length === BEST ? `The ${BEST} best places` : plural(view.matches.length, "place")} like it`;
+    const count = view.matches.length;
+    if (selected.length === 0) {
+      matchesHead.textContent = "No unit is on at all these steps: lower the threshold, or select fewer steps.";
+    } else if (count === 0) {
+      matchesHead.textContent = "No other place has one of these units on for as long.";
+    } else {
+      matchesHead.textContent = `${count === BEST ? `The ${BEST} best places` : plural(count, "place")} like it`;
+    }
     matches.replaceChildren(
       ...view.matches.map((match) => {
         const go = button("", { "data-sample": match.sample, "data-from": match.from, "data-to": match.to }, () =>
@@ -178,7 +181,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
     );
     // Fifty lines of a list need not follow each frame of a drag.
     clearTimeout(waiting);
-    waiting = setTimeout(() => showMatches(store.view, selection), 60) as unknown as number;
+    waiting = setTimeout(() => showMatches(store.view, selection), 60);
   };
   show(store.view);
   store.listen(show);

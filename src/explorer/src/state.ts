@@ -73,7 +73,7 @@ export function firstView(model: Model): View {
 }
 
 /** Keeps the visible part within the axis, with at least five steps of it (or all there are). */
-export function window(from: number, to: number, steps: number): { from: number; to: number } {
+export function visible(from: number, to: number, steps: number): { from: number; to: number } {
   const width = clamp(to - from, Math.min(5, steps), steps);
   const start = clamp(from + (to - from - width) / 2, 0, steps - width);
   return { from: start, to: start + width };
@@ -145,7 +145,7 @@ export function readHash(hash: string, model: Model): View {
   const order = ordersOf(model).find((name) => name === fields.get("o"));
   if (order) view.order = order;
   const [from = NaN, to = NaN] = numbers("z");
-  if (from < to) Object.assign(view, window(from, to, model.steps));
+  if (from < to) Object.assign(view, visible(from, to, model.steps));
   const [step, ...cursor] = numbers("c");
   const inLayer = (layer?: number, quantity?: number): boolean =>
     within(layer, model.layers.length) && within(quantity, model.layers[layer]!.quantities.length);
@@ -176,7 +176,7 @@ export function readHash(hash: string, model: Model): View {
  * the address may change, hence the pause. In an iframe's srcdoc there is no address to change.
  */
 export function linkAddress(store: Store, model: Model): void {
-  let waiting = 0;
+  let waiting: ReturnType<typeof setTimeout> | undefined;
   let written = "";
   store.listen((view) => {
     clearTimeout(waiting);
@@ -189,7 +189,7 @@ export function linkAddress(store: Store, model: Model): void {
       } catch {
         // about:srcdoc, or a sandbox: the page works without a link to its view.
       }
-    }, 250) as unknown as number;
+    }, 250);
   });
   addEventListener("hashchange", (event) => {
     // What the address was when it changed: by now the pause above may have ended.

@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import type { Block, Header } from "../src/contract";
 import { csvText } from "../src/csv";
 import { readBytes, readModel, shownValue, tokenAt, valueAt } from "../src/data";
-import { firstView, readHash, window as visible, writeHash, type View } from "../src/state";
+import { firstView, readHash, visible, writeHash, type View } from "../src/state";
 
 // The first view asks whether the pointer is a finger.
 Object.assign(globalThis, { matchMedia: () => ({ matches: false }) });
