@@ -1,0 +1,72 @@
+/** What a page is given: a header in JSON, and one run of bytes that its blocks point into. */
+
+/**
+ * An array of values, row after row, the last axis fastest. A value is `low + step * code`.
+ * A code of `bytes` bytes is an unsigned integer, little endian; its largest number stands for no
+ * value: a masked step runs no gate.
+ */
+export interface Block {
+  at: number;
+  bytes: 1 | 2;
+  shape: number[];
+  low: number;
+  step: number;
+}
+
+/** A state, a gate or whatever else a layer has at each step: `values (sample, time, unit)`. */
+export interface Quantity {
+  name: string;
+  long_name: string;
+  values: Block;
+}
+
+export interface Layer {
+  address: string;
+  /** Such as "LSTM". */
+  kind: string;
+  /** Whether the layer takes the steps from the last to the first. */
+  backwards: boolean;
+  /** The number of each unit in the layer; the traces may hold selected ones. */
+  units: number[];
+  quantities: Quantity[];
+  /** Codes 1 where a step is real, 0 where it is masked: `(sample, time)`; null if all are real. */
+  mask: Block | null;
+  /** Steps in which a unit's state halves by its gate; null where that is unknown or never. */
+  half_life: (number | null)[] | null;
+  /** Places in `units` in the order of likeness: neighbours move alike. */
+  alike: number[];
+}
+
+/** Values that go along with the steps: inputs, outputs, targets. */
+export interface Series {
+  name: string;
+  role: "input" | "output" | "target";
+  /** Names of the last axis. */
+  features: string[];
+  /** `(sample, time, feature)`, or `(sample, feature)` where there is one value for the sequence. */
+  values: Block;
+}
+
+/** A word for each step. */
+export interface Tokens {
+  vocabulary: string[];
+  /** Places in the vocabulary: `(sample, time)`, with `low` 0 and `step` 1. */
+  codes: Block;
+}
+
+export interface Header {
+  title: string;
+  /** What each sample is called. */
+  samples: string[];
+  /** How the samples were chosen among more, in a sentence; empty if all are shown. */
+  chosen: string;
+  /** How exact the values are, in a sentence. */
+  precision: string;
+  /** The number of each step in the input; the traces may hold selected ones. */
+  steps: number[];
+  layers: Layer[];
+  series: Series[];
+  tokens: Tokens | null;
+  /** A class for each sample. */
+  labels: { classes: string[]; of: number[] } | null;
+}
