@@ -5,6 +5,7 @@ import type { Model } from "./data";
 import { el, plural } from "./dom";
 import { frameOf, type Frame } from "./frame";
 import { layerRow } from "./heatmap";
+import { memoryRow } from "./memory";
 import type { Legend, Row } from "./row";
 import { seriesRow, unitRow } from "./series";
 import { keyOf, type Changes, type Store, type View } from "./state";
@@ -82,9 +83,9 @@ export class Board {
       this.theme = readTheme();
       this.repaint();
     };
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint(false));
-    addEventListener("beforeprint", repaint(true));
-    addEventListener("afterprint", repaint(false));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint(false), { signal: store.ended.signal });
+    addEventListener("beforeprint", repaint(true), { signal: store.ended.signal });
+    addEventListener("afterprint", repaint(false), { signal: store.ended.signal });
     store.listen((view, changed) => this.update(view, changed));
   }
 
@@ -159,10 +160,11 @@ export class Board {
     });
     const unitKey = view.unit ? `unit-${keyOf(view.unit.layer, view.unit.unit)}` : "";
     if (unitKey !== this.unitKey) {
-      const old = this.mounted.find(({ row }) => row.id === this.unitKey);
-      if (old) this.unmount(old);
+      for (const old of this.mounted.filter(({ row }) => /^(unit|memory)-/.test(row.id))) this.unmount(old);
       if (view.unit) {
-        this.mount(unitRow(this.model, view.unit.layer, view.unit.unit), this.slots[view.unit.layer]!);
+        const { layer, unit } = view.unit;
+        this.mount(unitRow(this.model, layer, unit), this.slots[layer]!);
+        if (this.model.layers[layer]!.memory) this.mount(memoryRow(this.model, layer, unit), this.slots[layer]!);
       }
       this.unitKey = unitKey;
     }

@@ -13,7 +13,10 @@ export interface Block {
   step: number;
 }
 
-/** A state, a gate or whatever else a layer has at each step: `values (sample, time, unit)`. */
+/**
+ * A state, a gate or whatever else a layer has at each step: `values (version * sample, time,
+ * unit)`, all samples of one version after all of another.
+ */
 export interface Quantity {
   name: string;
   long_name: string;
@@ -29,12 +32,19 @@ export interface Layer {
   /** The number of each unit in the layer; the traces may hold selected ones. */
   units: number[];
   quantities: Quantity[];
-  /** Codes 1 where a step is real, 0 where it is masked: `(sample, time)`; null if all are real. */
+  /** 1 where a step is real, 0 where it is masked: `(version * sample, time)`; null if all are. */
   mask: Block | null;
-  /** Steps in which a unit's state halves by its gate; null where that is unknown or never. */
-  half_life: (number | null)[] | null;
+  /** By version, in how many steps a unit's state halves by its gate; null if unknown or never. */
+  half_life: (number | null)[][] | null;
   /** Places in `units` in the order of likeness: neighbours move alike. */
   alike: number[];
+  /** Which state keeps a share of itself by which gate; null where none does, or one isn't held. */
+  memory: { state: string; kept: string } | null;
+  /**
+   * The path of a state along the directions of most variance, `values (version * sample, time,
+   * direction)`, and the share of the variance along each.
+   */
+  trajectory: { quantity: string; share: number[]; values: Block } | null;
 }
 
 /** Values that go along with the steps: inputs, outputs, targets. */
@@ -43,7 +53,10 @@ export interface Series {
   role: "input" | "output" | "target";
   /** Names of the last axis. */
   features: string[];
-  /** `(sample, time, feature)`, or `(sample, feature)` where there is one value for the sequence. */
+  /**
+   * `(sample, time, feature)`, or `(sample, feature)` where there is one value for the sequence; of
+   * an output `(version * sample, ...)`.
+   */
   values: Block;
 }
 
@@ -56,6 +69,8 @@ export interface Tokens {
 
 export interface Header {
   title: string;
+  /** What tells recordings of the same samples apart; one empty name where there is one alone. */
+  versions: string[];
   /** What each sample is called. */
   samples: string[];
   /** How the samples were chosen among more, in a sentence; empty if all are shown. */

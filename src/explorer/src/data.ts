@@ -34,9 +34,11 @@ export interface Matrix {
   statistics(): Statistics;
 }
 
-export interface ModelLayer extends Omit<Layer, "quantities" | "mask"> {
+export interface ModelLayer extends Omit<Layer, "quantities" | "mask" | "half_life" | "trajectory"> {
   real: Uint8Array | null;
   quantities: Matrix[];
+  half_life: (number | null)[] | null;
+  trajectory: { quantity: string; share: number[]; grid: Grid } | null;
 }
 
 export interface ModelSeries extends Omit<Series, "values">, Matrix {
@@ -44,6 +46,7 @@ export interface ModelSeries extends Omit<Series, "values">, Matrix {
   whole: boolean;
 }
 
+/** One version of the recording, or the difference of two. */
 export interface Model {
   header: Header;
   samples: number;
@@ -78,6 +81,13 @@ function grid(bytes: ArrayBuffer, block: Block, hasSteps = true): Grid {
         : new Uint16Array(bytes.slice(block.at, block.at + 2 * length));
   const none = block.bytes === 1 ? 0xff : 0xffff;
   return { codes, none, low: block.low, step: block.step, samples, steps, columns };
+}
+
+/** The part of a grid that belongs to a version; what is no version's own belongs to all. */
+function partOf(of: Grid, version: number, samples: number): Grid {
+  if (of.samples === samples) return of;
+  const size = samples * of.steps * of.columns;
+  return { ...of, samples, codes: of.codes.subarray(version * size, (version + 1) * size) };
 }
 
 export function valueOf(of: Grid, code: number): number {
@@ -144,31 +154,82 @@ function statistics(of: Grid, real: Uint8Array | null, signed: boolean): Statist
 /** States can take either sign even where the data has one only; other values say it themselves. */
 const SIGNED = ["hidden", "cell"];
 
-function matrix(name: string, title: string, of: Grid, real: Uint8Array | null): Matrix {
+/** Counts values when they are first asked for, and once. */
+function statisticsOf(of: Grid, real: Uint8Array | null, signed: boolean): () => Statistics {
   let known: Statistics | null = null;
-  return { name, title, grid: of, real, statistics: () => (known ??= statistics(of, real, SIGNED.includes(name))) };
+  return () => (known ??= statistics(of, real, signed));
 }
 
-export function readModel(header: Header, bytes: ArrayBuffer): Model {
-  const layers = header.layers.map((layer): ModelLayer => {
+/** The model of each version. What values are like is told over all versions: colours compare. */
+export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
+  const [samples, steps] = [header.samples.length, header.steps.length];
+  const versions = header.versions.map((): Model => ({
+    header, samples, steps, real: null, layers: [], series: [], tokens: null,
+  }));
+  let everywhere: Uint8Array | null = null;
+  for (const layer of header.layers) {
     const mask = layer.mask && grid(bytes, layer.mask);
     const real = mask && Uint8Array.from(mask.codes, (code) => (valueOf(mask, code) > 0 ? 1 : 0));
-    const quantities = layer.quantities.map((quantity) =>
-      matrix(quantity.name, quantity.long_name || quantity.name, grid(bytes, quantity.values), real),
-    );
-    return { ...layer, real, quantities };
-  });
-  const real = layers.find((layer) => layer.real !== null)?.real ?? null;
-  const series = header.series.map((of): ModelSeries => {
+    const quantities = layer.quantities.map(({ name, long_name, values }) => {
+      const all = grid(bytes, values);
+      return { name, title: long_name || name, all, statistics: statisticsOf(all, real, SIGNED.includes(name)) };
+    });
+    everywhere ??= real;
+    const path = layer.trajectory && grid(bytes, layer.trajectory.values);
+    versions.forEach((model, version) => {
+      const own = real && real.subarray(version * samples * steps, (version + 1) * samples * steps);
+      model.real ??= own;
+      model.layers.push({
+        ...layer,
+        real: own,
+        quantities: quantities.map(({ all, ...rest }) => ({ ...rest, grid: partOf(all, version, samples), real: own })),
+        half_life: layer.half_life?.[version] ?? null,
+        trajectory: layer.trajectory && path && { ...layer.trajectory, grid: partOf(path, version, samples) },
+      });
+    });
+  }
+  for (const of of header.series) {
     const whole = of.values.shape.length < 3;
-    const values = grid(bytes, of.values, !whole);
-    return { ...of, whole, ...matrix(of.name, `${of.role}: ${of.name}`, values, whole ? null : real) };
+    const all = grid(bytes, of.values, !whole);
+    const statistics = statisticsOf(all, whole ? null : all.samples > samples ? everywhere : versions[0]!.real, false);
+    versions.forEach((model, version) => {
+      const own = whole ? null : model.real;
+      model.series.push({ ...of, whole, title: `${of.role}: ${of.name}`, grid: partOf(all, version, samples), real: own, statistics });
+    });
+  }
+  const tokens = header.tokens && { vocabulary: header.tokens.vocabulary, grid: grid(bytes, header.tokens.codes) };
+  for (const model of versions) model.tokens = tokens;
+  return versions;
+}
+
+/** Codes of `a - b`: as both have the same scale, their difference is exact. */
+function gridDifference(a: Grid, b: Grid): Grid {
+  const zero = a.none - 1;
+  const codes = Uint16Array.from(a.codes, (code, at) => {
+    const other = b.codes[at]!;
+    // Differences of two-byte codes are halved to fit.
+    return code === a.none || other === b.none ? 0xffff : a.none > 255 ? (code - other + zero) >> 1 : code - other + zero;
   });
-  const tokens = header.tokens && {
-    vocabulary: header.tokens.vocabulary,
-    grid: grid(bytes, header.tokens.codes),
+  const step = a.none > 255 ? 2 * a.step : a.step;
+  return { ...a, codes, none: 0xffff, low: -zero * a.step, step };
+}
+
+/** A version less another: its states, gates and outputs; all else is as it is. */
+export function difference(a: Model, b: Model): Model {
+  const less = <M extends Matrix>(one: M, other: Matrix): M => {
+    const grid = gridDifference(one.grid, other.grid);
+    const real = one.real && other.real ? one.real.map((step, at) => step & other.real![at]!) : one.real;
+    return { ...one, title: `${one.title}: difference`, grid, real, statistics: statisticsOf(grid, real, true) };
   };
-  return { header, samples: header.samples.length, steps: header.steps.length, real, layers, series, tokens };
+  return {
+    ...a,
+    layers: a.layers.map((layer, at) => ({
+      ...layer,
+      memory: null,
+      quantities: layer.quantities.map((quantity, index) => less(quantity, b.layers[at]!.quantities[index]!)),
+    })),
+    series: a.series.map((series, at) => (series.role === "output" ? less(series, b.series[at]!) : series)),
+  };
 }
 
 export function tokenAt(model: Model, sample: number, step: number): string | null {

@@ -99,5 +99,5 @@ export function listenToKeys(store: Store, model: Model, board: Board, help: () 
     if (event.key.startsWith("Arrow") || "npjk".includes(event.key) || event.key === "Home" || event.key === "End") {
       speakCursor(model, store.view);
     }
-  });
+  }, { signal: store.ended.signal });
 }

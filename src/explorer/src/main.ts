@@ -4,7 +4,7 @@ import { Board } from "./board";
 import { setScheme } from "./colours";
 import type { Header } from "./contract";
 import { zoom } from "./cursor";
-import { readBytes, readModel, sampleName, type Model } from "./data";
+import { difference, readBytes, readModels, sampleName, type Model } from "./data";
 import { button, el } from "./dom";
 import { saveCsv, savePng } from "./export";
 import { stepsShown } from "./heatmap";
@@ -15,8 +15,10 @@ import { listenToPointers } from "./pointers";
 import { readout, spoken } from "./readout";
 import { sampleList, sampleSteps } from "./samples";
 import { deriveMatches, selectPanel } from "./select";
-import { linkAddress, ordersOf, readHash, Store, type Order } from "./state";
+import { linkAddress, ordersOf, readHash, Store, writeAddress, writeHash, type Order } from "./state";
+import { trajectoryPanel } from "./trajectory";
 import { unitPanel } from "./unit";
+import { VersionBar } from "./versions";
 
 const ORDER_NAMES: Record<Order, string> = {
   memory: "memory, longest first",
@@ -65,18 +67,27 @@ function paperTitle(store: Store, model: Model): HTMLElement {
   return title;
 }
 
-function start(root: HTMLElement, model: Model): void {
-  setScheme(false);
-  const store = new Store(readHash(location.hash, model));
+/**
+ * Shows what an address tells of. Another version is another model with the same view: the page is
+ * made anew, all but the bar that chooses it, which may be in someone's hand.
+ */
+function show(page: HTMLElement, versions: Model[], bar: VersionBar, hash: string): void {
+  const view = readHash(hash, versions[0]!);
+  const chosen = versions[view.version]!;
+  const model = view.base === null ? chosen : difference(chosen, versions[view.base]!);
+  const store = new Store(view);
   deriveMatches(store, model);
   const board = new Board(model, store);
   const help = helpDialog([model.header.chosen, model.header.precision]);
-  root.replaceChildren(
+  page.replaceChildren(
     el("header", {}, el("h1", {}, model.header.title), paperTitle(store, model), toolbar(store, model, board, help)),
     el("div", { class: "columns" },
       sampleList(store, model),
       el("main", {}, overview(store, model, board), board.element),
-      el("aside", {}, readout(store, model, board.element), unitPanel(store, model), selectPanel(store, model)),
+      el("aside", {},
+        readout(store, model, board.element), unitPanel(store, model),
+        selectPanel(store, model), trajectoryPanel(store, model, board),
+      ),
     ),
     spoken,
     help,
@@ -85,8 +96,14 @@ function start(root: HTMLElement, model: Model): void {
   listenToPointers(store, model, board);
   listenToKeys(store, model, board, () => help.showModal());
   linkAddress(store, model);
-  // Says that all is drawn and listens.
-  root.dataset["ready"] = "true";
+  bar.choose(view, (version, base) => store.set({ version, base }));
+  store.listen((now, changed) => {
+    if (!changed.has("version") && !changed.has("base")) return;
+    store.ended.abort();
+    const address = writeHash(now, model);
+    writeAddress(address);
+    show(page, versions, bar, address);
+  });
 }
 
 async function main(): Promise<void> {
@@ -96,7 +113,14 @@ async function main(): Promise<void> {
   const bytes = await readBytes(values.textContent!);
   // The text has done its work; as long as it stays, it takes memory.
   values.textContent = "";
-  start(root, readModel(header, bytes));
+  setScheme(false);
+  const versions = readModels(header, bytes);
+  const bar = new VersionBar(header.versions);
+  const page = el("div", { class: "page" });
+  root.replaceChildren(bar.element, page);
+  show(page, versions, bar, location.hash);
+  // Says that all is drawn and listens.
+  root.dataset["ready"] = "true";
 }
 
 main().catch((error: unknown) => {

@@ -72,7 +72,7 @@ export function sampleList(store: Store, model: Model): HTMLElement {
   // Beside the rows the list is always open; on a phone it opens on demand.
   const wide = matchMedia("(min-width: 900px)");
   const open = (): void => void (details.open = wide.matches);
-  wide.addEventListener("change", open);
+  wide.addEventListener("change", open, { signal: store.ended.signal });
   open();
   fill();
   return el("nav", { class: "samples", "aria-label": "Samples" }, details);

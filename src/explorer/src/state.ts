@@ -22,6 +22,9 @@ export interface Selection extends Range {
 }
 
 export interface View {
+  /** Which version is shown, and the one that is taken from it, if any. */
+  version: number;
+  base: number | null;
   sample: number;
   /** Keys "layer.quantity" of the heat maps shown. */
   shown: ReadonlySet<string>;
@@ -57,6 +60,8 @@ export function firstView(model: Model): View {
     for (const { index } of usual.length > 0 ? usual : states.slice(0, 2)) shown.add(keyOf(at, index));
   });
   return {
+    version: 0,
+    base: null,
     sample: 0,
     shown,
     order: ordersOf(model)[0]!,
@@ -81,6 +86,8 @@ export function visible(from: number, to: number, steps: number): { from: number
 
 export class Store {
   view: View;
+  /** Ends what listens beyond the page's own elements, when another version takes its place. */
+  readonly ended = new AbortController();
   private changed = new Set<keyof View>();
   private listeners: ((view: View, changed: Changes) => void)[] = [];
 
@@ -111,6 +118,7 @@ const short = (value: number): string => String(Number(value.toPrecision(6)));
 export function writeHash(view: View, model: Model): string {
   const first = firstView(model);
   const parts = [`s=${view.sample}`];
+  if (view.version > 0 || view.base !== null) parts.push(`v=${view.version}${view.base === null ? "" : `,${view.base}`}`);
   const shown = [...view.shown].sort().join(",");
   if (shown !== [...first.shown].sort().join(",")) parts.push(`q=${shown}`);
   if (view.order !== first.order) parts.push(`o=${view.order}`);
@@ -137,6 +145,10 @@ export function readHash(hash: string, model: Model): View {
 
   const [sample] = numbers("s");
   if (within(sample, model.samples)) view.sample = sample;
+  const [version, base] = numbers("v");
+  const versions = model.header.versions.length;
+  if (within(version, versions)) view.version = version;
+  if (within(base, versions) && base !== view.version) view.base = base;
   const shown = fields.get("q");
   if (shown !== null) {
     const known = model.layers.flatMap((layer, at) => layer.quantities.map((_, index) => keyOf(at, index)));
@@ -171,9 +183,18 @@ export function readHash(hash: string, model: Model): View {
   return view;
 }
 
+/** In an iframe's srcdoc there is no address to change: the page works without a link to its view. */
+export function writeAddress(hash: string): void {
+  try {
+    history.replaceState(null, "", `#${hash}`);
+  } catch {
+    // about:srcdoc, or a sandbox.
+  }
+}
+
 /**
  * Keeps the address in step with the view, and the view with the address. Browsers limit how often
- * the address may change, hence the pause. In an iframe's srcdoc there is no address to change.
+ * the address may change, hence the pause.
  */
 export function linkAddress(store: Store, model: Model): void {
   let waiting: ReturnType<typeof setTimeout> | undefined;
@@ -182,18 +203,14 @@ export function linkAddress(store: Store, model: Model): void {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
       const hash = writeHash(view, model);
-      if (hash === written) return;
+      if (hash === written || store.ended.signal.aborted) return;
       written = hash;
-      try {
-        history.replaceState(null, "", `#${hash}`);
-      } catch {
-        // about:srcdoc, or a sandbox: the page works without a link to its view.
-      }
+      writeAddress(hash);
     }, 250);
   });
   addEventListener("hashchange", (event) => {
     // What the address was when it changed: by now the pause above may have ended.
     const { hash } = new URL(event.newURL);
     if (hash.slice(1) !== written) store.set(readHash(hash, model));
-  });
+  }, { signal: store.ended.signal });
 }

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { Block, Header } from "../src/contract";
 import { csvText } from "../src/csv";
-import { readBytes, readModel, shownValue, tokenAt, valueAt } from "../src/data";
+import { readBytes, readModels, shownValue, tokenAt, valueAt, type Model } from "../src/data";
 import { firstView, readHash, visible, writeHash, type View } from "../src/state";
 
 // The first view asks whether the pointer is a finger.
@@ -26,6 +26,7 @@ const cell = block(2, [2, 3, 2], [0, 1, 2, 3, 4, 65535, 6, 7, 8, 9, 10, 11], -1,
 const gate = block(1, [2, 3, 2], [0, 254, 10, 20, 30, 40, 255, 255, 60, 70, 80, 90], 0, 1 / 254);
 const header: Header = {
   title: "t",
+  versions: [""],
   samples: ["a", EVIL],
   chosen: "",
   precision: "",
@@ -38,6 +39,7 @@ const header: Header = {
         { name: "forget", long_name: "", values: gate },
       ],
       mask: block(1, [2, 3], [1, 1, 1, 0, 1, 1], 0, 1), half_life: null, alike: [1, 0],
+      memory: { state: "cell", kept: "forget" }, trajectory: null,
     },
   ],
   series: [{ name: "goal", role: "target", features: ["up"], values: block(1, [2, 1], [1, 2], 0, 1) }],
@@ -46,7 +48,7 @@ const header: Header = {
 };
 
 const packed = gzipSync(Uint8Array.from(bytes)).toString("base64");
-const model = readModel(header, await readBytes(packed));
+const [model] = readModels(header, await readBytes(packed)) as [Model];
 
 test("codes become values at odd offsets too", () => {
   const [state, forget] = model.layers[0]!.quantities;

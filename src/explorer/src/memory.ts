@@ -1,0 +1,70 @@
+/** Whose memory a state is: what each step wrote of it, and every gate since has left. */
+
+import { max } from "d3-array";
+import type { Theme } from "./colours";
+import { isReal, sampleName, valueAt, type Model, type ModelLayer } from "./data";
+import { clipPlot, plotWidth, stepWidth, xOf, type Frame } from "./frame";
+import { paintCursor } from "./marks";
+import type { Row } from "./row";
+import { keyOf, type View } from "./state";
+
+const HEIGHT = 64;
+
+/**
+ * What each step contributes to the state of a unit at `until`, NaN where it can't contribute.
+ *
+ * A step leaves the gate's share of the state and writes the rest of the new one, so step s
+ * contributes what it wrote times the gates of all steps after it. All contributions together are
+ * the state. The first step's holds what is left of the start, which a page doesn't have.
+ */
+export function contributions(layer: ModelLayer, sample: number, unit: number, until: number): number[] {
+  const find = (name: string) => layer.quantities.find((quantity) => quantity.name === name)!.grid;
+  const [state, gate] = [find(layer.memory!.state), find(layer.memory!.kept)];
+  const by = layer.backwards ? 1 : -1;
+  const found = new Array<number>(state.steps).fill(NaN);
+  let left = 1;
+  for (let step = until; step >= 0 && step < state.steps; step += by) {
+    if (!isReal(layer.real, state.steps, sample, step)) continue; // keeps all, writes nothing
+    const kept = valueAt(gate, sample, step, unit);
+    const before = step + by >= 0 && step + by < state.steps ? valueAt(state, sample, step + by, unit) : 0;
+    found[step] = left * (valueAt(state, sample, step, unit) - kept * before);
+    left *= kept;
+  }
+  return found;
+}
+
+/** The contributions to an open unit's state at the cursor, as bars on the time axis. */
+export function memoryRow(model: Model, layerAt: number, unit: number): Row {
+  const layer = model.layers[layerAt]!;
+  const name = layer.memory!.state;
+  const title = `Whose memory: what is left, at the cursor, of what each step wrote into ${name} ${layer.units[unit]}`;
+  return {
+    id: `memory-${keyOf(layerAt, unit)}`,
+    title,
+    height: HEIGHT,
+    at: null,
+    describe: (view) => `${title}, ${sampleName(model, view.sample)}`,
+    legend: () => null,
+    paint(ctx: CanvasRenderingContext2D, frame: Frame, _: View, theme: Theme) {
+      ctx.fillStyle = theme.line;
+      ctx.fillRect(frame.left, HEIGHT / 2, plotWidth(frame), 1);
+    },
+    overlay(ctx, frame, view, theme) {
+      ctx.save();
+      clipPlot(ctx, frame, HEIGHT);
+      if (view.cursor !== null) {
+        const found = contributions(layer, view.sample, unit, view.cursor.step);
+        const most = max(found, (value) => (Number.isNaN(value) ? 0 : Math.abs(value))) || 1;
+        const width = Math.max(1, stepWidth(frame) - 1);
+        found.forEach((value, step) => {
+          if (Number.isNaN(value)) return;
+          const height = (value / most) * (HEIGHT / 2 - 3);
+          ctx.fillStyle = value < 0 ? theme.lines[0]! : theme.lines[1]!;
+          ctx.fillRect(xOf(frame, step), HEIGHT / 2 - Math.max(height, 0), width, Math.abs(height));
+        });
+      }
+      paintCursor(ctx, frame, view, theme, HEIGHT);
+      ctx.restore();
+    },
+  };
+}
