@@ -34,7 +34,7 @@ STORE := from pathlib import Path; from notebook_pipeline import mlflow_runs; pr
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: FORCE help env repro test check nightly lint notebooks ui verify bench bench-env bench-lock lock clean
+.PHONY: FORCE help env repro test check nightly lint explorer notebooks ui verify bench bench-env bench-lock lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -94,6 +94,10 @@ lint: $(READY) ## check style, types, imports, names of measures, and that noteb
 	$(RUN) python -m experiments.claims.measures
 	$(RUN) nbstripout --keep-id --verify notebooks/*.ipynb
 
+explorer: ## build the explorer's page from its TypeScript, check and test it; needs Node 20 and npm
+	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or later. Only who changes src/explorer needs it" >&2; exit 1; }
+	cd src/explorer && npm ci && npm run check && npm test && npm run build
+
 notebooks: $(READY) ## open the notebooks in JupyterLab, on this machine only (ARGS=--allow-root: as root)
 	$(RUN) jupyter lab --ip 127.0.0.1 --notebook-dir . $(ARGS) notebooks
 
@@ -129,4 +133,4 @@ bench-lock: $(READY) ## resolve the dependencies of the benchmark again into ben
 	$(LOCK) bench/inspectors.in -o bench/inspectors.lock --no-deps
 
 clean: ## remove .venv, bench/.env and caches; data, reports and runs stay
-	rm -rf .venv build bench/.env .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf .venv build bench/.env src/explorer/node_modules src/explorer/build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -15,8 +15,8 @@ from lstm_states.geometry import measure_principal_directions
 from lstm_states.nodes import state_nodes
 from lstm_states.summary import measure_half_lives
 
-MOST_VALUES = 3_500_000
-"""Of states and gates in a page, at a byte each: as text at most 4.7 MB, however they compress."""
+MOST_VALUES = 4_000_000
+"""Of states and gates in a page, at a byte each: compressed and as text, about as many bytes."""
 
 DIRECTIONS = 3
 """Along which a page shows trajectories, those of most variance."""
@@ -65,7 +65,8 @@ def fill(
         _check_alike(version, nodes, others)
     shown = _quantities(nodes, quantities)
     first = next(iter(nodes.values()))
-    units = sum(len(shown[a]) * node.sizes["unit"] for a, node in nodes.items())
+    # What each step wrote comes on top.
+    units = sum((len(shown[a]) + 1) * node.sizes["unit"] for a, node in nodes.items())
     part = _Part(first, units, list(versions))
     names = first["sample"].values if given.names is None else list(given.names)
     if len(names) != part.samples:
@@ -89,7 +90,7 @@ def fill(
         "precision": PRECISION,
         "steps": [int(step) for step in first["time"].values],
         "layers": [
-            _layer(a, part.load([own[a] for own in held.values()], shown[a]), part, blocks)
+            _layer(a, part.load([own[a] for own in held.values()]), shown[a], part, blocks)
             for a in nodes
         ],
         "series": [_series(n, role, values, part, blocks) for n, (role, values) in series.items()],
@@ -119,12 +120,13 @@ class _Part:
                 "the page"
             )
 
-    def load(self, nodes: Sequence[xr.Dataset], names: Sequence[str]) -> xr.Dataset:
+    def load(self, nodes: Sequence[xr.Dataset]) -> xr.Dataset:
         """Return the chosen samples of a layer, those of one version after those of another.
 
         They are chosen before they are read: a store may hold many gigabytes.
         """
-        read = [node[["mask", *names]].isel(sample=self.at).load() for node in nodes]
+        names = ["mask", *_vectors(nodes[0])]
+        read = [node[names].isel(sample=self.at).load() for node in nodes]
         return xr.concat(read, "sample", combine_attrs="override")
 
 
@@ -168,7 +170,7 @@ def _check_alike(
                     f"version {version!r} of the traces has another {dim} than the first at layer "
                     f"{address!r}: all must be of the same samples, layers and steps"
                 )
-        if missing := [name for name in node.data_vars if name not in other]:
+        if missing := [name for name in _vectors(node) if name not in other]:
             raise ValueError(f"version {version!r} of the traces lacks {missing} of {address!r}")
 
 
@@ -176,11 +178,7 @@ def _quantities(
     nodes: Mapping[str, xr.Dataset], wanted: Sequence[str] | str | None
 ) -> dict[str, list[str]]:
     """Return what to show of each layer: by default its states and the gate that keeps them."""
-    vector = ("sample", "time", "unit")
-    held = {
-        a: [str(n) for n, v in node.data_vars.items() if v.dims == vector]
-        for a, node in nodes.items()
-    }
+    held = {address: _vectors(node) for address, node in nodes.items()}
     known = list(dict.fromkeys(name for names in held.values() for name in names))
     asked = [wanted] if isinstance(wanted, str) else wanted
     if asked is not None and (not asked or any(name not in known for name in asked)):
@@ -199,8 +197,14 @@ def _quantities(
     return shown
 
 
-def _layer(address: str, node: xr.Dataset, part: _Part, blocks: Blocks) -> dict[str, Any]:
-    names = [str(name) for name in node.data_vars if name != "mask"]
+def _vectors(node: xr.Dataset) -> list[str]:
+    """Return the quantities of a layer that are a vector of its units at each step."""
+    return [str(n) for n, v in node.data_vars.items() if v.dims == ("sample", "time", "unit")]
+
+
+def _layer(
+    address: str, node: xr.Dataset, names: Sequence[str], part: _Part, blocks: Blocks
+) -> dict[str, Any]:
     mask = node["mask"].values
     for name in names:
         if not np.isfinite(node[name].values[mask]).all():
@@ -222,7 +226,7 @@ def _layer(address: str, node: xr.Dataset, part: _Part, blocks: Blocks) -> dict[
         "mask": None if mask.all() else blocks.add_codes(mask),
         "half_life": _half_lives(address, node, part),
         "alike": _alike(node[names[0]].values[mask]),
-        "memory": _memory(node),
+        "memory": _memory(node, names, blocks),
         "trajectory": _trajectory(whole, address, names[0], blocks),
     }
 
@@ -237,12 +241,20 @@ def _half_lives(address: str, node: xr.Dataset, part: _Part) -> list[list[float 
     return found if any(life is not None for lives in found for life in lives) else None
 
 
-def _memory(node: xr.Dataset) -> dict[str, str] | None:
-    """Return which state a layer keeps a share of by which gate, if both are shown."""
+def _memory(node: xr.Dataset, names: Sequence[str], blocks: Blocks) -> dict[str, Any] | None:
+    """Add what each step writes into the state that a gate keeps; None where that is unknown.
+
+    It could be told from the state and the gate, but not from their rounded values.
+    """
     memory = KINDS[node.attrs["cell"]].memory
-    if memory is None or not {memory.state, memory.kept} <= node.data_vars.keys():
+    whole = bool(np.all(np.diff(node["time"]) == 1))
+    if memory is None or not whole or not {memory.state, memory.kept} <= set(names):
         return None
-    return {"state": memory.state, "kept": memory.kept}
+    try:
+        written = memory.written({name: node[name].values for name in _vectors(node)})
+    except KeyError:  # recorded without the gates
+        return None
+    return {"state": memory.state, "kept": memory.kept, "written": blocks.add_numbers(written)}
 
 
 def _trajectory(

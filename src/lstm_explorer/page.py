@@ -95,7 +95,7 @@ def explore(
         What a notebook shows as a page of 800 pixels. Its attribute ``page`` is the HTML.
 
     Raises:
-        ValueError: if an argument doesn't fit the traces; it says which. A page holds 3.5 million
+        ValueError: if an argument doesn't fit the traces; it says which. A page holds 4 million
             values of states and gates. Of more samples than fit, evenly spaced ones are shown, and
             the page says so; of more in one sample, it raises.
 

@@ -101,8 +101,10 @@ def test_a_page_holds_what_was_recorded(traces, x):
         np.testing.assert_allclose(
             layer["half_life"], [half_lives[: len(layer["units"])]], rtol=1e-3
         )
-    assert below["memory"] == {"state": "cell", "kept": "forget_gate"}
-    assert above["memory"] == {"state": "hidden", "kept": "update_gate"}
+    assert [below["memory"]["kept"], above["memory"]["kept"]] == ["forget_gate", "update_gate"]
+    node = traces["below"]
+    written = node["input_gate"] * node["candidate"]
+    np.testing.assert_allclose(below["memory"]["written"], written, atol=0.002)
     series = {one["name"]: one for one in shown["series"]}
     assert [one["role"] for one in shown["series"]] == ["input", "output", "target"]
     for name, values in (("inputs", x), ("outputs", traces["outputs"]), ("targets", x[:, 0, :2])):
@@ -118,7 +120,11 @@ def test_selected_traces_keep_their_labels(model, x):
     assert [layer["units"] for layer in shown["layers"]] == [[1, 0], [1, 0]]
     names = [[own["name"] for own in layer["quantities"]] for layer in shown["layers"]]
     assert names == [["cell"], ["reset_gate"]]
-    assert [layer["memory"] for layer in shown["layers"]] == [None, None]
+    assert [layer["memory"] for layer in shown["layers"]] == [None, None]  # no gate is shown
+    few = record_traces(model, x, quantities=["hidden", "cell", "forget_gate"], layers="below")
+    assert read(explore(few).page)["layers"][0]["memory"] is None
+    gap = traces.isel(time=[0, 2])
+    assert read(explore(gap, layers="below").page)["layers"][0]["memory"] is None
     cell = shown["layers"][0]["quantities"][0]["values"]
     np.testing.assert_allclose(cell, traces["below/cell"], atol=np.ptp(cell) / 500)
 
@@ -143,7 +149,7 @@ def test_words_are_kept_by_place(traces):
 
 
 def test_more_samples_than_fit_are_chosen_evenly_and_it_is_said(traces, x, monkeypatch):
-    each = 6 * (3 * 4 + 2 * 2)
+    each = 6 * (4 * 4 + 3 * 2)  # with what each step writes
     monkeypatch.setattr(lstm_explorer.content, "MOST_VALUES", 3 * each)
     shown = read(explore(traces, inputs=x, labels=range(5), names=list("vwxyz")).page)
     assert shown["samples"] == ["v", "x", "z"]

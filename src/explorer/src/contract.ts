@@ -38,8 +38,11 @@ export interface Layer {
   half_life: (number | null)[][] | null;
   /** Places in `units` in the order of likeness: neighbours move alike. */
   alike: number[];
-  /** Which state keeps a share of itself by which gate; null where none does, or one isn't held. */
-  memory: { state: string; kept: string } | null;
+  /**
+   * Which state keeps a share of itself by which gate, and what each step writes into it, `(version
+   * * sample, time, unit)`; null where none does, or that is unknown.
+   */
+  memory: { state: string; kept: string; written: Block } | null;
   /**
    * The path of a state along the directions of most variance, `values (version * sample, time,
    * direction)`, and the share of the variance along each.

@@ -34,10 +34,11 @@ export interface Matrix {
   statistics(): Statistics;
 }
 
-export interface ModelLayer extends Omit<Layer, "quantities" | "mask" | "half_life" | "trajectory"> {
+export interface ModelLayer extends Omit<Layer, "quantities" | "mask" | "half_life" | "memory" | "trajectory"> {
   real: Uint8Array | null;
   quantities: Matrix[];
   half_life: (number | null)[] | null;
+  memory: { state: string; kept: Grid; written: Grid } | null;
   trajectory: { quantity: string; share: number[]; grid: Grid } | null;
 }
 
@@ -175,6 +176,9 @@ export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
       return { name, title: long_name || name, all, statistics: statisticsOf(all, real, SIGNED.includes(name)) };
     });
     everywhere ??= real;
+    const { memory } = layer;
+    const kept = quantities.find(({ name }) => name === memory?.kept);
+    const written = memory && grid(bytes, memory.written);
     const path = layer.trajectory && grid(bytes, layer.trajectory.values);
     versions.forEach((model, version) => {
       const own = real && real.subarray(version * samples * steps, (version + 1) * samples * steps);
@@ -184,6 +188,9 @@ export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
         real: own,
         quantities: quantities.map(({ all, ...rest }) => ({ ...rest, grid: partOf(all, version, samples), real: own })),
         half_life: layer.half_life?.[version] ?? null,
+        memory: memory && kept && written
+          ? { state: memory.state, kept: partOf(kept.all, version, samples), written: partOf(written, version, samples) }
+          : null,
         trajectory: layer.trajectory && path && { ...layer.trajectory, grid: partOf(path, version, samples) },
       });
     });

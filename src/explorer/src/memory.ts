@@ -13,22 +13,18 @@ const HEIGHT = 64;
 /**
  * What each step contributes to the state of a unit at `until`, NaN where it can't contribute.
  *
- * A step leaves the gate's share of the state and writes the rest of the new one, so step s
- * contributes what it wrote times the gates of all steps after it. All contributions together are
- * the state. The first step's holds what is left of the start, which a page doesn't have.
+ * Step s contributes what it wrote times the gates of all steps after it. All contributions and
+ * what is left of the start, which a page doesn't have, are the state.
  */
 export function contributions(layer: ModelLayer, sample: number, unit: number, until: number): number[] {
-  const find = (name: string) => layer.quantities.find((quantity) => quantity.name === name)!.grid;
-  const [state, gate] = [find(layer.memory!.state), find(layer.memory!.kept)];
+  const { kept, written } = layer.memory!;
   const by = layer.backwards ? 1 : -1;
-  const found = new Array<number>(state.steps).fill(NaN);
+  const found = new Array<number>(kept.steps).fill(NaN);
   let left = 1;
-  for (let step = until; step >= 0 && step < state.steps; step += by) {
-    if (!isReal(layer.real, state.steps, sample, step)) continue; // keeps all, writes nothing
-    const kept = valueAt(gate, sample, step, unit);
-    const before = step + by >= 0 && step + by < state.steps ? valueAt(state, sample, step + by, unit) : 0;
-    found[step] = left * (valueAt(state, sample, step, unit) - kept * before);
-    left *= kept;
+  for (let step = until; step >= 0 && step < kept.steps; step += by) {
+    if (!isReal(layer.real, kept.steps, sample, step)) continue; // keeps all, writes nothing
+    found[step] = left * valueAt(written, sample, step, unit);
+    left *= valueAt(kept, sample, step, unit);
   }
   return found;
 }
