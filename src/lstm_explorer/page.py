@@ -59,7 +59,7 @@ class Explorer:
 
 
 def explore(
-    traces: Traces | Mapping[str, Traces],
+    traces: Traces | Mapping[Any, Traces],
     *,
     inputs: Any = None,
     tokens: Sequence[str] | None = None,
@@ -78,8 +78,8 @@ def explore(
 
     Args:
         traces: What ``record_traces`` returned, or the path of a store that it wrote. To compare
-            several of the same samples, such as before and after an edit or by epoch: a dict of
-            them, by what tells them apart.
+            several of the same samples, such as before and after an edit or by epoch
+            (``RecordTraces(...).traces``): a dict of them, by what tells them apart.
         inputs: What the model was given: numbers ``(sample, time, feature)`` or ``(sample, time)``;
             an ``xarray.DataArray`` names its features. With ``tokens``, whole numbers ``(sample,
             time)``.
@@ -103,7 +103,7 @@ def explore(
         >>> explore(record_traces(model, x), inputs=x, labels=y)
     """
     if isinstance(traces, str | Path | xr.DataTree):  # a tree is a mapping as well
-        versions: Mapping[str, Traces] = {"": traces}
+        versions: Mapping[Any, Traces] = {"": traces}
     else:
         versions = traces
     if not versions:
@@ -130,7 +130,7 @@ def explore(
     return Explorer(page)
 
 
-def write_explorer(traces: Traces | Mapping[str, Traces], path: str | Path, **options: Any) -> Path:
+def write_explorer(traces: Traces | Mapping[Any, Traces], path: str | Path, **options: Any) -> Path:
     """Write the page that :func:`explore` shows into a file that opens anywhere, offline.
 
     The same traces give the same bytes.
