@@ -42,7 +42,11 @@ def test_the_page_of_measures_runs_as_it_stands():
 def test_the_page_of_the_explorer_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_page("explorer.md")
-    assert {path.name for path in tmp_path.iterdir()} == {"states.html", "edited.html", "epochs.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "states.html",
+        "edited.html",
+        "epochs.html",
+    }
     assert "price" in names["page"].page
 
 
