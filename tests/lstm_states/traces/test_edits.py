@@ -65,11 +65,12 @@ def random_edit(layer, width, shape, rng):
     sample, rows = places(shape[0], rng, whole=rng.random() < 0.3)
     time, steps = places(shape[1], rng, whole=initial or rng.random() < 0.3)
     unit, chosen = places(units, rng, whole=action == "swap" or rng.random() < 0.3)
-    sizes = [len(rows), 1 if initial else len(steps), len(chosen)]
-    small = [size if rng.random() < 0.5 else 1 for size in sizes][rng.integers(3) :]
+    sizes = [len(rows), *([] if initial else [len(steps)]), len(chosen)]
+    small = [size if rng.random() < 0.5 else 1 for size in sizes][rng.integers(len(sizes)) :]
     values = rng.normal(size=small)
     whole = np.zeros((*shape, units))
-    whole[np.ix_(rows, range(shape[1]) if initial else steps, chosen)] = values
+    by_step = values[:, np.newaxis] if initial and values.ndim > 1 else values
+    whole[np.ix_(rows, range(shape[1]) if initial else steps, chosen)] = by_step
     pair = rng.permutation(units)[:2].tolist()
     low, high = np.sort(rng.normal(size=2) / 2)
     what = {
