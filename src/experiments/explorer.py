@@ -30,7 +30,7 @@ def write_states_explorer(name: str, root: Path) -> Path:
         folder / "explorer.html",
         inputs=samples["x"],
         targets=None if classes else samples["y"],
-        labels=samples["y"].values if classes else None,
+        labels=samples["y"].values.astype(int) if classes else None,
         names=[f"test sample {place}" for place in chosen],
         title=f"States of {name}",
     )

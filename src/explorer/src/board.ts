@@ -37,7 +37,7 @@ export function sizeCanvas(canvas: HTMLCanvasElement, width: number, height: num
   return ctx;
 }
 
-function legendElement(legend: Legend): HTMLElement {
+export function legendElement(legend: Legend): HTMLElement {
   if ("ramp" in legend) {
     const bar = el("span", { class: "ramp", "aria-hidden": true });
     const stops = Array.from({ length: 17 }, (_, at) => legend.ramp(at / 16));

@@ -70,6 +70,12 @@ export function pixelsOf(grid: Grid, statistics: Statistics, dark: boolean): Uin
   return pixels;
 }
 
+/** As many colours as can be told apart; then the same ones dashed. */
+export function styleOf(theme: Theme, at: number): { colour: string; dashed: boolean } {
+  const count = theme.lines.length;
+  return { colour: theme.lines[at % count]!, dashed: Math.floor(at / count) % 2 === 1 };
+}
+
 /** Lines from corner to corner: no colour map has those, so nobody takes them for a value. */
 export function hatching(ctx: CanvasRenderingContext2D, theme: Theme): CanvasPattern | string {
   const tile = document.createElement("canvas");

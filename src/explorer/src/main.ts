@@ -86,7 +86,7 @@ function show(page: HTMLElement, versions: Model[], bar: VersionBar, hash: strin
       el("main", {}, overview(store, model, board), board.element),
       el("aside", {},
         readout(store, model, board.element), unitPanel(store, model),
-        selectPanel(store, model), trajectoryPanel(store, model, board),
+        trajectoryPanel(store, model, board), selectPanel(store, model),
       ),
     ),
     spoken,

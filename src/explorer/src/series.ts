@@ -2,7 +2,7 @@
 
 import { range } from "d3-array";
 import { scaleLinear } from "d3-scale";
-import { hatching, type Theme } from "./colours";
+import { hatching, styleOf, type Theme } from "./colours";
 import { isReal, sampleName, shownValue, type Matrix, type Model, type ModelSeries } from "./data";
 import { histogram } from "./histogram";
 import { clipPlot, plotWidth, stepWidth, xOf, type Frame } from "./frame";
@@ -20,12 +20,6 @@ interface Line {
   name: string;
   matrix: Matrix;
   column: number;
-}
-
-/** As many colours as can be told apart; then the same ones dashed. */
-function styleOf(theme: Theme, at: number): { colour: string; dashed: boolean } {
-  const count = theme.lines.length;
-  return { colour: theme.lines[at % count]!, dashed: Math.floor(at / count) % 2 === 1 };
 }
 
 /** Padding of the sample, hatched, as far as the row reaches. */

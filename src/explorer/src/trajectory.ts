@@ -2,8 +2,9 @@
 
 import { extent } from "d3-array";
 import { scaleLinear, type ScaleLinear } from "d3-scale";
-import { sizeCanvas, type Board } from "./board";
-import { isReal, labelOf, sampleName, valueAt, type Model, type ModelLayer } from "./data";
+import { legendElement, sizeCanvas, type Board } from "./board";
+import { styleOf } from "./colours";
+import { isReal, sampleName, valueAt, type Model, type ModelLayer } from "./data";
 import { el } from "./dom";
 import { goToPlace } from "./goto";
 import type { Store, View } from "./state";
@@ -12,6 +13,8 @@ const SIZE = 260;
 const MARGIN = 12;
 /** How near a pointer comes to a step to point at it. */
 const NEAR = 14;
+/** More classes than this have no styles of their own. */
+const CLASSES = 12;
 
 interface Scales {
   x: ScaleLinear<number, number>;
@@ -45,7 +48,7 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
   const base = el("canvas", { role: "img", tabindex: 0, id: "trajectory" });
   const over = el("canvas", { class: "over", "aria-hidden": true });
   const about = el("p", { class: "hint" });
-  const legend = el("p", { class: "legend" });
+  const legend = el("p", {});
   const panel = el(
     "section", { class: "panel trajectory", "aria-label": "Trajectories" },
     el("h2", {}, "Trajectories ", choice), el("div", { class: "square" }, base, over), legend, about,
@@ -53,11 +56,8 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
   panel.hidden = places.length === 0 || store.view.base !== null;
   if (panel.hidden) return panel;
 
-  const classes = model.header.labels?.classes ?? [];
-  const colourOf = (sample: number): string => {
-    const own = classes.indexOf(labelOf(model, sample));
-    return own < 0 ? board.theme.muted : board.theme.lines[own % board.theme.lines.length]!;
-  };
+  const { classes = [], of = [] } = model.header.labels ?? {};
+  const told = classes.length <= CLASSES ? classes : [];
   let layer = model.layers[places[0]!]!;
   let scales = scalesOf(layer);
   const pointAt = (sample: number, step: number): [number, number] | null => {
@@ -86,7 +86,9 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
     const ctx = sizeCanvas(base, SIZE, SIZE);
     ctx.globalAlpha = 0.35;
     for (let sample = 0; sample < model.samples; sample++) {
-      ctx.strokeStyle = colourOf(sample);
+      const { colour, dashed } = told.length > 0 ? styleOf(board.theme, of[sample]!) : { colour: board.theme.muted, dashed: false };
+      ctx.strokeStyle = colour;
+      ctx.setLineDash(dashed ? [5, 3] : []);
       path(ctx, sample);
     }
     ctx.globalAlpha = 1;
@@ -108,13 +110,7 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
     about.textContent =
       `${layer.trajectory!.quantity} along its two directions of most variance, ${Math.round(100 * first)} % and ` +
       `${Math.round(100 * second)} % of it. In front: the chosen sample. Click a path to choose another.`;
-    legend.replaceChildren(
-      ...classes.map((name, at) => {
-        const swatch = el("span", { class: "swatch", "aria-hidden": true });
-        swatch.style.borderColor = board.theme.lines[at % board.theme.lines.length]!;
-        return el("span", { class: "entry" }, swatch, name);
-      }),
-    );
+    legend.replaceChildren(legendElement({ lines: told.map((name, at) => ({ name, ...styleOf(board.theme, at) })) }));
     paintAll();
     paintOne(store.view);
   };
