@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,7 @@ from lstm_states.store.store import open_traces
 
 Traces = xr.DataTree | str | Path
 
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; connect-src data:"
-)
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 """What a browser lets the page do: run what is in it, and load nothing."""
 
 _PAGE = """<!DOCTYPE html>
@@ -48,13 +45,12 @@ _PAGE = """<!DOCTYPE html>
 class Explorer:
     """A page as text; a notebook shows it in a frame."""
 
-    page: str
-    height: int = 800
+    page: str = field(repr=False)
 
     def _repr_html_(self) -> str:
         return (
             f'<iframe srcdoc="{html.escape(self.page)}" title="Explorer of states" width="100%" '
-            f'height="{self.height}" style="border: 0"></iframe>'
+            'height="800" style="border: 0"></iframe>'
         )
 
 
@@ -72,20 +68,21 @@ def explore(
 ) -> Explorer:
     """Show the states of recurrent layers in a notebook, to look around in them.
 
-    The page shows each chosen state and gate as a heat map, units by steps, below the inputs and
-    above the outputs, where the tree holds vectors of them. Choose a sample, point at a step,
-    zoom; drag over steps to find other places where the same units are on.
+    The page shows each chosen state and gate as a heat map, units by steps, below the inputs, the
+    outputs that the tree holds, if they are vectors or numbers, and the targets. Choose a sample,
+    point at a step, zoom; drag over steps to find other places where the same units are on.
 
     Args:
         traces: What ``record_traces`` returned, or the path of a store that it wrote. To compare
             several of the same samples, such as before and after an edit or by epoch
             (``RecordTraces(...).traces``): a dict of them, by what tells them apart.
         inputs: What the model was given: numbers ``(sample, time, feature)`` or ``(sample, time)``;
-            an ``xarray.DataArray`` names its features. With ``tokens``, whole numbers ``(sample,
-            time)``.
-        tokens: The words that ``inputs`` counts: the vocabulary, or categories.
-        labels: The class of each sample, ``(sample,)``.
-        targets: What the outputs should be, ``(sample, time, feature)`` or ``(sample, feature)``.
+            an ``xarray.DataArray`` names its features. NaN and infinity show as no value. With
+            ``tokens``, whole numbers ``(sample, time)``.
+        tokens: The words that ``inputs`` counts from 0 on: the vocabulary, or categories.
+        labels: The class of each sample, ``(sample,)``: texts or numbers.
+        targets: What the outputs should be, ``(sample, time, feature)`` or ``(sample, feature)``;
+            with two axes, the second is that of the outputs.
         names: What each sample is called; None is its label in the traces.
         layers: The addresses of the layers to show; None is all.
         quantities: What to show of each; None is its states, and the gate that keeps them.
@@ -96,22 +93,13 @@ def explore(
 
     Raises:
         ValueError: if an argument doesn't fit the traces; it says which. A page holds 4 million
-            values of states and gates. Of more samples than fit, evenly spaced ones are shown, and
-            the page says so; of more in one sample, it raises.
+            values of states and gates, of all versions. Of more samples than fit, evenly spaced
+            ones are shown, and the page says so; of more in one sample, it raises.
 
     Example:
         >>> explore(record_traces(model, x), inputs=x, labels=y)
     """
-    if isinstance(traces, str | Path | xr.DataTree):  # a tree is a mapping as well
-        versions: Mapping[Any, Traces] = {"": traces}
-    else:
-        versions = traces
-    if not versions:
-        raise ValueError("traces is empty; it must hold at least one tree")
-    trees = {
-        str(name): own if isinstance(own, xr.DataTree) else open_traces(own)
-        for name, own in versions.items()
-    }
+    trees = _opened(traces)
     if tokens is not None and inputs is None:
         raise ValueError("tokens needs inputs, whole numbers (sample, time) that count its words")
     blocks = Blocks()
@@ -120,7 +108,7 @@ def explore(
     own = resources.files("lstm_explorer")
     page = _PAGE.format(
         policy=_POLICY,
-        title=html.escape(header["title"]),
+        title=html.escape(header["title"]).encode("ascii", "xmlcharrefreplace").decode(),
         style=own.joinpath("page.css").read_text(encoding="utf-8"),
         # Within a script, only "<" could end it.
         header=json.dumps(header, allow_nan=False).replace("<", "\\u003c"),
@@ -128,6 +116,28 @@ def explore(
         script=own.joinpath("page.js").read_text(encoding="utf-8"),
     )
     return Explorer(page)
+
+
+def _opened(traces: Any) -> dict[str, xr.DataTree]:
+    """Return the trees to show by name; one alone has the empty name."""
+    one = isinstance(traces, str | Path | xr.DataTree)  # a tree is a mapping as well
+    versions = {"": traces} if one else traces
+    if not isinstance(versions, Mapping) or isinstance(versions, xr.Dataset) or not versions:
+        raise ValueError(
+            f"traces is a {type(traces).__name__}; it must be a tree of record_traces, the path of "
+            "its store, or a dict of such that isn't empty"
+        )
+    trees = {}
+    for name, own in versions.items():
+        if not isinstance(own, str | Path | xr.DataTree):
+            raise ValueError(
+                f"traces[{name!r}] is a {type(own).__name__}; it must be a tree of "
+                "record_traces or the path of its store"
+            )
+        if str(name) in trees:
+            raise ValueError(f"traces has two versions that are called {str(name)!r}")
+        trees[str(name)] = own if isinstance(own, xr.DataTree) else open_traces(own)
+    return trees
 
 
 def write_explorer(traces: Traces | Mapping[Any, Traces], path: str | Path, **options: Any) -> Path:

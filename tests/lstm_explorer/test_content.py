@@ -7,11 +7,13 @@ import re
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 import xarray as xr
 
 import lstm_explorer.content
-from lstm_explorer import explore, write_explorer
+from lstm_explorer import explore, layers, write_explorer
 from lstm_states import (
     Edit,
     measure_half_lives,
@@ -63,10 +65,23 @@ def read(page):
             return {name: values(each) for name, each in part.items()}
         size = int(np.prod(part["shape"]))
         codes = np.frombuffer(data, f"<u{part['bytes']}", size, part["at"]).reshape(part["shape"])
-        nothing = codes == np.iinfo(codes.dtype).max
-        return np.where(nothing, np.nan, part["low"] + part["step"] * codes)
+        if len(part["low"]) == 1 and part["low"] == [0.0] and part["step"] == [1.0]:
+            return codes  # a mask, or places of words
+        *_, columns = codes.shape
+        low, step = (np.reshape(part[name], (-1, columns)) for name in ("low", "step"))
+        version = np.repeat(np.arange(len(low)), len(codes) // len(low))
+        inner = (slice(None), *[None] * (codes.ndim - 2))
+        decoded = low[version][inner] + step[version][inner] * codes
+        return np.where(codes == np.iinfo(codes.dtype).max, np.nan, decoded)
 
     return values(json.loads(script(page, "header")))
+
+
+def assert_rounded(shown, expected):
+    """Each unit is rounded to a part of its own range."""
+    unit_range = np.nanmax(expected, (0, 1)) - np.nanmin(expected, (0, 1))
+    np.testing.assert_array_equal(np.isnan(shown), np.isnan(expected))
+    assert np.nanmax(np.abs(shown - expected) - unit_range / 507) <= 1e-12
 
 
 def test_a_page_holds_what_was_recorded(traces, x):
@@ -92,10 +107,9 @@ def test_a_page_holds_what_was_recorded(traces, x):
         for own in layer["quantities"]:
             expected = node[own["name"]].values
             assert own["long_name"] == node[own["name"]].attrs["long_name"]
-            rounding = np.ptp(expected[np.isfinite(expected)]) / 508
-            np.testing.assert_allclose(own["values"], expected, rtol=1e-5, atol=rounding * 1.001)
+            assert_rounded(own["values"], expected)
         half_lives = measure_half_lives(traces)["half_life"].sel(layer=layer["address"])
-        main = measure_principal_directions(traces, layer["address"])["projection"][..., :3]
+        main = measure_principal_directions(traces, layer["address"])["projection"][..., :2]
         assert layer["trajectory"]["quantity"] == "hidden"
         np.testing.assert_allclose(layer["trajectory"]["values"], main, atol=0.002)
         np.testing.assert_allclose(
@@ -129,15 +143,31 @@ def test_selected_traces_keep_their_labels(model, x):
     np.testing.assert_allclose(cell, traces["below/cell"], atol=np.ptp(cell) / 500)
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_what_was_written_adds_up_to_the_state(model, x, traces, edited):
+    """With an edit, what the edit set; with masked steps, and in a layer that runs backwards."""
+    edits = [Edit("below", "cell", set=0.5, time=2), Edit("above", "hidden", add=1.0, time=3)]
+    tree = record_traces(model, x, edits=edits) if edited else traces
+    for layer in read(explore(tree).page)["layers"]:
+        memory, values = layer["memory"], {q["name"]: q["values"] for q in layer["quantities"]}
+        turn = slice(None, None, -1 if layer["backwards"] else 1)
+        state = np.zeros_like(values[memory["state"]][:, 0])
+        mask = tree[layer["address"]]["mask"].values
+        for step in range(6)[turn]:
+            new = values[memory["kept"]][:, step] * state + memory["written"][:, step]
+            state = np.where(mask[:, [step]], new, state)
+            np.testing.assert_allclose(state, values[memory["state"]][:, step], atol=0.03)
+
+
 def test_units_that_move_alike_are_neighbours():
     rng = np.random.default_rng(0)
     groups = rng.normal(size=(200, 3))
     of = rng.permutation(np.repeat([0, 1, 2], 5))
     rows = groups[:, of] + 0.1 * rng.normal(size=(200, 15))
-    order = lstm_explorer.content._alike(rows)
+    order = layers._alike(rows)
     assert sorted(order) == list(range(15))
     assert np.count_nonzero(np.diff(of[order])) == 2
-    assert lstm_explorer.content._alike(np.zeros((4, 2))) == [0, 1]
+    assert layers._alike(np.zeros((4, 2))) == [0, 1]
 
 
 def test_words_are_kept_by_place(traces):
@@ -148,47 +178,132 @@ def test_words_are_kept_by_place(traces):
     np.testing.assert_array_equal(shown["codes"], codes)
 
 
+def test_arguments_of_other_libraries_are_taken(traces, x):
+    named = xr.DataArray(x, dims=("sample", "time", "feature"), coords={"feature": ["a", "b", "c"]})
+    shown = read(explore(traces, inputs=named.transpose("feature", "time", "sample")).page)
+    assert shown["series"][0]["features"] == ["a", "b", "c"]
+    np.testing.assert_allclose(shown["series"][0]["values"], x, atol=1e-4)
+    kinds = pd.Categorical(["low", "high", "low", "low", "high"], ["low", "high", "none"])
+    for labels, classes, of in (
+        (pd.Series(kinds), ["low", "high"], [0, 1, 0, 0, 1]),
+        (kinds, ["low", "high"], [0, 1, 0, 0, 1]),
+        (tf.constant(["b", "a", "b", "b", "a"]), ["a", "b"], [1, 0, 1, 1, 0]),
+        (np.array([10, 9, 10, 9, 9]), ["9", "10"], [1, 0, 1, 0, 0]),
+        (x[:, 0, 0] > 9, ["False"], [0] * 5),
+    ):
+        shown = read(explore(traces, labels=labels, names=pd.Index(list("vwxyz"))).page)
+        assert shown["labels"] == {"classes": classes, "of": of}
+        assert shown["samples"] == list("vwxyz")
+    words = np.array([f"word {n}" for n in range(100_000)])
+    codes = np.full((5, 6), 99_999)
+    assert read(explore(traces, inputs=codes, tokens=words).page)["tokens"]["vocabulary"] == [
+        words[-1]
+    ]
+
+
+def test_targets_are_like_the_outputs(traces, x):
+    by_step = read(explore(traces, targets=x[..., 0]).page)["series"][-1]["values"]
+    np.testing.assert_allclose(by_step[..., 0], x[..., 0], atol=1e-4)
+    last = traces.copy()
+    last.dataset = traces.to_dataset().assign(outputs=traces["outputs"][:, -1])
+    whole = read(explore(last, targets=np.eye(6)[:5]).page)["series"][-1]["values"]
+    np.testing.assert_array_equal(whole, np.eye(6)[:5])
+
+
+def test_layers_are_in_the_order_of_the_model(x):
+    given = keras.Input((6, 3))
+    both = L.Bidirectional(L.LSTM(2, return_sequences=True), name="both")(given)
+    model = keras.Model(given, L.GRU(2, name="top")(both))
+    layers = read(explore(record_traces(model, x)).page)["layers"]
+    found = [layer["address"].rpartition("/")[0] or layer["address"] for layer in layers]
+    assert found == ["both", "both", "top"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("float32", 3e38), ("float64", 1e300), ("float64", 1e-200)]
+)
+def test_huge_and_tiny_states_have_a_page(kind, size):
+    rng = np.random.default_rng(0)
+    values = (rng.uniform(-1, 1, size=(4, 6, 3)) * size).astype(kind)
+    node = xr.Dataset({"hidden": (("sample", "time", "unit"), values)})
+    node["mask"] = ("sample", "time"), np.ones((4, 6), bool)
+    tree = xr.DataTree.from_dict(
+        {"/": xr.Dataset(), "a": node.assign_attrs(cell="SimpleRNN", go_backwards=0)}
+    )
+    (layer,) = read(explore(tree).page)["layers"]
+    np.testing.assert_allclose(layer["quantities"][0]["values"], values, atol=size / 200)
+    assert 0 < sum(layer["trajectory"]["share"]) <= 1.001
+
+
 def test_more_samples_than_fit_are_chosen_evenly_and_it_is_said(traces, x, monkeypatch):
     each = 6 * (4 * 4 + 3 * 2)  # with what each step writes
-    monkeypatch.setattr(lstm_explorer.content, "MOST_VALUES", 3 * each)
+    each += 2 * 6 * (3 + 1)  # inputs and outputs
+    monkeypatch.setattr(lstm_explorer.content, "MOST_BYTES", 3 * each)
     shown = read(explore(traces, inputs=x, labels=range(5), names=list("vwxyz")).page)
     assert shown["samples"] == ["v", "x", "z"]
     assert shown["labels"]["of"] == [0, 2, 4]
     assert shown["chosen"].startswith("3 of 5 samples are shown, evenly spaced")
     np.testing.assert_allclose(shown["series"][0]["values"], x[[0, 2, 4]], atol=1e-4)
-    monkeypatch.setattr(lstm_explorer.content, "MOST_VALUES", each - 1)
-    with pytest.raises(ValueError, match=f"one sample has {each} values; a page holds {each - 1}"):
-        explore(traces)
+    monkeypatch.setattr(lstm_explorer.content, "MOST_BYTES", each - 1)
+    with pytest.raises(ValueError, match=f"one sample takes {each} bytes; a page holds {each - 1}"):
+        explore(traces, inputs=x)
 
 
-def test_versions_stand_one_after_the_other(model, x, traces, tmp_path):
-    edited = record_traces(model, x, edits=[Edit("below", "forget_gate", set=1.0)])
+def test_a_large_unit_leaves_the_others_their_digits(model, x):
+    edits = [Edit("below", "cell", set=1e6, time=3, unit=0)]
+    edited = record_traces(model, x, edits=edits)
+    shown = read(explore(edited, quantities="cell", layers="below").page)
+    assert_rounded(shown["layers"][0]["quantities"][0]["values"], edited["below/cell"].values)
+
+
+def test_small_differences_of_versions_are_kept(model, x, traces, tmp_path):
+    edited = record_traces(model, x, edits=[Edit("below", "forget_gate", scale=1.0001)])
     write_traces(edited, tmp_path / "edited.zarr")
     page = explore({"as it is": traces, "kept": tmp_path / "edited.zarr"}, targets=x[:, 0]).page
     shown = read(page)
     assert shown["versions"] == ["as it is", "kept"]
     below = shown["layers"][0]
     for own in below["quantities"]:
-        both = np.concatenate([tree["below"][own["name"]].values for tree in (traces, edited)])
-        rounding = np.ptp(both[np.isfinite(both)]) / 508
-        np.testing.assert_allclose(own["values"], both, rtol=1e-5, atol=rounding * 1.001)
-    assert np.shape(below["mask"]) == (10, 6)
-    assert below["half_life"][0] != [None] * 4
-    assert below["half_life"][1] == [None] * 4  # nothing fades
+        one, other = (tree["below"][own["name"]].values.astype(float) for tree in (traces, edited))
+        assert_rounded(own["values"][:5], one)
+        assert_rounded(own["values"][5:], other - one)
+    assert np.shape(below["mask"]) == (5, 6)
     outputs, targets = shown["series"]
     both = np.concatenate([tree["outputs"].values for tree in (traces, edited)])
     np.testing.assert_allclose(outputs["values"], both, atol=1e-4)
     assert np.shape(targets["values"]) == (5, 3)
     assert read(explore(traces).page)["versions"] == [""]
+    kept = record_traces(model, x, edits=[Edit("below", "forget_gate", set=1.0)])
+    lives = read(explore({1: traces, 2: kept}).page)["layers"][0]["half_life"]
+    assert lives[1] == ["never"] * 4
+    assert all(isinstance(life, float) for life in lives[0])
+
+
+def test_versions_that_do_not_fit_are_refused(model, x, traces):
+    shifted, quiet = x.copy(), record_traces(model, x, outputs=False)
+    shifted[0, 4:] = 0
     for other, says in (
         (record_traces(model, x[:4]), "'b' of the traces has another sample than the first at"),
-        (record_traces(model, x, layers="below"), "'b' of the traces has another sample .*'above'"),
+        (record_traces(model, x, layers="below"), "'b' of the traces has no layer 'above'"),
         (record_traces(model, x, quantities="hidden"), r"'b' of the traces lacks \['cell', "),
+        (record_traces(model, shifted), "'b' of the traces masks other steps than the first"),
+        (quiet, r"version 'b' of the traces has the outputs \{\}, the first one \{'outputs': "),
     ):
         with pytest.raises(ValueError, match=says):
             explore({"a": traces, "b": other})
-    with pytest.raises(ValueError, match="traces is empty"):
-        explore({})
+    turned = traces.copy()
+    turned["above"] = xr.DataTree(traces["above"].to_dataset().assign_attrs(go_backwards=0))
+    with pytest.raises(ValueError, match="has go_backwards 0 at layer 'above', the first one 1"):
+        explore({"a": traces, "b": turned})
+    for given, says in (
+        ({}, "traces is a dict; it must be a tree .* that isn't empty"),
+        ([traces], "traces is a list"),
+        (traces["below"].to_dataset(), "traces is a Dataset"),
+        ({"a": traces, "b": None}, r"traces\['b'\] is a NoneType"),
+        ({1: traces, "1": traces}, "two versions that are called '1'"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            explore(given)
 
 
 def test_a_store_gives_the_page_of_its_tree(traces, x, tmp_path):
@@ -223,20 +338,38 @@ def test_a_hundred_samples_of_the_stack_are_small():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"layers": "nowhere"}, r"layers names 'nowhere'; the traces hold \['below', 'above'\]"),
+        ({"layers": "nowhere"}, r"layers is 'nowhere'; it must name some of \['below', 'above'\]"),
         ({"layers": []}, r"layers is \[\]; it must name some of"),
         ({"quantities": "forget"}, "quantities is 'forget'; it must name some of .*'forget_gate'"),
         ({"quantities": "cell"}, r"layer 'above' holds none of \['cell'\], but \['hidden', "),
         ({"quantities": []}, r"quantities is \[\]"),
+        ({"quantities": 5}, "quantities is 5"),
+        ({"layers": 5}, "layers is 5; it must name some of"),
         ({"names": ["a"]}, "names has 1 entries; the traces hold 5 samples"),
-        ({"labels": [1, 2]}, r"labels has shape \(2,\); it must be \(5,\)"),
+        ({"names": "abcde"}, "names is 'abcde'; it must be a list"),
+        ({"names": [None] * 5}, "names holds None; they must be texts or numbers"),
+        ({"labels": [1, 2]}, "labels has 2 entries; the traces hold 5 samples"),
+        ({"labels": [1, 2, np.nan, 4, 5]}, "labels holds nan for sample 2"),
+        ({"labels": ["a", None, "c", "d", "e"]}, "labels holds None for sample 1"),
+        ({"labels": [1, "1", 2, 3, 4]}, "labels mixes texts and numbers"),
         ({"inputs": np.zeros((4, 6, 3))}, r"inputs has shape \(4, 6, 3\); it must be \(5, 6, feat"),
+        ({"inputs": np.zeros((5, 7))}, r"inputs has shape \(5, 7\); it must be \(5, 6, feature\)"),
+        ({"inputs": [[1, 2], [3]]}, "inputs is no array: .*; it must be"),
         ({"inputs": np.zeros((5, 6, 0))}, r"inputs has shape \(5, 6, 0\)"),
+        (
+            {"inputs": xr.DataArray(np.zeros((5, 3, 3)), dims=("sample", "time", "f"))},
+            "shape .5, 3, 3",
+        ),
         ({"inputs": [["a"] * 6] * 5}, "inputs holds <U1 values; they must be real numbers"),
         ({"targets": np.zeros((5, 6, 1, 1))}, r"targets has shape \(5, 6, 1, 1\)"),
         ({"tokens": ["a"]}, "tokens needs inputs"),
         ({"tokens": ["a"], "inputs": np.zeros((5, 6))}, "inputs has shape .* of float64"),
         ({"tokens": ["a"], "inputs": np.ones((5, 6), int)}, "holds places 1 to 1 in tokens"),
+        ({"tokens": {"a": 0}, "inputs": np.zeros((5, 6), int)}, "tokens is a dict; it must list"),
+        (
+            {"tokens": [b"a"], "inputs": np.zeros((5, 6), int)},
+            "tokens holds b'a'; all must be texts",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(traces, given, says):

@@ -113,10 +113,10 @@ export class Board {
       });
       toggles.append(el("label", { title: quantity.title }, box, quantity.name));
     });
-    const facts = [layer.kind.toUpperCase(), plural(layer.units.length, "unit")];
+    const facts = [layer.kind, plural(layer.units.length, "unit")];
     if (layer.backwards) facts.push("runs backwards: from the last step to the first");
     const slot = el("div", { class: "group" });
-    const heading = el("h2", {}, layer.address, el("span", { class: "facts" }, facts.join(" · ")));
+    const heading = el("h2", {}, layer.address, " ", el("span", { class: "facts" }, facts.join(" · ")));
     this.element.append(
       el("section", { "data-layer": at, "aria-label": layer.address }, el("div", { class: "head" }, heading, toggles), slot),
     );

@@ -3,7 +3,7 @@
 import { rgb } from "d3-color";
 import { interpolateRgbBasis } from "d3-interpolate";
 import { interpolateCividis, interpolateRdBu, interpolateViridis } from "d3-scale-chromatic";
-import { valueOf, type Grid, type Statistics } from "./data";
+import type { Statistics } from "./data";
 import { clamp } from "./dom";
 
 /** Colours of the page, as the style sheet sets them for the present scheme. */
@@ -54,20 +54,16 @@ export function rampOf(statistics: Statistics, dark: boolean): Ramp {
   return dark ? darkDiverging : (part) => interpolateRdBu(1 - part);
 }
 
-/** The colour of each code as the bytes of a pixel; no value stays clear, so the hatching shows. */
-export function pixelsOf(grid: Grid, statistics: Statistics, dark: boolean): Uint32Array {
+/** The colour of a value as the bytes of a pixel; no value stays clear, so the hatching shows. */
+export function pixelsOf(statistics: Statistics, dark: boolean): (value: number) => number {
   const ramp = rampOf(statistics, dark);
   const shades = Uint32Array.from({ length: 256 }, (_, shade) => {
     const { r, g, b } = rgb(ramp(shade / 255));
     return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
   });
   const { low, high } = statistics.colours;
-  const pixels = new Uint32Array(grid.none + 1);
-  for (let code = 0; code < grid.none; code++) {
-    const part = (valueOf(grid, code) - low) / (high - low);
-    pixels[code] = shades[clamp(Math.round(255 * part), 0, 255)]!;
-  }
-  return pixels;
+  const scale = 255 / (high - low);
+  return (value) => (value === value ? shades[clamp(Math.round((value - low) * scale), 0, 255)]! : 0);
 }
 
 /** As many colours as can be told apart; then the same ones dashed. */

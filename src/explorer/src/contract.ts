@@ -1,21 +1,23 @@
 /** What a page is given: a header in JSON, and one run of bytes that its blocks point into. */
 
 /**
- * An array of values, row after row, the last axis fastest. A value is `low + step * code`.
- * A code of `bytes` bytes is an unsigned integer, little endian; its largest number stands for no
- * value: a masked step runs no gate.
+ * An array of codes, row after row, the last axis fastest: unsigned integers of `bytes` bytes,
+ * little endian. A value is `low + step * code`, where each column, the last axis, has its own scale
+ * in each version: `low` and `step` list those of the first version's columns, then the next one's.
+ * The largest code stands for no value: a masked step runs no gate.
  */
 export interface Block {
   at: number;
   bytes: 1 | 2;
   shape: number[];
-  low: number;
-  step: number;
+  low: number[];
+  step: number[];
 }
 
 /**
  * A state, a gate or whatever else a layer has at each step: `values (version * sample, time,
- * unit)`, all samples of one version after all of another.
+ * unit)`. All samples of the first version come first; then those of each other, of which the
+ * values are the changes from the first.
  */
 export interface Quantity {
   name: string;
@@ -32,10 +34,12 @@ export interface Layer {
   /** The number of each unit in the layer; the traces may hold selected ones. */
   units: number[];
   quantities: Quantity[];
-  /** 1 where a step is real, 0 where it is masked: `(version * sample, time)`; null if all are. */
+  /** 1 where a step is real, 0 where it is masked: `(sample, time)`; null if all are. */
   mask: Block | null;
-  /** By version, in how many steps a unit's state halves by its gate; null if unknown or never. */
-  half_life: (number | null)[][] | null;
+  /** By version, in how many steps a unit's state halves by its gate; null where unknown. */
+  half_life: (number | "never" | null)[][] | null;
+  /** Places in `units`, the longest half-life first. */
+  by_memory: number[];
   /** Places in `units` in the order of likeness: neighbours move alike. */
   alike: number[];
   /**
@@ -66,7 +70,7 @@ export interface Series {
 /** A word for each step. */
 export interface Tokens {
   vocabulary: string[];
-  /** Places in the vocabulary: `(sample, time)`, with `low` 0 and `step` 1. */
+  /** Places in the vocabulary: `(sample, time)`. */
   codes: Block;
 }
 

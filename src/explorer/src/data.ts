@@ -1,14 +1,11 @@
 /** Decodes what the page is given into arrays of codes, and says what a code means. */
 
+import { extent, max, min, range } from "d3-array";
 import type { Block, Header, Layer, Series } from "./contract";
 
-/** Codes of an array `(sample, step, column)`, last axis fastest, as the contract's blocks have them. */
+/** An array `(sample, step, column)`, last axis fastest; NaN where there is no value. */
 export interface Grid {
-  codes: Uint8Array | Uint16Array;
-  /** The code that stands for no value. */
-  none: number;
-  low: number;
-  step: number;
+  values: Float32Array;
   samples: number;
   steps: number;
   columns: number;
@@ -18,7 +15,7 @@ export interface Grid {
 export interface Statistics {
   min: number;
   max: number;
-  /** The value that a given part of all values lies at or below. */
+  /** The value that about a given part of all values lies at or below. */
   quantile(part: number): number;
   /** The range of the colours: symmetric about 0 where there are negative values. */
   colours: { low: number; high: number; diverging: boolean };
@@ -37,9 +34,10 @@ export interface Matrix {
 export interface ModelLayer extends Omit<Layer, "quantities" | "mask" | "half_life" | "memory" | "trajectory"> {
   real: Uint8Array | null;
   quantities: Matrix[];
-  half_life: (number | null)[] | null;
+  half_life: (number | "never" | null)[] | null;
   memory: { state: string; kept: Grid; written: Grid } | null;
-  trajectory: { quantity: string; share: number[]; grid: Grid } | null;
+  /** The range of each direction is that of all versions. */
+  trajectory: { quantity: string; share: number[]; grid: Grid; ranges: [number, number][] } | null;
 }
 
 export interface ModelSeries extends Omit<Series, "values">, Matrix {
@@ -52,11 +50,14 @@ export interface Model {
   header: Header;
   samples: number;
   steps: number;
-  /** 1 where a step of the input is real: the first layer's mask that there is. */
+  /** 0 where every layer masks a step: what goes along with the steps is padding there. */
   real: Uint8Array | null;
   layers: ModelLayer[];
   series: ModelSeries[];
-  tokens: { vocabulary: string[]; grid: Grid } | null;
+  tokens: { vocabulary: string[]; codes: Uint8Array | Uint16Array } | null;
+  /** Which version it is, and by layer and quantity what it changes in the first one. */
+  version: number;
+  changes: Grid[][];
 }
 
 /** The bytes of the values: base64 of gzip. */
@@ -68,39 +69,34 @@ export async function readBytes(base64: string): Promise<ArrayBuffer> {
   return new Response(stream).arrayBuffer();
 }
 
-function grid(bytes: ArrayBuffer, block: Block, hasSteps = true): Grid {
-  const [samples = 0, second = 1, third = 1] = block.shape;
-  const steps = hasSteps ? second : 1;
-  const columns = hasSteps ? third : second;
-  const length = samples * steps * columns;
+function codesOf(bytes: ArrayBuffer, block: Block): Uint8Array | Uint16Array {
+  const length = block.shape.reduce((product, size) => product * size, 1);
   // Two-byte codes need an even offset to be seen in place. Every browser's machine is little endian.
-  const codes =
-    block.bytes === 1
-      ? new Uint8Array(bytes, block.at, length)
-      : block.at % 2 === 0
-        ? new Uint16Array(bytes, block.at, length)
-        : new Uint16Array(bytes.slice(block.at, block.at + 2 * length));
+  if (block.bytes === 1) return new Uint8Array(bytes, block.at, length);
+  if (block.at % 2 === 0) return new Uint16Array(bytes, block.at, length);
+  return new Uint16Array(bytes.slice(block.at, block.at + 2 * length));
+}
+
+/** Decodes a block: a grid for each of its parts, which follow one another. */
+function decode(bytes: ArrayBuffer, block: Block, samples: number, hasSteps = true): Grid[] {
+  const [rows = 0, second = 1, third = 1] = block.shape;
+  const [steps, columns] = hasSteps ? [second, third] : [1, second];
+  const codes = codesOf(bytes, block);
   const none = block.bytes === 1 ? 0xff : 0xffff;
-  return { codes, none, low: block.low, step: block.step, samples, steps, columns };
-}
-
-/** The part of a grid that belongs to a version; what is no version's own belongs to all. */
-function partOf(of: Grid, version: number, samples: number): Grid {
-  if (of.samples === samples) return of;
-  const size = samples * of.steps * of.columns;
-  return { ...of, samples, codes: of.codes.subarray(version * size, (version + 1) * size) };
-}
-
-export function valueOf(of: Grid, code: number): number {
-  return code === of.none ? NaN : of.low + of.step * code;
-}
-
-export function codeAt(of: Grid, sample: number, step: number, column: number): number {
-  return of.codes[(sample * of.steps + step) * of.columns + column] ?? of.none;
+  const size = samples * steps * columns;
+  return Array.from({ length: rows / samples }, (_, part): Grid => {
+    const values = new Float32Array(size);
+    for (let at = 0; at < size; at++) {
+      const code = codes[part * size + at]!;
+      const column = part * columns + (at % columns);
+      values[at] = code === none ? NaN : block.low[column]! + block.step[column]! * code;
+    }
+    return { values, samples, steps, columns };
+  });
 }
 
 export function valueAt(of: Grid, sample: number, step: number, column: number): number {
-  return valueOf(of, codeAt(of, sample, step, column));
+  return of.values[(sample * of.steps + step) * of.columns + column] ?? NaN;
 }
 
 export function isReal(real: Uint8Array | null, steps: number, sample: number, step: number): boolean {
@@ -112,137 +108,148 @@ export function shownValue(of: Matrix, sample: number, step: number, column: num
   return isReal(of.real, of.grid.steps, sample, step) ? valueAt(of.grid, sample, step, column) : NaN;
 }
 
-/** How many values of the real steps have each code; of one column, or of all. */
-export function countCodes(of: Grid, real: Uint8Array | null, column: number | null = null): Uint32Array {
-  const counts = new Uint32Array(of.none + 1);
-  const { codes, columns } = of;
+/** The values of the real steps; of one column, or of all. */
+export function realValues(of: Grid, real: Uint8Array | null, column: number | null = null): Float32Array {
+  const kept = new Float32Array(column === null ? of.values.length : of.samples * of.steps);
+  let count = 0;
   for (let row = 0; row < of.samples * of.steps; row++) {
     if (real !== null && real[row] !== 1) continue;
-    const start = row * columns;
-    if (column !== null) counts[codes[start + column]!]!++;
-    else for (let at = start; at < start + columns; at++) counts[codes[at]!]!++;
+    const [start, end] = column === null ? [0, of.columns] : [column, column + 1];
+    for (let at = row * of.columns + start; at < row * of.columns + end; at++) {
+      const value = of.values[at]!;
+      if (value === value) kept[count++] = value;
+    }
   }
-  counts[of.none] = 0;
-  return counts;
+  return kept.subarray(0, count);
 }
 
-function statistics(of: Grid, real: Uint8Array | null, signed: boolean): Statistics {
-  const counts = countCodes(of, real);
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  const quantile = (part: number): number => {
-    let below = 0;
-    for (let code = 0; code < of.none; code++) {
-      below += counts[code]!;
-      if (below > 0 && below >= part * total) return valueOf(of, code);
-    }
-    return 0;
-  };
-  const min = quantile(0);
-  const max = quantile(1);
+/** More values than this are sampled, evenly: sorting all would take longer than to look. */
+const SORTED = 60_000;
+
+function statistics(parts: Float32Array[], signed: boolean): Statistics {
+  const [min = 0, max = 0] = extent(parts.flatMap((part) => extent(part) as number[]));
+  const total = parts.reduce((sum, part) => sum + part.length, 0);
+  // An odd stride takes all columns in turn.
+  const stride = 2 * Math.floor(total / SORTED / 2) + 1;
+  const sorted = Float32Array.from(parts.flatMap((part) => [...part.filter((_, at) => at % stride === 0)])).sort();
+  const quantile = (part: number): number => sorted[Math.round(part * (sorted.length - 1))] ?? 0;
   // Few extreme values must not turn all others pale: colours end where 99.5 % of the values do,
-  // unless the extremes are near.
+  // unless the extremes are near, or all else is 0.
   const [low, high] = [quantile(0.005), quantile(0.995)];
+  const end = (far: number, most: number): number => (far <= 1.3 * most || most === 0 ? far || 1 : most);
   if (signed || min < 0) {
-    const far = Math.max(-min, max);
-    const most = Math.max(-low, high);
-    const limit = far <= 1.3 * most ? far : most;
-    return { min, max, quantile, colours: { low: -limit || -1, high: limit || 1, diverging: true } };
+    const limit = end(Math.max(-min, max), Math.max(-low, high));
+    return { min, max, quantile, colours: { low: -limit, high: limit, diverging: true } };
   }
-  const end = max <= 1 ? 1 : max <= 1.3 * high ? max : high;
-  return { min, max, quantile, colours: { low: 0, high: end, diverging: false } };
+  return { min, max, quantile, colours: { low: 0, high: max <= 1 ? 1 : end(max, high), diverging: false } };
 }
 
 /** States can take either sign even where the data has one only; other values say it themselves. */
 const SIGNED = ["hidden", "cell"];
 
-/** Counts values when they are first asked for, and once. */
-function statisticsOf(of: Grid, real: Uint8Array | null, signed: boolean): () => Statistics {
+/** Looks at the values when they are first asked for, and once. */
+function statisticsOf(grids: Grid[], real: Uint8Array | null, signed: boolean): () => Statistics {
   let known: Statistics | null = null;
-  return () => (known ??= statistics(of, real, signed));
+  return () => (known ??= statistics(grids.map((grid) => realValues(grid, real)), signed));
+}
+
+/** Versions of a grid from the first one and the changes of the others. */
+function sums([first, ...changes]: Grid[]): Grid[] {
+  const added = changes.map((change) => ({ ...first!, values: first!.values.map((value, at) => value + change.values[at]!) }));
+  return [first!, ...added];
 }
 
 /** The model of each version. What values are like is told over all versions: colours compare. */
 export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
   const [samples, steps] = [header.samples.length, header.steps.length];
-  const versions = header.versions.map((): Model => ({
-    header, samples, steps, real: null, layers: [], series: [], tokens: null,
+  const masks = header.layers.map(({ mask }) => mask && Uint8Array.from(codesOf(bytes, mask)));
+  // A step is padding where no layer runs.
+  const [first = null, ...rest] = masks;
+  const real = masks.includes(null) ? null : first!.map((step, at) => +(step === 1 || rest.some((mask) => mask![at] === 1)));
+  const versions = header.versions.map((_, version): Model => ({
+    header, samples, steps, real, layers: [], series: [], tokens: null, version, changes: [],
   }));
-  let everywhere: Uint8Array | null = null;
-  for (const layer of header.layers) {
-    const mask = layer.mask && grid(bytes, layer.mask);
-    const real = mask && Uint8Array.from(mask.codes, (code) => (valueOf(mask, code) > 0 ? 1 : 0));
+  header.layers.forEach((layer, at) => {
+    const mask = masks[at]!;
     const quantities = layer.quantities.map(({ name, long_name, values }) => {
-      const all = grid(bytes, values);
-      return { name, title: long_name || name, all, statistics: statisticsOf(all, real, SIGNED.includes(name)) };
+      const changes = decode(bytes, values, samples);
+      const grids = sums(changes);
+      return { name, title: long_name || name, changes, grids, statistics: statisticsOf(grids, mask, SIGNED.includes(name)) };
     });
-    everywhere ??= real;
-    const { memory } = layer;
+    const { memory, trajectory } = layer;
     const kept = quantities.find(({ name }) => name === memory?.kept);
-    const written = memory && grid(bytes, memory.written);
-    const path = layer.trajectory && grid(bytes, layer.trajectory.values);
+    const written = memory && decode(bytes, memory.written, samples);
+    const paths = trajectory && decode(bytes, trajectory.values, samples);
+    const ranges = paths && range(paths[0]!.columns).map((column): [number, number] => {
+      const ends = paths.flatMap((path) => extent(realValues(path, mask, column)) as number[]);
+      return [min(ends) ?? 0, max(ends) ?? 0];
+    });
     versions.forEach((model, version) => {
-      const own = real && real.subarray(version * samples * steps, (version + 1) * samples * steps);
-      model.real ??= own;
+      model.changes.push(quantities.map(({ changes }) => changes[version]!));
       model.layers.push({
         ...layer,
-        real: own,
-        quantities: quantities.map(({ all, ...rest }) => ({ ...rest, grid: partOf(all, version, samples), real: own })),
+        real: mask,
+        quantities: quantities.map(({ name, title, grids, statistics }) => ({
+          name, title, statistics, grid: grids[version]!, real: mask,
+        })),
         half_life: layer.half_life?.[version] ?? null,
-        memory: memory && kept && written
-          ? { state: memory.state, kept: partOf(kept.all, version, samples), written: partOf(written, version, samples) }
-          : null,
-        trajectory: layer.trajectory && path && { ...layer.trajectory, grid: partOf(path, version, samples) },
+        memory: memory && kept && written ? { state: memory.state, kept: kept.grids[version]!, written: written[version]! } : null,
+        trajectory: trajectory && paths && ranges && { ...trajectory, grid: paths[version]!, ranges },
       });
     });
-  }
+  });
   for (const of of header.series) {
     const whole = of.values.shape.length < 3;
-    const all = grid(bytes, of.values, !whole);
-    const statistics = statisticsOf(all, whole ? null : all.samples > samples ? everywhere : versions[0]!.real, false);
+    const grids = decode(bytes, of.values, samples, !whole);
+    const own = whole ? null : real;
+    const statistics = statisticsOf(grids, own, false);
     versions.forEach((model, version) => {
-      const own = whole ? null : model.real;
-      model.series.push({ ...of, whole, title: `${of.role}: ${of.name}`, grid: partOf(all, version, samples), real: own, statistics });
+      model.series.push({ ...of, whole, title: `${of.role}: ${of.name}`, grid: grids[version] ?? grids[0]!, real: own, statistics });
     });
   }
-  const tokens = header.tokens && { vocabulary: header.tokens.vocabulary, grid: grid(bytes, header.tokens.codes) };
+  const tokens = header.tokens && { vocabulary: header.tokens.vocabulary, codes: codesOf(bytes, header.tokens.codes) };
   for (const model of versions) model.tokens = tokens;
   return versions;
 }
 
-/** Codes of `a - b`: as both have the same scale, their difference is exact. */
-function gridDifference(a: Grid, b: Grid): Grid {
-  const zero = a.none - 1;
-  const codes = Uint16Array.from(a.codes, (code, at) => {
-    const other = b.codes[at]!;
-    // Differences of two-byte codes are halved to fit.
-    return code === a.none || other === b.none ? 0xffff : a.none > 255 ? (code - other + zero) >> 1 : code - other + zero;
-  });
-  const step = a.none > 255 ? 2 * a.step : a.step;
-  return { ...a, codes, none: 0xffff, low: -zero * a.step, step };
+function minus(a: Grid, b: Grid): Grid {
+  return { ...a, values: a.values.map((value, at) => value - b.values[at]!) };
 }
 
-/** A version less another: its states, gates and outputs; all else is as it is. */
+/**
+ * A version less another: its states, gates and outputs; all else is as it is. The changes from the
+ * first version are known better than the values: they are what is subtracted.
+ */
 export function difference(a: Model, b: Model): Model {
-  const less = <M extends Matrix>(one: M, other: Matrix): M => {
-    const grid = gridDifference(one.grid, other.grid);
-    const real = one.real && other.real ? one.real.map((step, at) => step & other.real![at]!) : one.real;
-    return { ...one, title: `${one.title}: difference`, grid, real, statistics: statisticsOf(grid, real, true) };
+  const less = <M extends Matrix>(one: M, grid: Grid): M => ({
+    ...one, title: `${one.title}: difference`, grid, statistics: statisticsOf([grid], one.real, true),
+  });
+  const change = (model: Model, layer: number, quantity: number): Grid => {
+    const grid = model.changes[layer]![quantity]!;
+    return model.version === 0 ? { ...grid, values: grid.values.map((value) => (value === value ? 0 : NaN)) } : grid;
   };
   return {
     ...a,
     layers: a.layers.map((layer, at) => ({
       ...layer,
+      half_life: null,
       memory: null,
-      quantities: layer.quantities.map((quantity, index) => less(quantity, b.layers[at]!.quantities[index]!)),
+      trajectory: null,
+      quantities: layer.quantities.map((quantity, index) => less(quantity, minus(change(a, at, index), change(b, at, index)))),
     })),
-    series: a.series.map((series, at) => (series.role === "output" ? less(series, b.series[at]!) : series)),
+    series: a.series.map((series, at) => (series.role === "output" ? less(series, minus(series.grid, b.series[at]!.grid)) : series)),
   };
+}
+
+/** What a version or a difference of two is called; nothing where there is one alone. */
+export function versionName(model: Model, version: number, base: number | null): string {
+  const name = model.header.versions[version] ?? "";
+  return base === null ? name : `${name} less ${model.header.versions[base]}`;
 }
 
 export function tokenAt(model: Model, sample: number, step: number): string | null {
   if (model.tokens === null) return null;
-  const code = codeAt(model.tokens.grid, sample, step, 0);
-  return model.tokens.vocabulary[valueOf(model.tokens.grid, code)] ?? null;
+  return model.tokens.vocabulary[model.tokens.codes[sample * model.steps + step] ?? -1] ?? null;
 }
 
 export function labelOf(model: Model, sample: number): string {

@@ -31,6 +31,11 @@ export function digits(value: number): string {
   return String(Number(value.toPrecision(3))).replace("-", "−");
 }
 
+/** A half-life in words. */
+export function steps(life: number | "never"): string {
+  return life === "never" ? "never halves" : `${digits(life)} steps`;
+}
+
 /** Scrolls a column that scrolls by itself, so that a part of it is in sight; never the page. */
 export function bringUp(part: HTMLElement): void {
   const column = part.parentElement;

@@ -3,7 +3,7 @@
 import { ticks } from "d3-array";
 import type { Board } from "./board";
 import { csvText } from "./csv";
-import { labelOf, sampleName, type Model } from "./data";
+import { labelOf, sampleName, versionName, type Model } from "./data";
 import { plotWidth, xOf } from "./frame";
 import { stepsShown } from "./heatmap";
 import { FONT, shorten, type Legend } from "./row";
@@ -22,7 +22,8 @@ function save(blob: Blob, name: string): void {
 }
 
 function fileName(model: Model, view: View, end: string): string {
-  const name = sampleName(model, view.sample).replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
+  const whole = `${sampleName(model, view.sample)} ${versionName(model, view.version, view.base)}`;
+  const name = whole.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
   return `states-${name || view.sample}.${end}`;
 }
 
@@ -53,7 +54,7 @@ function paintLegend(
 ): void {
   if ("ramp" in legend) {
     const width = 140;
-    const left = right - width - 50;
+    const left = right - width - 8 - ctx.measureText(legend.marks[2]).width;
     const y = CAPTION / 2;
     for (let x = 0; x < width; x++) {
       ctx.fillStyle = legend.ramp(x / (width - 1));
@@ -116,7 +117,8 @@ export function savePng(model: Model, store: Store, board: Board): void {
   ctx.fillText(shorten(ctx, model.header.title, frame.width - 16), 8, 16);
   ctx.font = FONT;
   const label = labelOf(model, view.sample);
-  const what = `${sampleName(model, view.sample)}${label ? ` (${label})` : ""}, ${stepsShown(model, view)}`;
+  const facts = [versionName(model, view.version, view.base), `${sampleName(model, view.sample)}${label ? ` (${label})` : ""}`, stepsShown(model, view)];
+  const what = facts.filter(Boolean).join(", ");
   ctx.fillText(shorten(ctx, what, frame.width - 16), 8, 36);
   ctx.translate(0, head);
   for (const { row, heading, legend, wrapped, caption } of parts) {

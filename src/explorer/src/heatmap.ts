@@ -1,6 +1,6 @@
 /** A heat map: units as rows, steps as columns. */
 
-import { ascending, descending, range } from "d3-array";
+import { range } from "d3-array";
 import { hatching, pixelsOf, rampOf, type Theme } from "./colours";
 import { isReal, sampleName, type Matrix, type Model, type ModelLayer } from "./data";
 import { clamp, digits, plural } from "./dom";
@@ -11,14 +11,7 @@ import { paintCursor, paintRange } from "./marks";
 
 /** Places of a layer's units from the top down. */
 export function orderUnits(layer: ModelLayer, order: Order): number[] {
-  const places = range(layer.units.length);
-  if (order === "alike" && layer.alike.length === places.length) return layer.alike;
-  const lives = layer.half_life;
-  if (order === "memory" && lives) {
-    // Units without a known half-life come last, in the order of their numbers.
-    return places.sort((a, b) => descending(lives[a] ?? -1, lives[b] ?? -1) || ascending(a, b));
-  }
-  return places;
+  return order === "alike" ? layer.alike : order === "memory" ? layer.by_memory : range(layer.units.length);
 }
 
 /** Fewer units get taller rows; 500 get a pixel each. */
@@ -32,7 +25,7 @@ function unitHeight(units: number): number {
 class Picture {
   private key = "";
   private canvas = document.createElement("canvas");
-  private pixels: { dark: boolean; of: Uint32Array } | null = null;
+  private pixels: { dark: boolean; of: (value: number) => number } | null = null;
 
   constructor(private matrix: Matrix) {}
 
@@ -41,8 +34,8 @@ class Picture {
     if (key === this.key) return this.canvas;
     this.key = key;
     const { grid, real } = this.matrix;
-    if (this.pixels?.dark !== dark) this.pixels = { dark, of: pixelsOf(grid, this.matrix.statistics(), dark) };
-    const colours = this.pixels.of;
+    if (this.pixels?.dark !== dark) this.pixels = { dark, of: pixelsOf(this.matrix.statistics(), dark) };
+    const colour = this.pixels.of;
     this.canvas.width = grid.steps;
     this.canvas.height = grid.columns;
     const ctx = this.canvas.getContext("2d")!;
@@ -52,7 +45,7 @@ class Picture {
       const row = sample * grid.steps + step;
       if (real !== null && real[row] !== 1) continue;
       for (let y = 0; y < grid.columns; y++) {
-        target[y * grid.steps + step] = colours[grid.codes[row * grid.columns + order[y]!]!]!;
+        target[y * grid.steps + step] = colour(grid.values[row * grid.columns + order[y]!]!);
       }
     }
     ctx.putImageData(image, 0, 0);

@@ -15,7 +15,7 @@ import { listenToPointers } from "./pointers";
 import { readout, spoken } from "./readout";
 import { sampleList, sampleSteps } from "./samples";
 import { deriveMatches, selectPanel } from "./select";
-import { linkAddress, ordersOf, readHash, Store, writeAddress, writeHash, type Order } from "./state";
+import { linkAddress, ordersOf, readHash, Store, writeAddress, writeHash, type Order, type View } from "./state";
 import { trajectoryPanel } from "./trajectory";
 import { unitPanel } from "./unit";
 import { VersionBar } from "./versions";
@@ -71,11 +71,11 @@ function paperTitle(store: Store, model: Model): HTMLElement {
  * Shows what an address tells of. Another version is another model with the same view: the page is
  * made anew, all but the bar that chooses it, which may be in someone's hand.
  */
-function show(page: HTMLElement, versions: Model[], bar: VersionBar, hash: string): void {
+function show(page: HTMLElement, versions: Model[], bar: VersionBar, hash: string, kept: Partial<View> = {}): void {
   const view = readHash(hash, versions[0]!);
   const chosen = versions[view.version]!;
   const model = view.base === null ? chosen : difference(chosen, versions[view.base]!);
-  const store = new Store(view);
+  const store = new Store({ ...view, ...kept });
   deriveMatches(store, model);
   const board = new Board(model, store);
   const help = helpDialog([model.header.chosen, model.header.precision]);
@@ -102,7 +102,7 @@ function show(page: HTMLElement, versions: Model[], bar: VersionBar, hash: strin
     store.ended.abort();
     const address = writeHash(now, model);
     writeAddress(address);
-    show(page, versions, bar, address);
+    show(page, versions, bar, address, { dragSelects: now.dragSelects });
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Select and match, after LSTMVis (Strobelt et al. 2016), as pure functions of codes.
+ * Select and match, after LSTMVis (Strobelt et al. 2016), as pure functions of values.
  *
  * Select: a unit is *on* at a step whose value is at least the threshold; a masked step or one
  * without a value has no unit on. Selected are the units that are on at every step of the chosen
@@ -44,39 +44,23 @@ export interface Match extends Range {
   further: number;
 }
 
-/** The least code whose value is at least the threshold; past every code if there is none. */
-export function leastCode(low: number, step: number, none: number, threshold: number): number {
-  if (step <= 0) return low >= threshold ? 0 : none;
-  let code = Math.min(none, Math.max(0, Math.ceil((threshold - low) / step)));
-  // Division rounds: ask the values themselves on both sides.
-  while (code > 0 && low + step * (code - 1) >= threshold) code--;
-  while (code < none && low + step * code < threshold) code++;
-  return code;
-}
-
-/**
- * Which units are on where, from codes `(sample, step, unit)` of which `none` is the largest.
- * Packed without a branch per value, as this runs anew whenever the threshold moves.
- */
+/** Which units are on where, from values `(sample, step, unit)`; NaN is never on. */
 export function packOn(
-  grid: { codes: Uint8Array | Uint16Array; none: number; samples: number; steps: number; columns: number },
+  grid: { values: Float32Array; samples: number; steps: number; columns: number },
   real: Uint8Array | null,
-  least: number,
+  threshold: number,
 ): OnBits {
-  const { codes, none, samples, steps, columns } = grid;
+  const { values, samples, steps, columns } = grid;
   const width = Math.ceil(columns / 32);
   const words = new Uint32Array(samples * steps * width);
-  const span = none - least;
+  // Packed without a branch per value, as this runs anew whenever the threshold moves.
   for (let row = 0; row < samples * steps; row++) {
     if (real !== null && real[row] !== 1) continue;
     let at = row * columns;
     for (let word = 0; word < width; word++) {
       const bits = Math.min(32, columns - 32 * word);
       let packed = 0;
-      for (let bit = 0; bit < bits; bit++, at++) {
-        // One comparison for least <= code < none: a code below `least` wraps to a large number.
-        packed |= +(((codes[at]! - least) >>> 0) < span) << bit;
-      }
+      for (let bit = 0; bit < bits; bit++, at++) packed |= +(values[at]! >= threshold) << bit;
       words[row * width + word] = packed;
     }
   }

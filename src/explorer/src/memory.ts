@@ -3,9 +3,10 @@
 import { max } from "d3-array";
 import type { Theme } from "./colours";
 import { isReal, sampleName, valueAt, type Model, type ModelLayer } from "./data";
+import { digits } from "./dom";
 import { clipPlot, plotWidth, stepWidth, xOf, type Frame } from "./frame";
 import { paintCursor } from "./marks";
-import type { Row } from "./row";
+import { FONT, type Row } from "./row";
 import { keyOf, type View } from "./state";
 
 const HEIGHT = 64;
@@ -46,21 +47,25 @@ export function memoryRow(model: Model, layerAt: number, unit: number): Row {
       ctx.fillRect(frame.left, HEIGHT / 2, plotWidth(frame), 1);
     },
     overlay(ctx, frame, view, theme) {
+      if (view.cursor === null) return;
+      const found = contributions(layer, view.sample, unit, view.cursor.step);
+      const most = max(found, Math.abs) ?? 0;
+      const width = Math.max(1, stepWidth(frame) - 1);
       ctx.save();
       clipPlot(ctx, frame, HEIGHT);
-      if (view.cursor !== null) {
-        const found = contributions(layer, view.sample, unit, view.cursor.step);
-        const most = max(found, (value) => (Number.isNaN(value) ? 0 : Math.abs(value))) || 1;
-        const width = Math.max(1, stepWidth(frame) - 1);
-        found.forEach((value, step) => {
-          if (Number.isNaN(value)) return;
-          const height = (value / most) * (HEIGHT / 2 - 3);
-          ctx.fillStyle = value < 0 ? theme.lines[0]! : theme.lines[1]!;
-          ctx.fillRect(xOf(frame, step), HEIGHT / 2 - Math.max(height, 0), width, Math.abs(height));
-        });
-      }
+      found.forEach((value, step) => {
+        const height = (value / (most || 1)) * (HEIGHT / 2 - 3);
+        ctx.fillStyle = value < 0 ? theme.lines[0]! : theme.lines[1]!;
+        if (!Number.isNaN(value)) ctx.fillRect(xOf(frame, step), HEIGHT / 2 - Math.max(height, 0), width, Math.abs(height));
+      });
       paintCursor(ctx, frame, view, theme, HEIGHT);
       ctx.restore();
+      // What the highest bar stands for: this scale follows the cursor, unlike that of other rows.
+      ctx.fillStyle = theme.muted;
+      ctx.font = FONT;
+      ctx.textAlign = "right";
+      ctx.textBaseline = "middle";
+      ctx.fillText(`±${digits(most)}`, frame.left - 6, 8, frame.left - 8);
     },
   };
 }

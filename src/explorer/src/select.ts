@@ -3,7 +3,7 @@
 import { isReal, sampleName, tokenAt, type Matrix, type Model } from "./data";
 import { bringUp, button, clamp, digits, el, plural } from "./dom";
 import { goToPlace, goToUnit } from "./goto";
-import { findMatches, leastCode, packOn, selectUnits, type Match, type OnBits } from "./matching";
+import { findMatches, packOn, selectUnits, type Match, type OnBits } from "./matching";
 import type { Selection, Store, View } from "./state";
 import { sparkline } from "./spark";
 
@@ -18,7 +18,7 @@ function packer(model: Model): (selection: Selection) => OnBits {
     if (bits !== null && now === key) return bits;
     key = now;
     const { grid, real } = model.layers[selection.layer]!.quantities[selection.quantity]!;
-    return (bits = packOn(grid, real, leastCode(grid.low, grid.step, grid.none, selection.threshold)));
+    return (bits = packOn(grid, real, selection.threshold));
   };
 }
 

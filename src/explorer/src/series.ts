@@ -4,6 +4,7 @@ import { range } from "d3-array";
 import { scaleLinear } from "d3-scale";
 import { hatching, styleOf, type Theme } from "./colours";
 import { isReal, sampleName, shownValue, type Matrix, type Model, type ModelSeries } from "./data";
+import { digits } from "./dom";
 import { histogram } from "./histogram";
 import { clipPlot, plotWidth, stepWidth, xOf, type Frame } from "./frame";
 import { HeatMap, legendOf, stepsShown } from "./heatmap";
@@ -50,7 +51,8 @@ function paintLines(
   const count = height < HEIGHT ? 2 : 3;
   for (const tick of y.ticks(count)) {
     ctx.fillStyle = theme.muted;
-    ctx.fillText(y.tickFormat(count)(tick), frame.left - 6, y(tick), frame.left - 8);
+    const text = Math.max(...domain.map(Math.abs)) < 1e-3 ? digits(tick) : y.tickFormat(count)(tick);
+    ctx.fillText(text, frame.left - 6, y(tick), frame.left - 8);
     ctx.fillStyle = theme.line;
     ctx.fillRect(frame.left, Math.round(y(tick)), plotWidth(frame), 1);
   }

@@ -113,7 +113,8 @@ export class Store {
   }
 }
 
-const short = (value: number): string => String(Number(value.toPrecision(6)));
+/** In an address, a plus sign stands for a space. */
+const short = (value: number): string => String(Number(value.toPrecision(6))).replace("+", "");
 
 export function writeHash(view: View, model: Model): string {
   const first = firstView(model);
@@ -139,7 +140,8 @@ export function writeHash(view: View, model: Model): string {
 export function readHash(hash: string, model: Model): View {
   const view = firstView(model);
   const fields = new URLSearchParams(hash.replace(/^#/, ""));
-  const numbers = (name: string): number[] => (fields.get(name)?.split(",") ?? []).map(Number);
+  const numbers = (name: string): number[] =>
+    (fields.get(name)?.split(",") ?? []).map((text) => (text === "" ? NaN : Number(text)));
   const within = (value: number | undefined, count: number): value is number =>
     value !== undefined && Number.isInteger(value) && value >= 0 && value < count;
 
@@ -157,7 +159,7 @@ export function readHash(hash: string, model: Model): View {
   const order = ordersOf(model).find((name) => name === fields.get("o"));
   if (order) view.order = order;
   const [from = NaN, to = NaN] = numbers("z");
-  if (from < to) Object.assign(view, visible(from, to, model.steps));
+  if (from < to && Number.isFinite(to - from)) Object.assign(view, visible(from, to, model.steps));
   const [step, ...cursor] = numbers("c");
   const inLayer = (layer?: number, quantity?: number): boolean =>
     within(layer, model.layers.length) && within(quantity, model.layers[layer]!.quantities.length);

@@ -1,6 +1,5 @@
 /** The paths of all samples through the two directions in which a layer's state varies most. */
 
-import { extent } from "d3-array";
 import { scaleLinear, type ScaleLinear } from "d3-scale";
 import { legendElement, sizeCanvas, type Board } from "./board";
 import { styleOf } from "./colours";
@@ -23,16 +22,7 @@ interface Scales {
 
 /** Both axes have one scale, or directions of little variance would look like those of much. */
 function scalesOf(layer: ModelLayer): Scales {
-  const { grid } = layer.trajectory!;
-  const along = (direction: number): [number, number] => {
-    const values: number[] = [];
-    for (let row = 0; row < grid.samples * grid.steps; row++) {
-      if (layer.real === null || layer.real[row] === 1) values.push(valueAt(grid, 0, row, direction));
-    }
-    const [low = 0, high = 0] = extent(values);
-    return [low, high];
-  };
-  const [horizontal, vertical] = [along(0), grid.columns > 1 ? along(1) : ([0, 0] as [number, number])];
+  const [horizontal, vertical = [0, 0]] = layer.trajectory!.ranges as [[number, number], [number, number]?];
   const most = Math.max(horizontal[1] - horizontal[0], vertical[1] - vertical[0]) || 1;
   const around = ([low, high]: [number, number]): [number, number] => [(low + high - most) / 2, (low + high + most) / 2];
   return {
@@ -45,7 +35,7 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
   const places = model.layers.map((_, at) => at).filter((at) => model.layers[at]!.trajectory);
   const choice = el("select", { id: "trajectory-layer", "aria-label": "Layer" });
   for (const at of places) choice.append(el("option", { value: at }, model.layers[at]!.address));
-  const base = el("canvas", { role: "img", tabindex: 0, id: "trajectory" });
+  const base = el("canvas", { role: "img", id: "trajectory" });
   const over = el("canvas", { class: "over", "aria-hidden": true });
   const about = el("p", { class: "hint" });
   const legend = el("p", {});
@@ -53,7 +43,7 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
     "section", { class: "panel trajectory", "aria-label": "Trajectories" },
     el("h2", {}, "Trajectories ", choice), el("div", { class: "square" }, base, over), legend, about,
   );
-  panel.hidden = places.length === 0 || store.view.base !== null;
+  panel.hidden = places.length === 0;
   if (panel.hidden) return panel;
 
   const { classes = [], of = [] } = model.header.labels ?? {};

@@ -2,7 +2,7 @@
 
 import { max } from "d3-array";
 import { isReal, sampleName, tokenAt, valueAt, type Matrix, type Model } from "./data";
-import { bringUp, button, digits, el } from "./dom";
+import { bringUp, button, digits, el, steps as inSteps } from "./dom";
 import { histogram } from "./histogram";
 import { goToPlace } from "./goto";
 import { keyOf, type Store, type View } from "./state";
@@ -27,7 +27,10 @@ export function extremes(matrix: Matrix, unit: number, sign: 1 | -1): Place[] {
   for (let sample = 0; sample < samples; sample++) {
     for (let step = 0; step < steps; step++) {
       const here = value(sample, step);
-      if (here === -Infinity || value(sample, step - 1) >= here || value(sample, step + 1) > here) continue;
+      if (here === -Infinity || value(sample, step - 1) >= here) continue;
+      let after = step + 1;
+      while (value(sample, after) === here) after++;
+      if (value(sample, after) > here) continue;
       places.push({ sample, step, value: sign * here });
     }
   }
@@ -98,7 +101,7 @@ export function unitPanel(store: Store, model: Model): HTMLElement {
     });
     panel.replaceChildren(
       el("h2", {}, `Unit ${layer.units[unit]} of ${layer.address}`, button("×", { class: "close", "aria-label": "Close the unit", id: "close-unit" }, () => store.set({ unit: null }))),
-      el("p", {}, life == null ? "Half-life unknown, or no decay." : `Half-life: ${digits(life)} steps.`),
+      el("p", {}, life == null ? "" : `Half-life: ${inSteps(life)}.`),
       el("p", {}, choice),
       el("h3", {}, "All real steps of all samples"),
       histogramElement(matrix, unit, matrix.title),

@@ -17,7 +17,8 @@ const bytes: number[] = [];
 function block(size: 1 | 2, shape: number[], codes: number[], low: number, step: number): Block {
   const at = bytes.length;
   for (const code of codes) bytes.push(...(size === 1 ? [code] : [code & 255, code >> 8]));
-  return { at, bytes: size, shape, low, step };
+  const columns = shape.at(-1)!;
+  return { at, bytes: size, shape, low: Array(columns).fill(low), step: Array(columns).fill(step) };
 }
 
 // Two samples of three steps and two units; one byte ahead of them makes an odd offset.
@@ -38,7 +39,7 @@ const header: Header = {
         { name: "cell", long_name: "cell state", values: cell },
         { name: "forget", long_name: "", values: gate },
       ],
-      mask: block(1, [2, 3], [1, 1, 1, 0, 1, 1], 0, 1), half_life: null, alike: [1, 0],
+      mask: block(1, [2, 3], [1, 1, 1, 0, 1, 1], 0, 1), half_life: null, by_memory: [0, 1], alike: [1, 0],
       memory: { state: "cell", kept: "forget", written: block(1, [2, 3, 2], [...Array(12).keys()], 0, 1) }, trajectory: null,
     },
   ],

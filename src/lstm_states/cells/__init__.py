@@ -42,5 +42,8 @@ __all__ = [
 
 
 def layers_of(traces: xr.DataTree) -> dict[str, xr.Dataset]:
-    """Return what a trace holds of each layer, by the layer's address."""
-    return {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
+    """Return what a trace holds of each layer, by the layer's address, in the model's order."""
+    # A tree goes down level by level: a nested layer would come after one above it.
+    held = {node.path.strip("/"): node.to_dataset() for node in traces.leaves}
+    order = [address for address in traces.attrs.get("layers", ()) if address in held]
+    return {address: held[address] for address in dict.fromkeys([*order, *held])}
