@@ -55,9 +55,6 @@ export interface Model {
   layers: ModelLayer[];
   series: ModelSeries[];
   tokens: { vocabulary: string[]; codes: Uint8Array | Uint16Array } | null;
-  /** Which version it is, and by layer and quantity what it changes in the first one. */
-  version: number;
-  changes: Grid[][];
 }
 
 /** The bytes of the values: base64 of gzip. */
@@ -166,15 +163,12 @@ export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
   // A step is padding where no layer runs.
   const [first = null, ...rest] = masks;
   const real = masks.includes(null) ? null : first!.map((step, at) => +(step === 1 || rest.some((mask) => mask![at] === 1)));
-  const versions = header.versions.map((_, version): Model => ({
-    header, samples, steps, real, layers: [], series: [], tokens: null, version, changes: [],
-  }));
+  const versions = header.versions.map((): Model => ({ header, samples, steps, real, layers: [], series: [], tokens: null }));
   header.layers.forEach((layer, at) => {
     const mask = masks[at]!;
     const quantities = layer.quantities.map(({ name, long_name, values }) => {
-      const changes = decode(bytes, values, samples);
-      const grids = sums(changes);
-      return { name, title: long_name || name, changes, grids, statistics: statisticsOf(grids, mask, SIGNED.includes(name)) };
+      const grids = sums(decode(bytes, values, samples));
+      return { name, title: long_name || name, grids, statistics: statisticsOf(grids, mask, SIGNED.includes(name)) };
     });
     const { memory, trajectory } = layer;
     const kept = quantities.find(({ name }) => name === memory?.kept);
@@ -185,7 +179,6 @@ export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
       return [min(ends) ?? 0, max(ends) ?? 0];
     });
     versions.forEach((model, version) => {
-      model.changes.push(quantities.map(({ changes }) => changes[version]!));
       model.layers.push({
         ...layer,
         real: mask,
@@ -217,17 +210,13 @@ function minus(a: Grid, b: Grid): Grid {
 }
 
 /**
- * A version less another: its states, gates and outputs; all else is as it is. The changes from the
- * first version are known better than the values: they are what is subtracted.
+ * A version less another: its states, gates and outputs; all else is as it is. What both have from
+ * the first version cancels, with its rounding.
  */
 export function difference(a: Model, b: Model): Model {
   const less = <M extends Matrix>(one: M, grid: Grid): M => ({
     ...one, title: `${one.title}: difference`, grid, statistics: statisticsOf([grid], one.real, true),
   });
-  const change = (model: Model, layer: number, quantity: number): Grid => {
-    const grid = model.changes[layer]![quantity]!;
-    return model.version === 0 ? { ...grid, values: grid.values.map((value) => (value === value ? 0 : NaN)) } : grid;
-  };
   return {
     ...a,
     layers: a.layers.map((layer, at) => ({
@@ -235,7 +224,7 @@ export function difference(a: Model, b: Model): Model {
       half_life: null,
       memory: null,
       trajectory: null,
-      quantities: layer.quantities.map((quantity, index) => less(quantity, minus(change(a, at, index), change(b, at, index)))),
+      quantities: layer.quantities.map((quantity, index) => less(quantity, minus(quantity.grid, b.layers[at]!.quantities[index]!.grid))),
     })),
     series: a.series.map((series, at) => (series.role === "output" ? less(series, minus(series.grid, b.series[at]!.grid)) : series)),
   };
