@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import xarray as xr
 
 import lstm_states
-from lstm_states.cells import CUSTOM, GATES, KINDS, LSTM, QUANTITIES, SIGMOID_GATES
+from lstm_states.cells import CUSTOM, GATES, KINDS, LSTM, QUANTITIES, SIGMOID_GATES, layers_of
 from lstm_states.kernels.cells import _CLASSES
 from lstm_states.kernels.scan import scan_cell
 from lstm_states.proof.equations import measure_residuals
@@ -160,10 +161,17 @@ def test_another_kind_is_one_more_file(tmp_path):
     assert in_a_copy(tmp_path, RUN).endswith("recorded\n")
 
 
+def test_layers_are_in_the_models_order_however_deep():
+    held = dict.fromkeys(("/top", "/other", "/both/forward"), xr.Dataset({"x": 1}))
+    order = {"layers": ["both/forward", "top", "taken out"]}
+    traces = xr.DataTree.from_dict({"/": xr.Dataset(attrs=order), **held})
+    assert list(layers_of(traces)) == ["both/forward", "top", "other"]
+
+
 def test_names_and_figures_need_no_tensorflow():
-    """Stored traces are opened, summed up and drawn in a second, not in five."""
+    """Stored traces are opened, summed up, drawn and explored in a second, not in five."""
     program = (
-        "import sys, lstm_states.cells, lstm_states.plots, lstm_states.store.store, "
+        "import sys, lstm_explorer, lstm_states.cells, lstm_states.plots, lstm_states.store.store, "
         "lstm_states.summary\nprint(sorted({'keras', 'tensorflow'} & sys.modules.keys()))"
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE)
