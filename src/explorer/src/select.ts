@@ -106,6 +106,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
   after.addEventListener("change", () => change({ after: after.checked }));
 
   let shown: Selection | null = null;
+  let unseen = false;
   let waiting: ReturnType<typeof setTimeout> | undefined;
   const markShown = (view: View): void => {
     for (const go of matches.querySelectorAll("button")) {
@@ -156,7 +157,7 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
       shown = selection;
       return;
     }
-    if (shown === null) bringUp(panel);
+    if (shown === null) unseen = true;
     shown = selection;
     const layer = model.layers[selection.layer]!;
     const matrix = layer.quantities[selection.quantity]!;
@@ -181,7 +182,12 @@ export function selectPanel(store: Store, model: Model): HTMLElement {
     );
     // Fifty lines of a list need not follow each frame of a drag.
     clearTimeout(waiting);
-    waiting = setTimeout(() => showMatches(store.view, selection), 60);
+    waiting = setTimeout(() => {
+      showMatches(store.view, selection);
+      // Before it has its length, there is nowhere to scroll to.
+      if (unseen) bringUp(panel);
+      unseen = false;
+    }, 60);
   };
   show(store.view);
   store.listen(show);
