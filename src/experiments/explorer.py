@@ -25,6 +25,8 @@ def write_states_explorer(name: str, root: Path) -> Path:
     samples = test.isel(sample=chosen)
     classes = configuration.task == "classes"
     folder = root / "reports" / name
+    model = configuration.build(for_training=False)
+    model.load_weights(folder / "model/model.weights.h5")
     return write_explorer(
         folder / "states.zarr",
         folder / "explorer.html",
@@ -32,5 +34,6 @@ def write_states_explorer(name: str, root: Path) -> Path:
         targets=None if classes else samples["y"],
         labels=samples["y"].values.astype(int) if classes else None,
         names=[f"test sample {place}" for place in chosen],
+        model=model,
         title=f"States of {name}",
     )

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from lstm_explorer.blocks import Blocks
+from lstm_explorer.connections import connections_of
 from lstm_explorer.given import (
     Series,
     add_tokens,
@@ -46,6 +47,7 @@ class Given:
     labels: Any
     targets: Any
     names: Any
+    model: Any
 
 
 def fill(
@@ -87,6 +89,10 @@ def fill(
     units = sum((len(shown[a]) + 1) * node.sizes["unit"] for a, node in nodes.items())
     each = len(versions) * units * steps + sum(one.size(steps) for one in series)
     at = _sampled(samples, each)
+    features = [own for one in series if one.role == "input" for own in one.features]
+    connected = (
+        {} if given.model is None else connections_of(given.model, versions, nodes, features)
+    )
     traces = next(iter(versions.values()))
     return {
         "title": str(traces.attrs.get("model", "traces") if title is None else title),
@@ -100,6 +106,7 @@ def fill(
         "steps": [int(step) for step in first["time"].values],
         "layers": [
             add_layer(a, [_chosen(own[a], at) for own in held.values()], shown[a], blocks)
+            | {"connections": connected.get(a, [])}
             for a in nodes
         ],
         "series": [one.add(at, blocks) for one in series],

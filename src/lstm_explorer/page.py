@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from lstm_explorer.blocks import Blocks
 from lstm_explorer.content import Given, fill
 from lstm_states.store.store import open_traces
+
+if TYPE_CHECKING:
+    import keras
 
 Traces = xr.DataTree | str | Path
 
@@ -64,6 +67,7 @@ def explore(
     names: Sequence[str] | None = None,
     layers: Sequence[str] | str | None = None,
     quantities: Sequence[str] | str | None = None,
+    model: keras.Model | None = None,
     title: str | None = None,
 ) -> Explorer:
     """Show the states of recurrent layers in a notebook, to look around in them.
@@ -86,6 +90,7 @@ def explore(
         names: What each sample is called; None is its label in the traces.
         layers: The addresses of the layers to show; None is all.
         quantities: What to show of each; None is its states, and the gate that keeps them.
+        model: The model that was recorded; a unit's page then tells its strongest connections.
         title: Of the page; None is the model's name.
 
     Returns:
@@ -103,7 +108,7 @@ def explore(
     if tokens is not None and inputs is None:
         raise ValueError("tokens needs inputs, whole numbers (sample, time) that count its words")
     blocks = Blocks()
-    given = Given(inputs, tokens, labels, targets, names)
+    given = Given(inputs, tokens, labels, targets, names, model)
     header = fill(trees, given, blocks, layers=layers, quantities=quantities, title=title)
     own = resources.files("lstm_explorer")
     page = _PAGE.format(

@@ -44,7 +44,8 @@ def written(recorded, tmp_path_factory):
     versions = {"as it is": traces, "nothing forgotten": kept}
     path = tmp_path_factory.mktemp("explorer") / "states.html"
     names = ["zero", EVIL, *"bcde"]
-    return write_explorer(versions, path, inputs=x, labels=[EVIL, *"uuddd"], names=names)
+    labels = [EVIL, *"uuddd"]
+    return write_explorer(versions, path, inputs=x, labels=labels, names=names, model=model)
 
 
 @pytest.fixture
@@ -154,6 +155,8 @@ def test_a_unit_tells_of_its_memory(page, recorded):
     page.mouse.move(*point(page, "0.1", 30, 4))
     page.select_option("#unit-quantity", "1")
     settle(page)
+    to = page.locator("#unit .connections").last.locator("button").first
+    assert re.fullmatch(r"unit \d: [\d.]+", to.inner_text())
     highest = page.locator("#unit .places").first.locator("button").first
     mask = recorded[2]["low/mask"].values
     expected = np.where(mask, cell[..., 4], -np.inf).max()
@@ -177,6 +180,10 @@ def test_a_unit_tells_of_its_memory(page, recorded):
     expected = np.abs(written[:31]) / np.abs(written).max() * 29
     np.testing.assert_allclose(drawn[1:], expected[1:], atol=2.5)  # the cursor frames its own step
     assert heights[31:] == [0] * 9
+    other = to.inner_text().partition(":")[0].removeprefix("unit ")
+    to.click()
+    settle(page)
+    assert page.locator("#unit h2").inner_text().startswith(f"Unit {other} of high")
 
 
 def test_an_address_holds_the_view(page, written):

@@ -52,6 +52,20 @@ export interface Layer {
    * direction)`, and the share of the variance along each.
    */
   trajectory: { quantity: string; share: number[]; values: Block } | null;
+  /** The strongest connections of its units; none where the model isn't known. */
+  connections: Connections[];
+}
+
+/** What leads to the units of a layer, or from them. */
+export interface Connections {
+  direction: "from" | "to";
+  /** The address of a layer, or what else it is. */
+  of: string;
+  /** Names of all that the units may be connected to; of a layer the numbers of its units. */
+  names: string[];
+  /** For each unit, places in `names` of the strongest, and how strong they are. */
+  places: number[][];
+  strength: number[][];
 }
 
 /** Values that go along with the steps: inputs, outputs, targets. */

@@ -4,7 +4,7 @@ import { max } from "d3-array";
 import { isReal, sampleName, tokenAt, valueAt, type Matrix, type Model } from "./data";
 import { bringUp, button, digits, el, steps as inSteps } from "./dom";
 import { histogram } from "./histogram";
-import { goToPlace } from "./goto";
+import { goToPlace, goToUnit } from "./goto";
 import { keyOf, type Store, type View } from "./state";
 
 const PLACES = 5;
@@ -53,6 +53,21 @@ function histogramElement(matrix: Matrix, unit: number, name: string): HTMLEleme
     el("div", { class: "bars" }, ...bars),
     el("div", { class: "marks" }, el("span", {}, digits(low)), el("span", {}, digits(high))),
   );
+}
+
+/** What the unit is connected to most; a unit of a layer that is shown is a click away. */
+function connectionElements(store: Store, model: Model, layerAt: number, unit: number): HTMLElement[] {
+  const layer = model.layers[layerAt]!;
+  return layer.connections.map(({ direction, of, names, places, strength }) => {
+    const other = model.layers.findIndex(({ address }) => address === of);
+    const items = places[unit]!.map((place, at) => {
+      const text = `${other < 0 ? "" : "unit "}${names[place]}: ${digits(strength[unit]![at]!)}`;
+      const number = other < 0 ? -1 : model.layers[other]!.units.indexOf(Number(names[place]));
+      return el("li", {}, number < 0 ? text : button(text, { "data-unit": number }, () => goToUnit(store, other, number)));
+    });
+    const title = `Strongest ${direction} ${other === layerAt ? "its own layer" : of}`;
+    return el("div", {}, el("h3", {}, title), el("ol", { class: "places connections" }, ...items));
+  });
 }
 
 export function unitPanel(store: Store, model: Model): HTMLElement {
@@ -107,6 +122,7 @@ export function unitPanel(store: Store, model: Model): HTMLElement {
       histogramElement(matrix, unit, matrix.title),
       placesElement("Highest", extremes(matrix, unit, 1), view),
       placesElement("Lowest", extremes(matrix, unit, -1), view),
+      ...connectionElements(store, model, layerAt, unit),
     );
     if (fresh) bringUp(panel);
   };

@@ -40,7 +40,7 @@ const header: Header = {
         { name: "forget", long_name: "", values: gate },
       ],
       mask: block(1, [2, 3], [1, 1, 1, 0, 1, 1], 0, 1), half_life: null, by_memory: [0, 1], alike: [1, 0],
-      memory: { state: "cell", kept: "forget", written: block(1, [2, 3, 2], [...Array(12).keys()], 0, 1) }, trajectory: null,
+      memory: { state: "cell", kept: "forget", written: block(1, [2, 3, 2], [...Array(12).keys()], 0, 1) }, trajectory: null, connections: [],
     },
   ],
   series: [{ name: "goal", role: "target", features: ["up"], values: block(1, [2, 1], [1, 2], 0, 1) }],
