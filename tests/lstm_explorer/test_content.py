@@ -67,6 +67,8 @@ def read(page):
         codes = np.frombuffer(data, f"<u{part['bytes']}", size, part["at"]).reshape(part["shape"])
         if len(part["low"]) == 1 and part["low"] == [0.0] and part["step"] == [1.0]:
             return codes  # a mask, or places of words
+        if codes.ndim == 3:
+            codes = np.cumsum(codes, 1, dtype=codes.dtype)
         *_, columns = codes.shape
         low, step = (np.reshape(part[name], (-1, columns)) for name in ("low", "step"))
         version = np.repeat(np.arange(len(low)), len(codes) // len(low))

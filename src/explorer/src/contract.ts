@@ -4,7 +4,8 @@
  * An array of codes, row after row, the last axis fastest: unsigned integers of `bytes` bytes,
  * little endian. A value is `low + step * code`, where each column, the last axis, has its own scale
  * in each version: `low` and `step` list those of the first version's columns, then the next one's.
- * The largest code stands for no value: a masked step runs no gate.
+ * The largest code stands for no value: a masked step runs no gate. Of an array with three axes,
+ * `(sample, time, column)`, each code is the change from the step before, modulo the number of codes.
  */
 export interface Block {
   at: number;

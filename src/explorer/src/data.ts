@@ -83,8 +83,12 @@ function decode(bytes: ArrayBuffer, block: Block, samples: number, hasSteps = tr
   const size = samples * steps * columns;
   return Array.from({ length: rows / samples }, (_, part): Grid => {
     const values = new Float32Array(size);
+    const last = new Uint32Array(columns);
     for (let at = 0; at < size; at++) {
-      const code = codes[part * size + at]!;
+      if (at % (steps * columns) === 0) last.fill(0);
+      const change = codes[part * size + at]!;
+      const code = block.shape.length === 3 ? (last[at % columns]! + change) & none : change;
+      last[at % columns] = code;
       const column = part * columns + (at % columns);
       values[at] = code === none ? NaN : block.low[column]! + block.step[column]! * code;
     }

@@ -14,8 +14,12 @@ Object.assign(globalThis, { matchMedia: () => ({ matches: false }) });
 const EVIL = '</script>,"x"';
 const bytes: number[] = [];
 
-function block(size: 1 | 2, shape: number[], codes: number[], low: number, step: number): Block {
+function block(size: 1 | 2, shape: number[], values: number[], low: number, step: number): Block {
   const at = bytes.length;
+  const [, steps = 1, width = 1] = shape;
+  const change = (value: number, place: number): number =>
+    place % (steps * width) < width ? value : (value - values[place - width]!) & (size === 1 ? 0xff : 0xffff);
+  const codes = shape.length === 3 ? values.map(change) : values;
   for (const code of codes) bytes.push(...(size === 1 ? [code] : [code & 255, code >> 8]));
   const columns = shape.at(-1)!;
   return { at, bytes: size, shape, low: Array(columns).fill(low), step: Array(columns).fill(step) };
