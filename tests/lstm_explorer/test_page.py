@@ -201,6 +201,7 @@ def test_an_address_holds_the_view(page, written):
     open_page(other, written, "#" + address.partition("#")[2])
     assert facts(other) == shown
     assert other.input_value("#version") == "1"
+    assert other.input_value("#order") == "memory"
     assert other.locator('.plot[data-row="0.2"]').is_visible()
 
 

@@ -48,7 +48,7 @@ export const keyOf = (layer: number, quantity: number): string => `${layer}.${qu
 
 /** The orders there are, the first to start with: by memory only where some unit's memory is known. */
 export function ordersOf(model: Model): Order[] {
-  const known = model.layers.some((layer) => layer.half_life?.some((steps) => steps !== null));
+  const known = model.header.layers.some(({ half_life }) => half_life !== null);
   return known ? ["memory", "alike", "number"] : ["alike", "number"];
 }
 
