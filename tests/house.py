@@ -9,7 +9,7 @@ import grimp
 
 from tests.repository import ROOT
 
-PACKAGES = ("lstm_states", "lstm_explorer", "notebook_pipeline", "experiments")
+PACKAGES = ("lstm_states", "lstm_explorer", "lstm_inspect", "notebook_pipeline", "experiments")
 
 
 def room_of(module):

@@ -63,10 +63,22 @@ def explorer(name: str) -> None:
     print(f"wrote {path.relative_to(root)}")
 
 
+@click.command(
+    add_help_option=False, context_settings={"ignore_unknown_options": True},
+)  # fmt: skip
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def inspect(arguments: Sequence[str]) -> int:
+    """Inspect a model over data: one report of its states and its traps."""
+    from lstm_inspect.command import main
+
+    return main(arguments, program="lstm-states inspect")
+
+
 COMMANDS = (
     prepare,
     new,
     explorer,
+    inspect,
     page_command("claims", "Decide every claim by its rule."),
     page_command("index", "Write the index of all reports."),
 )

@@ -1,0 +1,7 @@
+"""Run ``python -m lstm_inspect``."""
+
+import sys
+
+from lstm_inspect.command import main
+
+sys.exit(main())

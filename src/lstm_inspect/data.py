@@ -1,0 +1,224 @@
+"""Read inputs, labels and words from files; nothing in a file is run."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+INPUTS, LABELS, MASK, SAMPLE = "x", ("labels", "y"), "mask", "sample"
+"""Names of arrays in an archive, and of the column that tells samples apart."""
+
+KINDS = (".npz", ".npy", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a file holds.
+
+    Args:
+        x: An array, or a dict of arrays by the names of the model's inputs.
+        names: What each array is called in an error.
+        labels: One for each sample; or None.
+        mask: ``(sample, time)``, true where a step is real; or None.
+    """
+
+    x: Any
+    names: list[str]
+    labels: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+
+def read_data(path: Path, model: keras.Model, *, label_column: str | None = None) -> Data:
+    """Read what a model is to read.
+
+    Args:
+        path: ``.npz``, ``.npy``, ``.csv`` or ``.parquet``.
+        model: The model, whose inputs an archive may name.
+        label_column: The column or array of labels; None is ``labels`` or ``y`` of an archive.
+
+    Raises:
+        ValueError: naming the file, the array or column, and what would be right.
+    """
+    _check_file(path, KINDS)
+    if path.suffix == ".npy":
+        return Data(_load_array(path), [f"{path}: the array"])
+    if path.suffix == ".npz":
+        return _from_archive(path, model, label_column)
+    return _from_table(path, read_table(path), label_column)
+
+
+def _check_file(path: Path, kinds: tuple[str, ...]) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    if path.suffix not in kinds:
+        raise ValueError(f"{path}: it must be one of {', '.join(kinds)}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: it is empty")
+
+
+def _load_array(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(_unreadable(f"{path}", error)) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError(f"{path}: it is an archive; call it .npz")
+    return array
+
+
+def _unreadable(what: str, error: Exception) -> str:
+    if "allow_pickle" in str(error) or "Object arrays" in str(error):
+        return f"{what} holds pickled objects, which are never loaded; save plain numbers"
+    return f"{what} can't be read as NumPy wrote it ({' '.join(str(error).split())[:200]})"
+
+
+def _from_archive(path: Path, model: keras.Model, label_name: str | None) -> Data:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            held: dict[str, np.ndarray] = {}
+            for name in archive.files:
+                try:
+                    held[name] = archive[name]
+                except (ValueError, EOFError, zipfile.BadZipFile) as error:
+                    raise ValueError(_unreadable(f"{path}: array {name!r}", error)) from error
+    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise ValueError(_unreadable(f"{path}", error)) from error
+    if label_name is not None and label_name not in held:
+        raise ValueError(
+            f"{path}: it holds no array {label_name!r} of labels; it holds {sorted(held)}"
+        )
+    wanted = label_name or next((name for name in LABELS if name in held), None)
+    labels = None if wanted is None else held[wanted]
+    rest = [name for name in held if name not in (*LABELS, MASK, wanted)]
+    inputs = [spec.name for spec in getattr(model, "inputs", None) or ()]
+    if len(inputs) > 1:
+        if missing := [name for name in inputs if name not in held]:
+            raise ValueError(
+                f"{path}: it holds no array {missing[0]!r}; model {model.name!r} has the inputs "
+                f"{inputs}, the file {sorted(held)}"
+            )
+        x: Any = {name: held[name] for name in inputs}
+        names = [f"{path}: array {name!r}" for name in inputs]
+    else:
+        chosen = [n for n in (INPUTS, *inputs) if n in rest] or (rest if len(rest) == 1 else [])
+        if not chosen:
+            raise ValueError(
+                f"{path}: it holds the arrays {sorted(held)}; the inputs must be called "
+                f"{INPUTS!r}, or be the only one"
+            )
+        x, names = held[chosen[0]], [f"{path}: array {chosen[0]!r}"]
+    return Data(x, names, labels, held.get(MASK))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table.
+
+    Raises:
+        ValueError: naming the file, and what is missing to read it.
+    """
+    try:
+        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except ImportError as error:
+        raise ValueError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
+    except Exception as error:  # parsers raise errors of many kinds
+        raise ValueError(
+            f"{path}: it can't be read as a table ({' '.join(str(error).split())[:200]})"
+        ) from error
+    if table.empty:
+        raise ValueError(f"{path}: it holds no row")
+    return table
+
+
+def _from_table(path: Path, table: pd.DataFrame, label_column: str | None) -> Data:
+    """Cut a table, a row for each step, into sequences; shorter ones are padded and masked."""
+    if label_column is not None and label_column not in table:
+        raise ValueError(
+            f"{path}: it has no column {label_column!r} of labels; it has {list(table)}"
+        )
+    features = [c for c in table if c not in (SAMPLE, label_column)]
+    if not features:
+        raise ValueError(f"{path}: it has no column of features beside {list(table)}")
+    for column in features:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise ValueError(
+                f"{path}: column {column!r} holds {table[column].dtype} values; features must be "
+                "numbers"
+            )
+        if bad := int(table[column].isna().sum()):
+            raise ValueError(f"{path}: column {column!r} is empty in {bad} rows")
+    if SAMPLE in table and table[SAMPLE].isna().any():
+        raise ValueError(f"{path}: column {SAMPLE!r} is empty in some rows")
+    groups = (
+        [group for _, group in table.groupby(SAMPLE, sort=False)] if SAMPLE in table else [table]
+    )
+    longest = max(map(len, groups))
+    kind = table[features].to_numpy().dtype
+    x = np.zeros((len(groups), longest, len(features)), kind if kind.kind in "iu" else np.float32)
+    mask = np.zeros(x.shape[:2], bool)
+    for place, group in enumerate(groups):
+        x[place, : len(group)] = group[features].to_numpy()
+        mask[place, : len(group)] = True
+    labels = None
+    if label_column is not None:
+        for group in groups:
+            if group[label_column].nunique(dropna=False) != 1 or group[label_column].isna().any():
+                raise ValueError(
+                    f"{path}: column {label_column!r} must hold one label in all rows of a sample"
+                )
+        labels = np.array([group[label_column].iloc[0] for group in groups])
+    return Data(x, [f"{path}: its {len(features)} columns of features"], labels,
+                None if mask.all() else mask)  # fmt: skip
+
+
+def fit_to_inputs(data: Data, model: keras.Model) -> Data:
+    """Give a table of one column the axes of a model that reads whole numbers (sample, time)."""
+    specs = getattr(model, "inputs", None) or ()
+    if isinstance(data.x, dict) or len(specs) != 1:
+        return data
+    if len(specs[0].shape) == 2 and data.x.ndim == 3 and data.x.shape[2] == 1:
+        return replace(data, x=data.x[..., 0])
+    return data
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Read a file of labels: an array, a table of one column, or a text with one on each line.
+
+    Raises:
+        ValueError: naming the file and what would be right.
+    """
+    _check_file(path, (*KINDS, ".txt"))
+    if path.suffix == ".txt":
+        return np.array(path.read_text(encoding="utf-8").splitlines())
+    if path.suffix == ".npy":
+        return _load_array(path)
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            named = [name for name in LABELS if name in archive.files] or archive.files
+            if len(named) == 1 or named[0] in LABELS:
+                return archive[named[0]]
+        raise ValueError(f"{path}: it holds {named}; the labels must be called {LABELS[0]!r}")
+    table = read_table(path)
+    if table.shape[1] != 1:
+        raise ValueError(f"{path}: it has the columns {list(table)}; labels are one column")
+    return table.iloc[:, 0].to_numpy()
+
+
+def read_tokens(path: Path) -> list[str]:
+    """Read a vocabulary: a word on each line, the first is number 0.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    words = path.read_text(encoding="utf-8").splitlines()
+    if not words:
+        raise ValueError(f"{path}: it is empty; it must have a word on each line")
+    return words

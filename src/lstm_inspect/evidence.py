@@ -1,0 +1,76 @@
+"""What is known of a model and its data once it has run: what the rules judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from lstm_inspect.given import Given
+from lstm_inspect.padding import Padding, find_padding
+from lstm_inspect.runs import record
+from lstm_inspect.sensitivity import Sensitivity, measure_sensitivity
+from lstm_inspect.wiring import MaskPath, Place, follow_masks, places
+from lstm_states.cells import layers_of
+from lstm_states.proof.equations import check_traces
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was recorded and measured.
+
+    Args:
+        given: The model and its data.
+        whole: All data, before samples that fill no batch were left out.
+        traces: All states and gates.
+        nodes: The layers of the traces, by address.
+        places: Where each stands in the model.
+        residuals: Of the equations, by layer.
+        padding: The steps of the inputs that look like padding; None if there are none.
+        masks: Where masks go; None if that can't be seen.
+        sensitivity: How far outputs move, by what was changed.
+    """
+
+    given: Given
+    whole: Given
+    traces: xr.DataTree
+    nodes: dict[str, xr.Dataset]
+    places: dict[str, Place]
+    residuals: xr.Dataset
+    padding: Padding | None
+    masks: MaskPath | None
+    sensitivity: dict[str, Sensitivity]
+
+    def real_steps(self, address: str) -> np.ndarray | None:
+        """Return which steps of a layer are no padding; None if they aren't those of the input."""
+        if self.padding is None:
+            return None
+        mask = self.nodes[address]["mask"]
+        alike = "sample" in mask.dims and mask.shape == self.padding.real.shape
+        return self.padding.real if alike else None
+
+    def name_of(self, address: str) -> str:
+        """Return the name that the model's own graph has for the layer that holds ``address``."""
+        return address.partition("/")[0]
+
+
+def gather(whole: Given) -> Evidence:
+    """Record a model over its data, and measure what the rules and the report need."""
+    slots = whole.slots
+    given = whole if slots is None else whole.take(slice(whole.samples // slots * slots))
+    traces = record(given)
+    nodes = layers_of(traces)
+    found = places(given.model, list(nodes))
+    stateful = any(place.layer.stateful for place in found.values())
+    return Evidence(
+        given=given,
+        whole=whole,
+        traces=traces,
+        nodes=nodes,
+        places=found,
+        residuals=check_traces(traces),
+        padding=find_padding(given),
+        masks=follow_masks(given),
+        sensitivity=measure_sensitivity(given, stateful=stateful),
+    )

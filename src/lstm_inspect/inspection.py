@@ -1,0 +1,103 @@
+"""Inspect a model over data, and keep what was found."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from lstm_inspect.evidence import gather
+from lstm_inspect.findings import Finding
+from lstm_inspect.given import check_given
+from lstm_inspect.report import render
+from lstm_inspect.rules import judge
+from lstm_inspect.tables import layers_table, probes_table, sensitivity_table, states_table
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an inspection found.
+
+    Args:
+        findings: The traps that the model is in, the most severe first.
+        layers: What each layer is, whether a mask reaches it, and its residual.
+        states: Half-lives, saturation and idle units of each layer.
+        probes: What can be read of the labels; None without labels or without scikit-learn.
+        sensitivity: How far outputs move if something changes that should not matter.
+        page: The report, one HTML file.
+    """
+
+    findings: tuple[Finding, ...]
+    layers: pd.DataFrame
+    states: pd.DataFrame
+    probes: pd.DataFrame | None
+    sensitivity: pd.DataFrame
+    page: str = field(repr=False)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the report into a file, which is replaced; return its path."""
+        path = Path(path)
+        path.write_text(self.page, encoding="utf-8", newline="\n")
+        return path
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.page)}" title="Report of an inspection" '
+            'width="100%" height="800" style="border: 0"></iframe>'
+        )
+
+
+def inspect_model(
+    model: keras.Model,
+    x: Any,
+    *,
+    labels: Any = None,
+    tokens: Sequence[str] | None = None,
+    mask: Any = None,
+    title: str | None = None,
+    notes: Sequence[str] = (),
+) -> Inspection:
+    """Record a model over data, and tell what its states do and which traps it is in.
+
+    The model stays as it is: weights, live states and counters. All runs start from states of zero.
+    The same model and data give the same bytes.
+
+    Args:
+        model: A built model with recurrent layers.
+        x: Its inputs: an array ``(sample, time, ...)``, or a list or dict of arrays. A few dozen
+            samples are enough; all of them are run several times.
+        labels: The class or the number of each sample ``(sample,)`` or step ``(sample, time)``.
+        tokens: The words that whole numbers in ``x`` count, from 0 on.
+        mask: ``(sample, time)``, true where a step is real; passed to the model.
+        title: Of the report; None is the model's name.
+        notes: Sentences for the head of the report, such as where the data come from.
+
+    Returns:
+        The findings, the tables, and the report.
+
+    Raises:
+        TypeError: if ``model`` is no model of the installed Keras.
+        ValueError: if an argument doesn't fit the model; it says which and what would be right.
+
+    Example:
+        >>> inspect_model(model, x[:64], labels=y[:64]).write("report.html")
+    """
+    given = check_given(model, x, mask=mask, labels=labels, tokens=tokens)
+    seen = gather(given)
+    findings = judge(seen)
+    layers, states, sensitivity = layers_table(seen), states_table(seen), sensitivity_table(seen)
+    probes, about_probes = probes_table(seen)
+    page = render(
+        seen,
+        title=model.name if title is None else title,
+        notes=notes,
+        findings=findings,
+        tables={"layers": layers, "states": states, "probes": probes, "sensitivity": sensitivity},
+        about_probes=about_probes,
+    )
+    return Inspection(findings, layers, states, probes, sensitivity, page)

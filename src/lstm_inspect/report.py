@@ -1,0 +1,169 @@
+"""Write what was found as one HTML page, which loads nothing."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+import keras
+import numpy as np
+import pandas as pd
+
+from lstm_explorer import explore
+from lstm_inspect.evidence import Evidence
+from lstm_inspect.findings import Finding
+
+# The frame of the explorer inherits this policy, so it names what the explorer needs.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{about}
+<h2>Findings</h2>
+{findings}
+<h2>Layers</h2>
+<p>Each layer carries its own states from step to step. The residual is the largest error of its
+equations over what was recorded; rounding explains about 1e-6.</p>
+{layers}
+<h2>States</h2>
+<p>A half-life is the number of steps after which a unit has lost half of its state by its gates.
+A gate is shut below 0.1 and open above 0.9; shares are those of all real steps.</p>
+{states}
+<h2>What the states tell of the labels</h2>
+<p>{about_probes}</p>
+{probes}
+<h2>Sensitivity</h2>
+<p>How far the outputs move if something changes that should not matter.</p>
+{sensitivity}
+<h2>Explorer</h2>
+{explorer}
+</main>
+</body>
+</html>
+"""
+
+
+def render(
+    seen: Evidence,
+    *,
+    title: str,
+    notes: Sequence[str],
+    findings: Sequence[Finding],
+    tables: Mapping[str, pd.DataFrame | None],
+    about_probes: str,
+) -> str:
+    """Return the page."""
+    style = resources.files("lstm_inspect").joinpath("report.css").read_text(encoding="utf-8")
+    return _PAGE.format(
+        policy=_POLICY,
+        title=html.escape(title),
+        style=style,
+        about="".join(f"<p>{html.escape(note)}</p>" for note in [_about(seen), *notes]),
+        findings=_findings(findings),
+        about_probes=html.escape(about_probes),
+        explorer=_explorer(seen, title),
+        **{name: "" if one is None else _table(name, one) for name, one in tables.items()},
+    )
+
+
+def _about(seen: Evidence) -> str:
+    shapes = [leaf.shape for leaf in keras.tree.flatten(seen.given.x)]
+    told = " and ".join(str(tuple(map(int, shape))) for shape in shapes)
+    read = f"Model {seen.given.model.name!r} over inputs of shape {told}."
+    if seen.padding is not None:
+        where = [name for name, there in (
+            ("start", seen.padding.at_start), ("end", seen.padding.at_end)) if there]  # fmt: skip
+        place = f" at the {' and the '.join(where)}" if where else ""
+        by = "by the mask given" if seen.padding.named else f"value {seen.padding.value:g}"
+        read += f" {seen.padding.share:.0%} of the steps are padding{place} ({by})."
+    return read
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "<p>No trap found.</p>"
+    items = []
+    for one in findings:
+        link = f" <cite>docs/questions.md: {html.escape(one.question)}</cite>" * bool(one.question)
+        items.append(
+            f'<li class="{one.severity}"><p><b class="tag">{one.severity}</b> '
+            f"<code>{html.escape(one.layer)}</code> {html.escape(one.case)}</p>"
+            f"<p>{html.escape(one.advice)}{link}</p></li>"
+        )
+    return f'<ol class="findings">{"".join(items)}</ol>'
+
+
+def _table(name: str, table: pd.DataFrame) -> str:
+    table = table.loc[:, [not _is_empty(table[column]) for column in table]]
+    head = "".join(f'<th scope="col">{html.escape(str(c))}</th>' for c in table.columns)
+    rows = []
+    for place, values in zip(table.index, table.itertuples(index=False), strict=True):
+        cells = "".join(_cell(str(c), v) for c, v in zip(table.columns, values, strict=True))
+        rows.append(f'<tr><th scope="row">{html.escape(str(place))}</th>{cells}</tr>')
+    return (
+        f'<div class="box" tabindex="0" role="region" aria-label="Table of {name}"><table><thead>'
+        f'<tr><th scope="col">{html.escape(str(table.index.name))}</th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _is_empty(column: pd.Series) -> bool:
+    """Tell whether a column says nothing of any row."""
+    return all(value == "" or (isinstance(value, float) and np.isnan(value)) for value in column)
+
+
+SHARES = ("shut", "open", "|h| above 0.9", "share of the range")
+"""What the columns end with whose values are shown in percent."""
+
+
+def _cell(column: str, value: object) -> str:
+    if isinstance(value, str):
+        return f"<td>{html.escape(value)}</td>"
+    number = float(value)  # type: ignore[arg-type]
+    if np.isnan(number):
+        told = "–"
+    elif np.isinf(number):
+        told = "never lost" if column.startswith("half-life") else "∞"
+    elif column.endswith(SHARES):
+        told = f"{number:.1%}" if number < 10 else f"{number:.2g} times"
+    elif number == int(number) and abs(number) < 1e6:
+        told = f"{int(number):,}"
+    else:
+        told = f"{number:.3g}"
+    return f'<td class="number">{told}</td>'
+
+
+def _explorer(seen: Evidence, title: str) -> str:
+    """Return the explorer in a frame, or why there is none."""
+    inputs = keras.tree.flatten(seen.given.x)[0]
+    steps = {node.sizes["time"] for node in seen.nodes.values()}
+    shown = inputs if inputs.ndim < 4 and inputs.shape[1] in steps else None
+    tokens = seen.given.tokens if shown is not None else None
+    labels = seen.given.labels
+    if tokens is not None and shown is not None:
+        shown = shown.astype(np.int64)
+    try:
+        page = explore(
+            seen.traces,
+            inputs=shown,
+            tokens=tokens,
+            labels=labels if labels is not None and labels.ndim == 1 else None,
+            model=seen.given.model,
+            title=title,
+        ).page
+    except ValueError as error:
+        return f"<p>The explorer can't show these states: {html.escape(str(error))}.</p>"
+    return (
+        f'<iframe srcdoc="{html.escape(page)}" title="Explorer of states" loading="lazy"></iframe>'
+    )

@@ -1,0 +1,147 @@
+"""The tables of a report: layers, states, what they tell of the labels, sensitivity."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from lstm_inspect.evidence import Evidence
+from lstm_inspect.rules.states import alone
+from lstm_states.geometry import find_idle_units
+from lstm_states.probes import probe_states
+from lstm_states.summary import measure_half_lives, measure_saturation, measure_states
+
+FEW_CLASSES = 20
+"""Whole numbers of more values than this, and than every second sample, are no classes."""
+
+NO_PROBES = "Probes need scikit-learn, which the extra installs: pip install 'lstm-states[probes]'."
+
+
+def layers_table(seen: Evidence) -> pd.DataFrame:
+    """Return what each layer is, whether a mask reaches it, and its largest residual."""
+    rows = []
+    for address, node in seen.nodes.items():
+        place = seen.places.get(address)
+        residuals = [float(v) for v in seen.residuals.sel(layer=address).data_vars.values()]
+        known = [value for value in residuals if not np.isnan(value)]
+        rows.append(
+            {
+                "layer": address,
+                "kind": node.attrs["cell"],
+                "units": node.sizes.get("unit", 0),
+                "steps": node.sizes["time"],
+                "direction": place.direction if place else "",
+                "stateful": "yes" if place and place.layer.stateful else "no",
+                "returns": place.returns if place else "",
+                "mask": _mask(seen, address),
+                "residual": max(known) if known else np.nan,
+            }
+        )
+    return pd.DataFrame(rows).set_index("layer")
+
+
+def _mask(seen: Evidence, address: str) -> str:
+    mask = seen.nodes[address]["mask"].values
+    if not mask.all():
+        return f"skips {1 - mask.mean():.0%} of steps"
+    real = seen.real_steps(address)
+    if real is not None and not real.all():
+        return "none arrives; there is padding"
+    return "skips nothing"
+
+
+def states_table(seen: Evidence) -> pd.DataFrame:
+    """Return sizes, half-lives, saturation and idle units of each layer."""
+    states, gates = measure_states(seen.traces), measure_saturation(seen.traces)
+    lives = measure_half_lives(seen.traces)["half_life"]
+    rows = []
+    for address, node in seen.nodes.items():
+        own = lives.sel(layer=address).values
+        own = own[~np.isnan(own)]
+        row = {
+            "layer": address,
+            "half-life, median": float(np.median(own)) if own.size else np.nan,
+            "half-life, shortest": float(own.min()) if own.size else np.nan,
+            "half-life, longest": float(own.max()) if own.size else np.nan,
+            "|h| above 0.9": _value(states, "hidden_saturated", address),
+        }
+        for name in gates.data_vars:
+            gate, _, side = str(name).partition("_saturated_")
+            told = f"{gate.replace('_', ' ')} {'shut' if side == 'left' else 'open'}"
+            row[told] = _value(gates, str(name), address)
+        rows.append(row | _idle(address, node))
+    return pd.DataFrame(rows).set_index("layer")
+
+
+def _value(found: object, name: str, address: str) -> float:
+    return float(found[name].sel(layer=address)) if name in found else np.nan  # type: ignore
+
+
+def _idle(address: str, node: object) -> dict[str, float]:
+    try:
+        idle = find_idle_units(alone(address, node))  # type: ignore[arg-type]
+    except ValueError:
+        return {"dead units": np.nan, "duplicate pairs": np.nan}
+    return {"dead units": int(idle["dead"].sum()), "duplicate pairs": idle.sizes["pair"]}
+
+
+def probes_table(seen: Evidence) -> tuple[pd.DataFrame | None, str]:
+    """Return what can be read of the labels from each layer, and a sentence about it."""
+    labels = seen.given.labels
+    if labels is None:
+        return None, "No labels were given."
+    classes = are_classes(labels)
+    given = {"classes" if classes else "numbers": labels}
+    # Drawn rather than every second: data may alternate.
+    order = np.random.default_rng(0).permutation(seen.given.samples)
+    held_out = sorted(order[: len(order) // 2].tolist())
+    rows, left = [], []
+    for address, node in seen.nodes.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of fits that stop early
+                found = probe_states(alone(address, node), held_out=held_out, **given)
+        except ModuleNotFoundError:
+            return None, NO_PROBES
+        except ValueError as error:
+            left.append(f"{address}: {error}.")
+            continue
+        own = {name: float(found[name][0]) for name in ("score", "control", "selectivity")}
+        rows.append({"layer": address, **own})
+    told = (
+        f"{'Accuracy' if classes else 'R²'} of a linear probe on half of the samples, which it has "
+    )
+    told += (
+        "not seen; the control has the labels of other samples. Selectivity is their difference."
+    )
+    if classes:
+        _, counts = np.unique(labels, return_counts=True)
+        told += f" Always naming the commonest class scores {counts.max() / counts.sum():.2f}."
+    if not rows:
+        return None, " ".join(left)
+    return pd.DataFrame(rows).set_index("layer"), " ".join([told, *left])
+
+
+def are_classes(labels: np.ndarray) -> bool:
+    """Tell whether labels name classes rather than amounts."""
+    if labels.dtype.kind not in "iuf":
+        return True
+    if (np.trunc(labels) != labels).any():
+        return False
+    return len(np.unique(labels)) <= max(FEW_CLASSES, len(labels) // 2)
+
+
+def sensitivity_table(seen: Evidence) -> pd.DataFrame:
+    """Return how far outputs move if something changes that should not matter."""
+    rows = [
+        {
+            "change": one.change,
+            "largest difference": np.nan if one.largest is None else one.largest,
+            "share of the range": np.nan if one.share is None else one.share,
+            "not measured, since": one.why,
+        }
+        for one in seen.sensitivity.values()
+    ]
+    return pd.DataFrame(rows).set_index("change")
