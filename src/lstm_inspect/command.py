@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,12 +36,18 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, help="a .npz, .npy, .csv or .parquet file")
     parser.add_argument("--labels", metavar="FILE or COLUMN", help="a label for each sample")
     parser.add_argument("--tokens", type=Path, metavar="FILE", help="a vocabulary, a word a line")
-    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE")
-    parser.add_argument("--import", dest="modules", action="append", default=[], metavar="MODULE",
-                        help="a module with classes that the model needs; can be repeated")  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("report.html"), metavar="FILE", help="report.html"
+    )
+    parser.add_argument(
+        "--import", dest="modules", action="append", default=[], metavar="MODULE",
+        help="a module with classes that the model needs; can be repeated",
+    )  # fmt: skip
     parser.add_argument("--trust", action="store_true", help="let Lambda layers run their code")
-    parser.add_argument("--samples", type=int, default=SAMPLES, metavar="N",
-                        help=f"how many samples to inspect ({SAMPLES})")  # fmt: skip
+    parser.add_argument(
+        "--samples", type=int, default=SAMPLES, metavar="N",
+        help=f"how many samples to inspect ({SAMPLES})",
+    )  # fmt: skip
     return parser
 
 
@@ -50,8 +57,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         given = _parser(program).parse_args(arguments)
     except SystemExit as ended:
         return int(ended.code or 0)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow starts to tell of itself
     try:
+        with _no_chatter():
+            import keras  # noqa: F401
         _run(given)
     except Exception as error:  # of the user's model, too: a line says it all
         known = isinstance(error, ValueError | OSError)
@@ -59,6 +67,24 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         print(f"{program}: {kind}{' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def _no_chatter() -> Iterator[None]:
+    """Keep what TensorFlow tells while it is imported out of the one line of a fault.
+
+    Some of it is written before any of its settings are read.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -94,7 +120,7 @@ def _run(given: argparse.Namespace) -> None:
     for one in found.findings:
         print(f"{one.severity}: {one.layer}: {one.case}")
     counts = Counter(one.severity for one in found.findings)
-    told = ", ".join(f"{count} {name}" for name, count in counts.items()) or "no trap found"
+    told = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no trap found"
     print(f"wrote {given.out} ({told})")
 
 

@@ -179,12 +179,11 @@ def _from_table(path: Path, table: pd.DataFrame, label_column: str | None) -> Da
 
 def fit_to_inputs(data: Data, model: keras.Model) -> Data:
     """Give a table of one column the axes of a model that reads whole numbers (sample, time)."""
-    specs = getattr(model, "inputs", None) or ()
+    specs = list(getattr(model, "inputs", None) or ())
     if isinstance(data.x, dict) or len(specs) != 1:
         return data
-    if len(specs[0].shape) == 2 and data.x.ndim == 3 and data.x.shape[2] == 1:
-        return replace(data, x=data.x[..., 0])
-    return data
+    one = len(specs[0].shape) == 2 and data.x.ndim == 3 and data.x.shape[2] == 1
+    return replace(data, x=data.x[..., 0]) if one else data
 
 
 def read_labels(path: Path) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import numpy as np
@@ -65,8 +64,3 @@ def _told_in_the_report() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a measured value is finite."""
-    return value is not None and bool(np.isfinite(value))

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.rules.states import alone
@@ -54,7 +55,7 @@ def _mask(seen: Evidence, address: str) -> str:
 
 def states_table(seen: Evidence) -> pd.DataFrame:
     """Return sizes, half-lives, saturation and idle units of each layer."""
-    states, gates = measure_states(seen.traces), measure_saturation(seen.traces)
+    sizes, gates = measure_states(seen.traces), measure_saturation(seen.traces)
     lives = measure_half_lives(seen.traces)["half_life"]
     rows = []
     for address, node in seen.nodes.items():
@@ -65,7 +66,7 @@ def states_table(seen: Evidence) -> pd.DataFrame:
             "half-life, median": float(np.median(own)) if own.size else np.nan,
             "half-life, shortest": float(own.min()) if own.size else np.nan,
             "half-life, longest": float(own.max()) if own.size else np.nan,
-            "|h| above 0.9": _value(states, "hidden_saturated", address),
+            "|h| above 0.9": _value(sizes, "hidden_saturated", address),
         }
         for name in gates.data_vars:
             gate, _, side = str(name).partition("_saturated_")
@@ -75,13 +76,13 @@ def states_table(seen: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("layer")
 
 
-def _value(found: object, name: str, address: str) -> float:
-    return float(found[name].sel(layer=address)) if name in found else np.nan  # type: ignore
+def _value(found: xr.Dataset, name: str, address: str) -> float:
+    return float(found[name].sel(layer=address)) if name in found else np.nan
 
 
-def _idle(address: str, node: object) -> dict[str, float]:
+def _idle(address: str, node: xr.Dataset) -> dict[str, float]:
     try:
-        idle = find_idle_units(alone(address, node))  # type: ignore[arg-type]
+        idle = find_idle_units(alone(address, node))
     except ValueError:
         return {"dead units": np.nan, "duplicate pairs": np.nan}
     return {"dead units": int(idle["dead"].sum()), "duplicate pairs": idle.sizes["pair"]}
@@ -93,7 +94,7 @@ def probes_table(seen: Evidence) -> tuple[pd.DataFrame | None, str]:
     if labels is None:
         return None, "No labels were given."
     classes = are_classes(labels)
-    given = {"classes" if classes else "numbers": labels}
+    classed, numbers = (labels, None) if classes else (None, labels)
     # Drawn rather than every second: data may alternate.
     order = np.random.default_rng(0).permutation(seen.given.samples)
     held_out = sorted(order[: len(order) // 2].tolist())
@@ -102,7 +103,9 @@ def probes_table(seen: Evidence) -> tuple[pd.DataFrame | None, str]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of fits that stop early
-                found = probe_states(alone(address, node), held_out=held_out, **given)
+                found = probe_states(
+                    alone(address, node), classes=classed, numbers=numbers, held_out=held_out
+                )
         except ModuleNotFoundError:
             return None, NO_PROBES
         except ValueError as error:

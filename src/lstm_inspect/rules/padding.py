@@ -99,7 +99,7 @@ def mask_hides_values(seen: Evidence) -> Iterator[Finding]:
 def empty_samples(seen: Evidence) -> Iterator[Finding]:
     """Samples of which a layer reads no step: their output says nothing."""
     for address, node in seen.nodes.items():
-        empty = ~node["mask"].values.any(1)
+        empty = np.asarray(~node["mask"].values.any(1))
         if empty.any():
             yield Finding(
                 "risk", "empty_samples", address,
