@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-
 PROGRAM = "python -m lstm_inspect"
 
 SAMPLES = 64
@@ -107,28 +105,13 @@ def _run(given: argparse.Namespace) -> None:
     whole = check_given(
         model, data.x, mask=data.mask, labels=labels, tokens=tokens, names=data.names
     )
-    notes = [f"{given.model.name} over {given.data.name}."]
-    part = whole
-    if whole.samples > given.samples:
-        part = whole.take(_chosen(whole.samples, given.samples, whole.slots))
-        how = "the first" if whole.slots else "evenly spaced"
-        notes.append(f"{part.samples:,} of {whole.samples:,} samples are inspected, {how}.")
     found = inspect_model(
-        model, part.x, mask=part.mask, labels=part.labels, tokens=part.tokens, notes=notes
-    )
+        model, whole.x, mask=whole.mask, labels=whole.labels, tokens=whole.tokens,
+        samples=given.samples, title=f"{given.model.name} over {given.data.name}",
+    )  # fmt: skip
     found.write(given.out)
     for one in found.findings:
         print(f"{one.severity}: {one.layer}: {one.case}")
     counts = Counter(one.severity for one in found.findings)
     told = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no trap found"
     print(f"wrote {given.out} ({told})")
-
-
-def _chosen(samples: int, most: int, slots: int | None) -> np.ndarray:
-    """Return which samples to inspect: evenly spaced, or the first batches, which belong together.
-
-    Batches of a fixed size may continue each other, which evenly spaced samples would not.
-    """
-    if slots:
-        return np.arange(min(samples, max(most // slots, 1) * slots))
-    return np.linspace(0, samples - 1, most).round().astype(int)

@@ -22,7 +22,7 @@ class Evidence:
 
     Args:
         given: The model and its data.
-        whole: All data, before samples that fill no batch were left out.
+        whole: All data that were given; ``given`` holds the samples that were inspected.
         traces: All states and gates.
         nodes: The layers of the traces, by address.
         places: Where each stands in the model.
@@ -55,10 +55,16 @@ class Evidence:
         return address.partition("/")[0]
 
 
-def gather(whole: Given) -> Evidence:
-    """Record a model over its data, and measure what the rules and the report need."""
-    slots = whole.slots
-    given = whole if slots is None else whole.take(slice(whole.samples // slots * slots))
+def gather(whole: Given, most: int | None = None) -> Evidence:
+    """Record a model over its data, and measure what the rules and the report need.
+
+    Args:
+        whole: The model and its data.
+        most: How many samples to inspect; None is all. A model that is built for batches of one
+            size gets the first batches, which may continue each other, any other evenly spaced
+            samples.
+    """
+    given = whole.take(_chosen(whole.samples, most or whole.samples, whole.slots))
     traces = record(given)
     nodes = layers_of(traces)
     found = places(given.model, list(nodes))
@@ -74,3 +80,10 @@ def gather(whole: Given) -> Evidence:
         masks=follow_masks(given),
         sensitivity=measure_sensitivity(given, stateful=stateful),
     )
+
+
+def _chosen(samples: int, most: int, slots: int | None) -> np.ndarray:
+    if slots is None:
+        return np.linspace(0, samples - 1, min(samples, most)).round().astype(int)
+    batches = min(samples // slots, max(most // slots, 1))
+    return np.arange(batches * slots)

@@ -60,7 +60,7 @@ def inspect_model(
     tokens: Sequence[str] | None = None,
     mask: Any = None,
     title: str | None = None,
-    notes: Sequence[str] = (),
+    samples: int | None = None,
 ) -> Inspection:
     """Record a model over data, and tell what its states do and which traps it is in.
 
@@ -69,13 +69,14 @@ def inspect_model(
 
     Args:
         model: A built model with recurrent layers.
-        x: Its inputs: an array ``(sample, time, ...)``, or a list or dict of arrays. A few dozen
-            samples are enough; all of them are run several times.
+        x: Its inputs: an array ``(sample, time, ...)``, or a list or dict of arrays. Those
+            that are inspected are run several times; a few dozen are enough.
         labels: The class or the number of each sample ``(sample,)`` or step ``(sample, time)``.
         tokens: The words that whole numbers in ``x`` count, from 0 on.
         mask: ``(sample, time)``, true where a step is real; passed to the model.
         title: Of the report; None is the model's name.
-        notes: Sentences for the head of the report, such as where the data come from.
+        samples: How many samples to inspect; None is all. They are evenly spaced, or the first
+            batches of a model that is built for batches of one size.
 
     Returns:
         The findings, the tables, and the report.
@@ -85,17 +86,18 @@ def inspect_model(
         ValueError: if an argument doesn't fit the model; it says which and what would be right.
 
     Example:
-        >>> inspect_model(model, x[:64], labels=y[:64]).write("report.html")
+        >>> inspect_model(model, x, labels=y, samples=64).write("report.html")
     """
+    if samples is not None and (isinstance(samples, bool) or samples < 1):
+        raise ValueError(f"samples is {samples!r}; it must be a whole number of at least 1")
     given = check_given(model, x, mask=mask, labels=labels, tokens=tokens)
-    seen = gather(given)
+    seen = gather(given, samples)
     findings = judge(seen)
     layers, states, sensitivity = layers_table(seen), states_table(seen), sensitivity_table(seen)
     probes, about_probes = probes_table(seen)
     page = render(
         seen,
         title=model.name if title is None else title,
-        notes=notes,
         findings=findings,
         tables={"layers": layers, "states": states, "probes": probes, "sensitivity": sensitivity},
         about_probes=about_probes,

@@ -10,7 +10,10 @@ import numpy as np
 from lstm_inspect.given import Given
 
 SHORTEST = 2
-"""Steps in a row that some sample must end or begin with: a single zero may be a value."""
+"""Steps of zeros in a row that a sample must end or begin with: a single zero may be a value."""
+
+REPEATED = 3
+"""Steps of another kind in a row: a text may end with a letter twice, but hardly three times."""
 
 
 @dataclass(frozen=True)
@@ -18,18 +21,23 @@ class Padding:
     """Which steps look like padding.
 
     Args:
-        value: What they hold.
+        value: What they hold; None if their features differ, as of a character for padding.
         real: ``(sample, time)``, false at them.
         at_start: Whether some sample begins with them.
         at_end: Whether some sample ends with them.
         named: Whether the caller's mask says so, rather than the values.
     """
 
-    value: float
+    value: float | None
     real: np.ndarray
     at_start: bool
     at_end: bool
     named: bool = False
+
+    @property
+    def told(self) -> str:
+        """What they hold, in words."""
+        return "always the same step" if self.value is None else f"value {self.value:g}"
 
     @property
     def share(self) -> float:
@@ -47,27 +55,31 @@ def pad_value(given: Given) -> float:
 def find_padding(given: Given) -> Padding | None:
     """Return the padding of the first input; None if there is none.
 
-    Steps at the end or the start of a sample that all hold one value, in all features: the one that
-    the model skips, 0, or the one that most samples end with.
+    These are steps at the end or the start of a sample that are all alike: of the value that the
+    model skips, of zeros, or like the step that most samples end with.
     """
     x = keras.tree.flatten(given.x)[0]
     steps = x.reshape(*x.shape[:2], -1)
     if given.mask is not None:
         real = given.mask
         return _padding(pad_value(given), real, named=True) if not real.all() else None
-    last = steps[:, -1][(steps[:, -1] == steps[:, -1, :1]).all(-1)][:, 0]
-    values, counts = np.unique(last, return_counts=True)
-    common = [float(values[counts.argmax()])] if counts.size and counts.max() > 1 else []
-    for value in dict.fromkeys([pad_value(given), 0.0, *common]):
-        same = (steps == value).all(-1)
+    rows, counts = np.unique(steps[:, -1], axis=0, return_counts=True)
+    common = rows[counts.argmax()]
+    fills = [np.full_like(common, pad_value(given)), np.zeros_like(common)]
+    for fill, least in [*((one, SHORTEST) for one in fills), (common, REPEATED)]:
+        same = (steps == fill).all(-1)
         tail = np.logical_and.accumulate(same[:, ::-1], 1)[:, ::-1]
         head = np.logical_and.accumulate(same, 1)
-        tail[tail.sum(1) < SHORTEST] = False
-        head[head.sum(1) < SHORTEST] = False
+        tail[tail.sum(1) < least] = False
+        head[head.sum(1) < least] = False
+        # One sample alone may well end at rest.
+        if least == REPEATED and (tail.any(1).sum() < 2 or len(np.unique(tail.sum(1))) < 2):
+            continue
         if (tail | head).any() and not (tail | head).all():
+            value = float(fill[0]) if (fill == fill[0]).all() else None
             return _padding(value, ~(tail | head))
     return None
 
 
-def _padding(value: float, real: np.ndarray, *, named: bool = False) -> Padding:
+def _padding(value: float | None, real: np.ndarray, *, named: bool = False) -> Padding:
     return Padding(value, real, bool((~real[:, 0]).any()), bool((~real[:, -1]).any()), named)

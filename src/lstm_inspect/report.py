@@ -13,6 +13,7 @@ import pandas as pd
 from lstm_explorer import explore
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding
+from lstm_inspect.tables import are_classes
 
 # The frame of the explorer inherits this policy, so it names what the explorer needs.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
@@ -29,7 +30,7 @@ _PAGE = """<!DOCTYPE html>
 <body>
 <main>
 <h1>{title}</h1>
-{about}
+<p>{about}</p>
 <h2>Findings</h2>
 {findings}
 <h2>Layers</h2>
@@ -44,7 +45,7 @@ A gate is shut below 0.1 and open above 0.9; shares are those of all real steps.
 <p>{about_probes}</p>
 {probes}
 <h2>Sensitivity</h2>
-<p>How far the outputs move if something changes that should not matter.</p>
+<p>How far the outputs of the same samples move if these are padded, or run in another order.</p>
 {sensitivity}
 <h2>Explorer</h2>
 {explorer}
@@ -58,7 +59,6 @@ def render(
     seen: Evidence,
     *,
     title: str,
-    notes: Sequence[str],
     findings: Sequence[Finding],
     tables: Mapping[str, pd.DataFrame | None],
     about_probes: str,
@@ -69,7 +69,7 @@ def render(
         policy=_POLICY,
         title=html.escape(title),
         style=style,
-        about="".join(f"<p>{html.escape(note)}</p>" for note in [_about(seen), *notes]),
+        about=html.escape(_about(seen)),
         findings=_findings(findings),
         about_probes=html.escape(about_probes),
         explorer=_explorer(seen, title),
@@ -85,8 +85,11 @@ def _about(seen: Evidence) -> str:
         where = [name for name, there in (
             ("start", seen.padding.at_start), ("end", seen.padding.at_end)) if there]  # fmt: skip
         place = f" at the {' and the '.join(where)}" if where else ""
-        by = "by the mask given" if seen.padding.named else f"value {seen.padding.value:g}"
+        by = "by the mask given" if seen.padding.named else seen.padding.told
         read += f" {seen.padding.share:.0%} of the steps are padding{place} ({by})."
+    if seen.given.samples < seen.whole.samples:
+        how = "evenly spaced" if seen.whole.slots is None else "the first ones, in whole batches"
+        read += f" {seen.given.samples:,} of {seen.whole.samples:,} samples were inspected, {how}."
     return read
 
 
@@ -151,6 +154,7 @@ def _explorer(seen: Evidence, title: str) -> str:
     shown = inputs if inputs.ndim < 4 and inputs.shape[1] in steps else None
     tokens = seen.given.tokens if shown is not None else None
     labels = seen.given.labels
+    amounts = labels is not None and not are_classes(labels)
     if tokens is not None and shown is not None:
         shown = shown.astype(np.int64)
     try:
@@ -158,7 +162,8 @@ def _explorer(seen: Evidence, title: str) -> str:
             seen.traces,
             inputs=shown,
             tokens=tokens,
-            labels=labels if labels is not None and labels.ndim == 1 else None,
+            labels=labels if labels is not None and labels.ndim == 1 and not amounts else None,
+            targets=labels if amounts else None,
             model=seen.given.model,
             title=title,
         ).page

@@ -37,14 +37,14 @@ def record(given: Given) -> xr.DataTree:
     layers = list(supported_layers(given.model))
     if not layers:
         raise ValueError(f"no recurrent layer of model {given.model.name!r} can be recorded")
-    with states_of_zero(given.model), _told_in_the_report():
+    with states_of_zero(given.model), told_in_the_report():
         return record_traces(given.model, given.x, mask=given.mask, layers=layers)
 
 
 def outputs_of(given: Given, *, batch_size: int | None = None) -> list[np.ndarray]:
     """Return what the model gives, each output by itself."""
     layers = list(supported_layers(given.model))
-    with _told_in_the_report():
+    with told_in_the_report():
         traces = record_traces(
             given.model,
             given.x,
@@ -59,7 +59,7 @@ def outputs_of(given: Given, *, batch_size: int | None = None) -> list[np.ndarra
 
 
 @contextmanager
-def _told_in_the_report() -> Iterator[None]:
+def told_in_the_report() -> Iterator[None]:
     """Silence what the library warns of, such as NaN: rules read it from the tree."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

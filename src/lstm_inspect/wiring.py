@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from lstm_inspect.given import Given
-from lstm_inspect.runs import states_of_zero
+from lstm_inspect.runs import states_of_zero, told_in_the_report
 from lstm_states.layers import recurrent_layers
 
 
@@ -111,7 +111,7 @@ def follow_masks(given: Given) -> MaskPath | None:
 
         return run
 
-    with states_of_zero(given.model):
+    with states_of_zero(given.model), told_in_the_report():  # where Keras warns of a lost mask
         graph._run_through_graph(arrays, operation_fn=watched)
     before: dict[str, list[str]] = {}
     kinds: dict[str, str] = {}

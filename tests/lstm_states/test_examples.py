@@ -50,6 +50,15 @@ def test_the_page_of_the_explorer_runs_as_it_stands(tmp_path, monkeypatch):
     assert "price" in names["page"].page
 
 
+def test_the_page_of_the_inspection_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = run_page("inspect.md")
+    assert "No trap found" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert names["found"].findings[0].rule == "mask_missing"
+    text = (ROOT / "docs/inspect.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out in text  # what the page says that it prints
+
+
 def test_the_page_of_interventions_runs_as_it_stands():
     names = run_page("interventions.md")
     assert len(names["steps"]) == 20  # the last block ran

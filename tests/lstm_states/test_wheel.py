@@ -50,6 +50,7 @@ def test_the_wheel_holds_the_library_and_its_page_alone(wheel):
     assert {path.name for path in (ROOT / "src").iterdir() if (path / "__init__.py").exists()} == {
         "lstm_states",
         "lstm_explorer",
+        "lstm_inspect",
         "notebook_pipeline",
         "experiments",
     }
@@ -61,7 +62,7 @@ def test_the_wheel_holds_the_library_and_its_page_alone(wheel):
     source = ROOT / "src"
     files = [f for kind in ("py", "js", "css") for f in source.glob(f"lstm_*/**/*.{kind}")]
     assert held == {str(path.relative_to(source)) for path in files}
-    assert {"lstm_explorer/page.js", "lstm_explorer/page.css"} < held
+    assert {"lstm_explorer/page.js", "lstm_explorer/page.css", "lstm_inspect/report.css"} < held
     assert not [name for name in names if "entry_points" in name]  # no command
     assert {name.split("/")[0] for name in names - held} == {about.split("/")[0]}
     needed = [line.split(": ")[1] for line in said.splitlines() if line.startswith("Requires-Dist")]
@@ -96,7 +97,7 @@ def modules_beyond(requirements):
         module
         for module, owners in metadata.packages_distributions().items()
         if not allowed & {canonicalize_name(owner) for owner in owners}
-        and module not in {"lstm_states", "lstm_explorer"}
+        and module not in {"lstm_states", "lstm_explorer", "lstm_inspect"}
         and module not in {"pkg_resources", "setuptools", "_distutils_hack"}
     )
 
@@ -115,7 +116,7 @@ sys.meta_path.insert(0, Refuse())
 EVERYTHING = """
 import importlib, pkgutil, runpy
 import keras, numpy as np
-import lstm_explorer, lstm_states
+import lstm_explorer, lstm_inspect, lstm_states
 
 for name in lstm_states.__all__:
     assert getattr(lstm_states, name)
@@ -134,6 +135,11 @@ traces = lstm_states.record_traces(model, x)
 lstm_states.write_traces(traces, "traces.zarr")
 assert lstm_states.open_traces("traces.zarr").attrs["layers"] == ["lstm"]
 assert "</html>" in lstm_explorer.write_explorer(traces, "states.html", inputs=x).read_text()
+for module in pkgutil.walk_packages(lstm_inspect.__path__, "lstm_inspect."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+found = lstm_inspect.inspect_model(model, x, labels=[0, 1])
+assert found.probes is None and "lstm-states[probes]" in found.page
 try:
     lstm_states.probe_states(traces, numbers=x[..., 0])
 except ModuleNotFoundError as error:

@@ -21,7 +21,8 @@ MOVED = 1e-4
 
 def batches_that_do_not_fit(seen: Evidence) -> Iterator[Finding]:
     """A model built for one batch size, and samples that fill no last batch."""
-    slots, rest = seen.whole.slots, seen.whole.samples - seen.given.samples
+    slots = seen.whole.slots
+    rest = seen.whole.samples % slots if slots else 0
     if not rest:
         return
     yield Finding(
@@ -170,20 +171,24 @@ def backward_reads_padding(seen: Evidence) -> Iterator[Finding]:
     """A backward layer that begins with padding, which no mask skips."""
     if seen.padding is None or not seen.padding.at_end:
         return
+    read: dict[str, int] = {}
     for address, place in seen.places.items():
         real = seen.real_steps(address)
         if real is None or not place.layer.go_backwards:
             continue
-        read = seen.nodes[address]["mask"].values & ~real
-        tail = np.logical_and.accumulate(read[:, ::-1], 1).sum(1)
-        if tail.any():
-            yield Finding(
-                "risk", "backward_reads_padding", address,
-                f"It reads from the end, and so up to {int(tail.max())} steps of padding before "
-                "the first real one.",
-                "Let a mask reach it; padding at the end is the start for this layer.",
-                "Which states does a bidirectional layer return?",
-            )  # fmt: skip
+        steps = seen.nodes[address]["mask"].values & ~real
+        read[address] = int(np.logical_and.accumulate(steps[:, ::-1], 1).sum(1).max())
+    layers = [address for address, most in read.items() if most]
+    if layers:
+        first, *others = layers
+        also = f" So do {', '.join(others)}." if others else ""
+        yield Finding(
+            "risk", "backward_reads_padding", first,
+            f"It reads from the end, and so up to {read[first]} steps of padding before the first "
+            f"real one.{also}",
+            "Let a mask reach it; padding at the end is the start for this layer.",
+            "Which states does a bidirectional layer return?",
+        )  # fmt: skip
 
 
 def recurrent_dropout(seen: Evidence) -> Iterator[Finding]:

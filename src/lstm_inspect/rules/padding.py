@@ -35,8 +35,8 @@ def mask_missing(seen: Evidence) -> Iterator[Finding]:
         also = f" So do {', '.join(others)}." if others else ""
         yield Finding(
             severity, "mask_missing", first,
-            f"It reads padding as data, {layers[first]:.0%} of all steps with the value "
-            f"{seen.padding.value:g}: {how}.{also}",
+            f"It reads padding as data, {layers[first]:.0%} of all steps ({seen.padding.told}): "
+            f"{how}.{also}",
             advice, question,
         )  # fmt: skip
 
@@ -66,15 +66,16 @@ def _lost(seen: Evidence, address: str) -> tuple[str, str, str]:
             skipped,
         )
     if seen.masks.made_at(name) or name in seen.masks.given:
-        return "a mask is made, but calls these steps real", (
-            f"Let the mask skip the value {seen.padding.value:g}." if seen.padding else ""
-        ), skipped  # fmt: skip
+        advice = "Let the mask skip what the data are padded with."
+        return "a mask is made, but calls these steps real", advice, skipped
     embedded = "Embedding" in {seen.masks.kinds[one] for one in seen.masks.before.get(name, [])}
-    value = seen.padding.value if seen.padding else 0.0
-    made = (
-        "Embedding(..., mask_zero=True)" if embedded
-        else f"a layer Masking(mask_value={value:g}) before it"
-    )  # fmt: skip
+    value = seen.padding.value if seen.padding else None
+    if embedded:
+        made = "Embedding(..., mask_zero=True)"
+    elif value is None:
+        made = "zeros for padding and a layer Masking() before it"
+    else:
+        made = f"a layer Masking(mask_value={value:g}) before it"
     return "no layer makes a mask", f"Use {made}, and train again.", skipped
 
 
@@ -114,7 +115,8 @@ def padding_moves_outputs(seen: Evidence) -> Iterator[Finding]:
     """Outputs that depend on how much padding a batch happens to need."""
     if seen.padding is None:  # windows of one length are never padded
         return
-    for change in (AT_END, AT_START):
+    sides = {AT_END: seen.padding.at_end, AT_START: seen.padding.at_start}
+    for change in (side for side, there in sides.items() if there):
         moved = seen.sensitivity[change]
         if moved.share is not None and moved.share > MATTERS:
             yield Finding(
