@@ -63,14 +63,31 @@ def _check_file(path: Path, kinds: tuple[str, ...]) -> None:
 
 
 def _load_array(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ValueError(f"{path} can't be read as NumPy wrote it (it holds no array)")
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        array: np.ndarray = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
         raise ValueError(_unreadable(f"{path}", error)) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{path}: it is an archive; call it .npz")
     return array
+
+
+def _load_archive(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} can't be read as NumPy wrote it (it is no archive)")
+    held: dict[str, np.ndarray] = {}
+    with np.load(path, allow_pickle=False) as archive:
+        for name in archive.files:
+            try:
+                held[name] = np.asarray(archive[name])
+            except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+                raise ValueError(_unreadable(f"{path}: array {name!r}", error)) from error
+            if held[name].dtype.kind == "S" and not held[name].ndim:  # raw bytes of another file
+                raise ValueError(f"{path}: {name!r} is no array of NumPy")
+    if not held:
+        raise ValueError(f"{path}: it holds no array")
+    return held
 
 
 def _unreadable(what: str, error: Exception) -> str:
@@ -80,16 +97,7 @@ def _unreadable(what: str, error: Exception) -> str:
 
 
 def _from_archive(path: Path, model: keras.Model, label_name: str | None) -> Data:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            held: dict[str, np.ndarray] = {}
-            for name in archive.files:
-                try:
-                    held[name] = archive[name]
-                except (ValueError, EOFError, zipfile.BadZipFile) as error:
-                    raise ValueError(_unreadable(f"{path}: array {name!r}", error)) from error
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise ValueError(_unreadable(f"{path}", error)) from error
+    held = _load_archive(path)
     if label_name is not None and label_name not in held:
         raise ValueError(
             f"{path}: it holds no array {label_name!r} of labels; it holds {sorted(held)}"
@@ -198,10 +206,10 @@ def read_labels(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
         return _load_array(path)
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            named = [name for name in LABELS if name in archive.files] or archive.files
-            if len(named) == 1 or named[0] in LABELS:
-                return archive[named[0]]
+        held = _load_archive(path)
+        named = [name for name in LABELS if name in held] or list(held)
+        if len(named) == 1 or named[0] in LABELS:
+            return held[named[0]]
         raise ValueError(f"{path}: it holds {named}; the labels must be called {LABELS[0]!r}")
     table = read_table(path)
     if table.shape[1] != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import warnings
 import zipfile
@@ -77,8 +78,9 @@ def _reason(text: str, error: Exception) -> str:
     if "lambda" in lowered and ("unsafe" in lowered or "safe_mode" in lowered):
         return "it holds a Lambda layer, whose code runs with --trust alone"
     if "could not locate" in lowered or "unknown layer" in lowered or "unknown object" in lowered:
-        quoted = [part for part in text.replace('"', "'").split("'")[1::2] if part.isidentifier()]
-        name = f" {quoted[0]!r}" if quoted else ""
+        pattern = r"(?:locate (?:class|function)|unknown (?:layer|object)):? '?(\w+)"
+        named = re.search(pattern, text, re.IGNORECASE)
+        name = f" {named[1]!r}" if named else ""
         return f"it needs a class{name} of one's own; name its module with --import"
     if "no model config found" in lowered or "model_config" in lowered:
         return "it holds weights alone; save the whole model with model.save"

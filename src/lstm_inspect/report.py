@@ -168,7 +168,7 @@ def _explorer(seen: Evidence, title: str) -> str:
             title=title,
         ).page
     except ValueError as error:
-        return f"<p>The explorer can't show these states: {html.escape(str(error))}.</p>"
+        return f"<p>The explorer cannot show these states: {html.escape(str(error))}.</p>"
     return (
         f'<iframe srcdoc="{html.escape(page)}" title="Explorer of states" loading="lazy"></iframe>'
     )

@@ -48,7 +48,7 @@ def test_a_report_in_a_process_of_its_own(folder):
     ran = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("wrong: lstm: It reads padding as data")
-    assert ran.stdout.endswith("wrote report.html (wrong 1, risk 1)\n")
+    assert ran.stdout.endswith("wrote report.html (wrong 1, risk 1, note 1)\n")
     assert "</html>" in (folder / "report.html").read_text(encoding="utf-8")
     ran = subprocess.run(
         [*command[:-1], "none.npz"], env=env, capture_output=True, encoding="utf-8", check=False
@@ -102,6 +102,7 @@ def test_labels_and_words_from_files(folder, capsys):
     arguments = ["words.keras", "codes.npy", "--labels", "labels.txt", "--tokens", "words.txt"]
     assert main(arguments) == 0
     assert "Accuracy of a linear probe" in (folder / "report.html").read_text()
+    capsys.readouterr()
     (folder / "words.txt").write_text("a\nb\n")
     assert "tokens holds 2 words" in refused(capsys, *arguments)
 
@@ -245,4 +246,4 @@ def test_the_command_of_the_repository_is_the_same(folder, capsys):
     from experiments.cli import inspect
 
     assert inspect.main(["model.keras", "data.npz"], standalone_mode=False) == 0
-    assert capsys.readouterr().out.endswith("wrote report.html (wrong 1, risk 1)\n")
+    assert capsys.readouterr().out.endswith("wrote report.html (wrong 1, risk 1, note 1)\n")

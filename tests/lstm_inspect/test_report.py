@@ -75,7 +75,7 @@ def test_numbers_are_read_as_numbers():
 def test_a_model_with_a_layer_whose_states_are_no_vectors():
     model = sequential((4, 6, 2), L.ConvLSTM1D(2, 3, name="conv"))
     found = inspect_model(model, np.random.default_rng(0).normal(size=(4, 4, 6, 2)))
-    assert "The explorer can&#x27;t show these states" in found.page
+    assert "The explorer cannot show these states" in found.page
     assert list(found.layers.index) == ["conv"]
 
 
