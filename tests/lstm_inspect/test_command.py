@@ -1,11 +1,13 @@
 """Files of every kind, hostile ones too: a report, or one line that says what is wrong."""
 
 import io
+import json
 import os
 import subprocess
 import sys
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pandas as pd
@@ -71,6 +73,25 @@ def test_files_of_every_kind_give_the_same_findings(folder, model, capsys):
         assert main([*files, "--out", "r.html"]) == 0
         told.add(capsys.readouterr().out)
     assert len(told) == 1
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_a_file_of_keras_2(folder, model, capsys):
+    """Keras 2 called the shape of an input otherwise, and named no modules."""
+    model.save("old.h5")
+    with h5py.File("old.h5", "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for layer in config["config"]["layers"]:
+            for key in ("module", "registered_name", "build_config"):
+                layer.pop(key, None)
+            kept = {k: v for k, v in layer["config"].items() if not isinstance(v, dict)}
+            if "batch_shape" in kept:
+                kept["batch_input_shape"] = kept.pop("batch_shape")
+            layer["config"] = kept
+        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["keras_version"] = "2.15.0"
+    assert main(["old.h5", "data.npz"]) == 0
+    assert capsys.readouterr().out.startswith("wrong: lstm: It reads padding as data")
 
 
 def test_tables_are_cut_into_samples_and_masked(folder, capsys):

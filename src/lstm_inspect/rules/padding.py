@@ -8,6 +8,7 @@ import numpy as np
 
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding
+from lstm_inspect.padding import Padding
 from lstm_inspect.sensitivity import AT_END, AT_START
 from lstm_states.masks import check_cudnn_mask
 
@@ -15,12 +16,18 @@ MATTERS = 0.01
 """A change of the outputs by this share of their range is more than rounding, and can be seen."""
 
 
+def _sides(padding: Padding) -> list[str]:
+    """Return the changes that add padding where the data have it."""
+    sides = {AT_END: padding.at_end, AT_START: padding.at_start}
+    return [change for change, there in sides.items() if there]
+
+
 def mask_missing(seen: Evidence) -> Iterator[Finding]:
     """Padding that a layer reads as data, since no mask reaches it."""
     if seen.padding is None:
         return
-    moved = [seen.sensitivity[change] for change in (AT_END, AT_START)]
-    largest = max((one.share for one in moved if one.share is not None), default=None)
+    moved = [seen.sensitivity[change].share for change in _sides(seen.padding)]
+    largest = max((share for share in moved if share is not None), default=None)
     severity = "wrong" if largest is None or largest > MATTERS else "risk"
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     for address in seen.nodes:
@@ -115,8 +122,7 @@ def padding_moves_outputs(seen: Evidence) -> Iterator[Finding]:
     """Outputs that depend on how much padding a batch happens to need."""
     if seen.padding is None:  # windows of one length are never padded
         return
-    sides = {AT_END: seen.padding.at_end, AT_START: seen.padding.at_start}
-    for change in (side for side, there in sides.items() if there):
+    for change in _sides(seen.padding):
         moved = seen.sensitivity[change]
         if moved.share is not None and moved.share > MATTERS:
             yield Finding(
