@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 STRONGEST = 5
 """Connections that a page tells of each unit."""
 
+INPUT = "the model's input"
+"""Stands for it among the sources of layers."""
+
 
 def connections_of(
     model: keras.Model,
@@ -36,32 +39,38 @@ def connections_of(
         ValueError: if a version was recorded with other weights.
     """
     # These import Keras, which takes seconds.
+    from lstm_states.layers import check_model
     from lstm_states.traces.traced_layers import cells_of_all, supported_layers
     from lstm_states.traces.tree import describe_model
 
+    check_model(model)
     weights = describe_model(model)["weights_sha256"]
     for version, traces in versions.items():
         if traces.attrs.get("weights_sha256") != weights:
             which = f"version {version!r} of the traces was" if version else "the traces were"
             raise ValueError(
                 f"{which} recorded with other weights than model {model.name!r} has: pass the "
-                "model that was recorded, or none"
+                "model that was recorded, as it was then, or none"
             )
     cells = cells_of_all(supported_layers(model))
+    graph = _sources(model)
+    # Of stacked cells, the last one gives the layer's output.
+    cell_of: dict[Any, str] = {layer: address for address, (layer, _) in cells.items()}
     found: dict[str, list[dict[str, Any]]] = {address: [] for address in layers}
     for address, node in layers.items():
         if address not in cells:  # one of several calls
             continue
         layer, cell = cells[address]
-        kernel, within = _strength(cell, "kernel"), _strength(cell, "recurrent_kernel")
-        if kernel is None or within is None or not _tells_units(node, cell):
+        if not _is_known(cell) or not _tells_units(node, cell):
             continue
+        kernel, within = (_strength(cell, name) for name in ("kernel", "recurrent_kernel"))
         own = node["unit"].values
         stack = [name for name, (one, _) in cells.items() if one is layer]
         place = stack.index(address)
-        below = stack[place - 1] if place else _source(layer, cells)
+        source = graph.get(layer) if type(layer).__module__.startswith("keras.") else None
+        below = stack[place - 1] if place else cell_of.get(source)
         names = [str(n) for n in range(len(kernel))]
-        if below is None and len(features) == len(kernel) and _reads_input(layer):
+        if below is None and len(features) == len(kernel) and source == INPUT:
             names = [str(name) for name in features]
         of = "what it is given" if below is None else below
         found[address].append(_entry("from", of, kernel[:, own].T, names))
@@ -73,12 +82,16 @@ def connections_of(
     return found
 
 
-def _strength(cell: keras.Layer, name: str) -> np.ndarray | None:
-    """Return the strength of connections ``(source, unit)``; None for a cell of another kind."""
-    weights = getattr(cell, name, None)
-    if weights is None or not hasattr(cell, "units") or len(weights.shape) != 2:
-        return None
-    values = np.asarray(weights, np.float64)
+def _is_known(cell: keras.Layer) -> bool:
+    """Whether a cell's weights have the layout of Keras's own: a column for each gate and unit."""
+    import keras
+
+    return type(cell) in (keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell)
+
+
+def _strength(cell: keras.Layer, name: str) -> np.ndarray:
+    """Return the strength of connections ``(source, unit)``."""
+    values = np.asarray(getattr(cell, name), np.float64)
     return np.sqrt((values.reshape(len(values), -1, cell.units) ** 2).sum(1))
 
 
@@ -102,31 +115,37 @@ def _entry(direction: str, of: str, strength: np.ndarray, names: Sequence[Any]) 
     }
 
 
-def _before(layer: keras.Layer) -> keras.Layer | None:
-    """Return what a layer of a graph takes its input from, if that is one thing alone."""
-    # A mask and initial states come after the sequence.
-    tensors = [node.input_tensors[0] for node in layer._inbound_nodes if node.input_tensors]
-    sources = {id(found): found for found in (own._keras_history.operation for own in tensors)}
-    return next(iter(sources.values())) if len(sources) == 1 else None
+def _sources(model: keras.Model) -> dict[keras.Layer, Any]:
+    """Return what layers of a graph are given, unit by unit: a recurrent layer, or ``INPUT``.
 
-
-def _source(layer: keras.Layer, cells: dict[str, Any]) -> str | None:
-    """Return the recurrent layer whose units a layer is given, one by one; None for all else."""
+    Only of a Functional or Sequential model, and its own layers: within others nobody knows the
+    way of the values. Layers that a mask or dropout alone stands before are given the same units.
+    """
     import keras
 
-    passing = (keras.layers.Dropout, keras.layers.Masking, keras.layers.SpatialDropout1D)
-    source = _before(layer)
-    while isinstance(source, passing):
-        source = _before(source)
-    # Of stacked cells, the last one gives the layer's output.
-    return next((name for name, (one, _) in reversed(cells.items()) if one is source), None)
-
-
-def _reads_input(layer: keras.Layer) -> bool:
-    """Whether a layer is given the model's input, as it is but for a mask."""
-    import keras
-
-    source = _before(layer)
-    while isinstance(source, keras.layers.Masking):
-        source = _before(source)
-    return isinstance(source, keras.layers.InputLayer)
+    graph = getattr(model, "_functional", model)
+    by_depth = getattr(graph, "_nodes_by_depth", {})
+    if not type(model).__module__.startswith("keras."):  # it may do anything with its graph
+        by_depth = {}
+    nodes = [node for own in by_depth.values() for node in own]
+    before: dict[Any, list[Any]] = {}
+    for node in nodes:
+        given = node.arguments.args[0] if node.arguments.args else None
+        tensor = given if isinstance(given, keras.KerasTensor) else None
+        before.setdefault(node.operation, []).append(tensor)
+    passing = (keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.Masking)
+    recurrent = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN, keras.layers.RNN)
+    found = {}
+    for layer in before:
+        source: Any = layer
+        while source is not None:
+            tensors = before.get(source, [])
+            one = tensors[0] if len(tensors) == 1 else None  # of several calls, which one?
+            source = None if one is None else one._keras_history.operation
+            if type(source) not in passing:
+                break
+        if type(source) in recurrent and len(before[source]) == 1:
+            found[layer] = source
+        elif type(source) is keras.layers.InputLayer and len(graph.inputs) == 1:
+            found[layer] = INPUT
+    return found

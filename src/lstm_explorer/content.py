@@ -28,13 +28,14 @@ from lstm_explorer.layers import (
     quantities_to_show,
     vectors,
 )
+from lstm_states.cells import INITIAL
 
 MOST_BYTES = 4_000_000
 """Of the arrays in a page. Compressed and as text, they take at most a third more."""
 
 PRECISION = (
-    "States and gates are rounded to 1/254 of the range of their unit, differences of versions to "
-    "1/254 of their own range, inputs and outputs to 1/65,534 of the range of their feature."
+    "States and gates are rounded to 1/{levels} of the range of their unit, inputs and outputs to "
+    "1/65,534 of the range of their feature."
 )
 
 
@@ -87,7 +88,8 @@ def fill(
     series = _series(versions, given, samples, steps)
     # What each step wrote comes on top of what is shown.
     units = sum((len(shown[a]) + 1) * node.sizes["unit"] for a, node in nodes.items())
-    each = len(versions) * units * steps + sum(one.size(steps) for one in series)
+    bytes_each = 1 if len(versions) == 1 else 2 * len(versions)
+    each = bytes_each * units * steps + sum(one.size(steps) for one in series)
     at = _sampled(samples, each)
     features = [own for one in series if one.role == "input" for own in one.features]
     connected = (
@@ -102,7 +104,7 @@ def fill(
             f"{len(at):,} of {samples:,} samples are shown, evenly spaced: more do not fit the "
             "page. Half-lives, likeness and trajectories are those of the samples shown."
         ),
-        "precision": PRECISION,
+        "precision": PRECISION.format(levels="254" if len(versions) == 1 else "65,534"),
         "steps": [int(step) for step in first["time"].values],
         "layers": [
             add_layer(a, [_chosen(own[a], at) for own in held.values()], shown[a], blocks)
@@ -144,9 +146,6 @@ def _sampled(samples: int, each: int) -> np.ndarray:
 
 def _chosen(node: xr.Dataset, at: np.ndarray) -> xr.Dataset:
     """Return the chosen samples of a layer, chosen before they are read from a store."""
-    names = [
-        str(n)
-        for n in node.data_vars
-        if str(n) in ("mask", "edited") or str(n).startswith("initial_")
-    ]
+    known = ("mask", "edited", *(f"{INITIAL}{name}" for name in vectors(node)))
+    names = [name for name in known if name in node]
     return node[[*vectors(node), *names]].isel(sample=at).load()

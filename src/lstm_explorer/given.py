@@ -91,14 +91,11 @@ def _series(name: str, role: str, given: Any, samples: int, steps: int, *, by_st
     allowed = f"({samples}, {steps}, feature) or ({samples}, {steps})"
     if role == "target":
         allowed += f", or without steps ({samples}, feature) or ({samples},)"
-    try:
-        values = given if isinstance(given, xr.DataArray) else np.asarray(given)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array: {error}; it must be {allowed}") from None
+    values = _array(name, given, allowed)
+    if values.dtype.name == "bfloat16":  # NumPy has no such numbers of its own
+        values = values.astype(np.float32)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds {values.dtype} values; they must be real numbers")
-    if isinstance(values, xr.DataArray) and "sample" in values.dims:
-        values = values.transpose("sample", *(["time"] if "time" in values.dims else []), ...)
     whole = values.shape
     values = _with_last_axis(values, by_step)
     needed = (samples, steps) if by_step else (samples,)
@@ -108,6 +105,18 @@ def _series(name: str, role: str, given: Any, samples: int, steps: int, *, by_st
     if isinstance(values, xr.DataArray):
         features = [str(label) for label in values[values.dims[-1]].values]
     return Series(name, role, [values], by_step, features)
+
+
+def _array(name: str, given: Any, allowed: str) -> Any:
+    """Return an argument as an array, its samples and steps first where it names them."""
+    if isinstance(given, xr.Dataset | xr.DataTree):
+        raise ValueError(f"{name} is a {type(given).__name__}; it must be an array {allowed}")
+    if isinstance(given, xr.DataArray):
+        return given.transpose(*(dim for dim in ("sample", "time") if dim in given.dims), ...)
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}; it must be {allowed}") from None
 
 
 def _with_last_axis(values: Any, by_step: bool) -> Any:
@@ -151,7 +160,7 @@ def _listed(name: str, given: Any, samples: int) -> list[Any]:
     if hasattr(entries, "numpy"):  # a tensor
         entries = entries.numpy()
     listed = [own.item() if isinstance(own, np.generic) else own for own in entries]
-    listed = [own.decode() if isinstance(own, bytes) else own for own in listed]
+    listed = [own.decode(errors="replace") if isinstance(own, bytes) else own for own in listed]
     if len(listed) != samples:
         raise ValueError(f"{name} has {len(listed)} entries; the traces hold {samples} samples")
     return listed
@@ -167,7 +176,7 @@ def read_tokens(given: Any, words: Any, samples: int, steps: int) -> tuple[np.nd
     listed = [str(word) if isinstance(word, str) else word for word in words]
     if wrong := [word for word in listed if not isinstance(word, str)]:
         raise ValueError(f"tokens holds {wrong[0]!r}; all must be texts")
-    codes = np.asarray(given)
+    codes = np.asarray(_array("inputs", given, f"({samples}, {steps})"))
     if codes.shape != (samples, steps) or codes.dtype.kind not in "iu":
         raise ValueError(
             f"inputs has shape {codes.shape} of {codes.dtype}; with tokens, it must hold places in "

@@ -30,6 +30,8 @@ def layers_to_show(
     known = list(held)
     for address in (wanted := _named("layers", layers, known)):
         node = held[address]
+        if "mask" not in node or "cell" not in node.attrs:
+            raise ValueError(f"{address!r} is no layer of a tree of record_traces")
         if "row" in node.dims:
             raise ValueError(
                 f"layer {address!r} received other rows than the samples, so it has no place "
@@ -40,6 +42,8 @@ def layers_to_show(
                 f"layer {address!r} has lost its dimension sample or time; select with a list, "
                 "such as isel(sample=[0])"
             )
+        if not node.sizes.get("unit", 1):
+            raise ValueError(f"layer {address!r} holds no unit")
         if not vectors(node):
             raise ValueError(
                 f"layer {address!r} has states that are no vectors; choose layers of {known}"
@@ -144,6 +148,7 @@ def add_layer(
                     f"layer {address!r} holds NaN or infinity in {name!r} at a real step"
                 )
     lives = [_half_lives(address, node) for node in versions]
+    digits = 1 if len(versions) == 1 else 2  # versions are subtracted: little is left
     return {
         "address": address,
         "kind": first.attrs["cell"],
@@ -153,7 +158,9 @@ def add_layer(
             {
                 "name": name,
                 "long_name": str(first[name].attrs.get("long_name", name)),
-                "values": blocks.add_numbers(*_changes(name, versions)),
+                "values": blocks.add_numbers(
+                    *(node[name].values for node in versions), digits=digits
+                ),
             }
             for name in names
         ],
@@ -164,15 +171,6 @@ def add_layer(
         "memory": _memory(versions, names, blocks),
         "trajectory": _trajectory(versions, names[0], blocks),
     }
-
-
-def _changes(name: str, versions: Sequence[xr.Dataset]) -> list[np.ndarray]:
-    """Return a quantity of the first version, and what the others change in it.
-
-    Their differences are what people compare: small ones would be lost in rounded values.
-    """
-    first = versions[0][name].values.astype(np.float64)
-    return [first, *(node[name].values - first for node in versions[1:])]
 
 
 def _half_lives(address: str, node: xr.Dataset) -> np.ndarray:
@@ -209,7 +207,8 @@ def _written(node: xr.Dataset) -> np.ndarray | None:
     """Return what each step wrote, ``(sample, time, unit)``, and what an edit set; or None.
 
     None if the traces lack a gate, or steps between: then the state isn't what the step before
-    left of it and what the step wrote.
+    left of it and what the step wrote. A tree from which steps were taken doesn't tell: the
+    equation does, where it holds at all.
     """
     memory = KINDS[node.attrs["cell"]].memory
     assert memory is not None
@@ -218,20 +217,24 @@ def _written(node: xr.Dataset) -> np.ndarray | None:
         written = memory.written(values)
     except KeyError:
         return None
-    state, kept, mask = values[memory.state], values[memory.kept], node["mask"].values
+    state, kept = values[memory.state], values[memory.kept]
+    turn = slice(None, None, -1 if node.attrs["go_backwards"] else 1)
     start = node.get(f"{INITIAL}{memory.state}")
     initial = np.zeros_like(state[:, 0]) if start is None else start.values
-    turn = slice(None, None, -1 if node.attrs["go_backwards"] else 1)
     before = np.concatenate([initial[:, np.newaxis], state[:, turn][:, :-1]], 1)[:, turn]
     rest = state - kept * before
-    edited = node["edited"].values if "edited" in node else np.zeros_like(mask)
-    written = np.where(edited[..., np.newaxis], rest, written)
+    mask = node["mask"].values[..., np.newaxis]
+    size = np.abs(np.where(mask, state, 0)).max((0, 1))
+    holds = np.abs(rest - written) <= 1e-3 * size
+    edited = np.zeros_like(mask)
+    if "edited" in node:
+        edited = node["edited"].values[..., np.newaxis]
     # The first step may be the first that was kept, after others.
-    plain = mask & ~edited & (np.arange(mask.shape[1])[turn] > 0)
-    off = np.abs(rest - written)[plain]
-    if off.size and off.max() > 1e-3 * (np.abs(state[mask]).max() or 1.0):
+    later = mask & (np.arange(mask.shape[1])[turn] > 0)[:, np.newaxis]
+    unknown = (np.where(later, ~edited, edited) & mask & ~holds).any()
+    if unknown or (later.any() and not (later & holds).any((0, 1)).all()):
         return None
-    return written
+    return np.where(edited, rest, written)
 
 
 def _trajectory(

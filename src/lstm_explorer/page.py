@@ -98,8 +98,9 @@ def explore(
 
     Raises:
         ValueError: if an argument doesn't fit the traces; it says which. A page holds 4 million
-            values of states and gates, of all versions. Of more samples than fit, evenly spaced
-            ones are shown, and the page says so; of more in one sample, it raises.
+            bytes, one for each value of a state or gate, two of several versions. Of more samples
+            than fit, evenly spaced ones are shown, and the page says so; of more in one sample, it
+            raises.
 
     Example:
         >>> explore(record_traces(model, x), inputs=x, labels=y)

@@ -7,6 +7,7 @@ from notebook_pipeline.stages.states import notebook_stages, open_repo
 from tests.clone import Clone, make_clone
 
 PAGES = {"pages", "claims", "index"}
+EXPLORERS = {f"explorer@{name}" for name in ("stacked", "intermediate_outputs", "variable_length")}
 
 NEW = "made_by_a_test"
 """A name that no data set of the checkout has."""
@@ -65,6 +66,8 @@ def change(root):
         ("src/notebook_pipeline/reports/templates/report/index.html.j2", PAGES),
         ("src/notebook_pipeline/reports/page.py", PAGES),
         ("src/notebook_pipeline/parameters/cell.py", PAGES),
+        ("src/lstm_explorer/page.js", EXPLORERS),
+        ("src/experiments/explorer.py", EXPLORERS),
         ("src/experiments/index/index.html.j2", {"index"}),
         ("src/experiments/claims/claims.html.j2", {"claims"}),
         ("src/notebook_pipeline/run/runner.py", set()),
@@ -109,11 +112,20 @@ def test_what_decides_all_results_makes_all_run_again(root, change, file):
 @pytest.mark.parametrize(
     ("section", "change_of", "rerun"),
     [
-        ("variable_length", {"epochs": 50}, {"experiment@variable_length", "masking", "index"}),
+        (
+            "variable_length",
+            {"epochs": 50},
+            {"experiment@variable_length", "explorer@variable_length", "masking", "index"},
+        ),
         (
             "intermediate_outputs",
             {"epochs": 3},
-            {"experiment@intermediate_outputs", "how_states_flow", "index"},
+            {
+                "experiment@intermediate_outputs",
+                "explorer@intermediate_outputs",
+                "how_states_flow",
+                "index",
+            },
         ),
         ("cost", {"rounds": 33}, {"cost"}),
     ],

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import xarray as xr
 
 from lstm_explorer import explore
 from lstm_states import Edit, record_traces
@@ -60,6 +61,59 @@ def test_only_what_is_known_to_be_below_is_named():
     assert named.pop("top") == ["mixed", "top"]
     assert all(own[0] == "what it is given" for own in named.values())
     assert len(named) == 2
+
+
+def sources(model, x, inputs=X):
+    """Of each layer, what its first connections are from, and how that is called."""
+    named = xr.DataArray(inputs, dims=("sample", "time", "f"), coords={"f": list("abc")})
+    shown = read(explore(record_traces(model, x), model=model, inputs=named).page)
+    return {
+        a["address"]: (a["connections"][0]["of"], a["connections"][0]["names"][0])
+        for a in shown["layers"]
+    }
+
+
+class Reversed(L.LSTM):
+    def call(self, sequences, initial_state=None, **options):
+        return super().call(sequences, initial_state, **options)[..., ::-1]
+
+
+class Rewired(keras.Model):
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.between, self.second = first, L.Dense(3), second
+
+    def call(self, x):
+        return self.second(self.between(self.first(x)))
+
+
+def test_a_source_that_is_not_known_for_sure_has_no_name():
+    unknown = "what it is given", "0"
+    given, other = keras.Input((6, 3)), keras.Input((6, 3))
+    rnn = lambda name, kind=L.LSTM: kind(3, return_sequences=True, name=name)  # noqa: E731
+    inner = keras.Sequential([keras.Input((6, 3)), rnn("a")], name="inner")
+    assert sources(keras.Model(given, inner(L.Dense(3)(given))), X) == {"inner/a": unknown}
+    two = keras.Model([given, other], L.Add()([rnn("a")(given), rnn("b")(other)]))
+    assert sources(two, [X, X[::-1]]) == {"a": unknown, "b": unknown}
+    states = L.LSTM(3, return_sequences=True, return_state=True, name="a")(given)[1:]
+    decoder = rnn("b")(sequences=L.Dense(3)(given), initial_state=states)
+    assert sources(keras.Model(given, decoder), X) == {"a": ("what it is given", "a"), "b": unknown}
+    turned = keras.Model(given, rnn("b")(rnn("a", Reversed)(given)))
+    assert sources(turned, X)["b"] == unknown
+    first, second = rnn("a"), rnn("b")
+    keras.Model(given, second(first(given)))
+    rewired = Rewired(first, second)
+    rewired(X)
+    assert set(sources(rewired, X).values()) == {unknown}
+    plain = keras.Model(given, second(first(given)))
+    assert sources(plain, X) == {"a": ("what it is given", "a"), "b": ("a", "0")}
+
+
+def test_what_is_no_model_is_refused():
+    traces = record_traces(make(L.LSTM(2, name="u")), X)
+    for wrong in ("model.keras", 5, [1]):
+        with pytest.raises((TypeError, ValueError), match=r"model"):
+            explore(traces, model=wrong)
 
 
 def test_stacked_cells_and_those_without_weights():

@@ -79,11 +79,11 @@ def read(page):
     return values(json.loads(script(page, "header")))
 
 
-def assert_rounded(shown, expected):
+def assert_rounded(shown, expected, levels=253.5):
     """Each unit is rounded to a part of its own range."""
     unit_range = np.nanmax(expected, (0, 1)) - np.nanmin(expected, (0, 1))
     np.testing.assert_array_equal(np.isnan(shown), np.isnan(expected))
-    assert np.nanmax(np.abs(shown - expected) - unit_range / 507) <= 1e-12
+    assert np.nanmax(np.abs(shown - expected) - unit_range / (2 * levels)) <= 1e-7
 
 
 def test_a_page_holds_what_was_recorded(traces, x):
@@ -159,6 +159,25 @@ def test_what_was_written_adds_up_to_the_state(model, x, traces, edited):
             new = values[memory["kept"]][:, step] * state + memory["written"][:, step]
             state = np.where(mask[:, [step]], new, state)
             np.testing.assert_allclose(state, values[memory["state"]][:, step], atol=0.03)
+
+
+def test_of_steps_with_gaps_nobody_knows_what_was_written(model, x):
+    edits = [Edit("below", "forget_gate", set=0.9)]
+    for tree in (
+        record_traces(model, x, edits=edits).isel(time=slice(None, None, 2)),
+        record_traces(model, x, edits=edits, isel={"time": slice(None, None, 2)}),
+        record_traces(
+            model, x, edits=[Edit("below", "cell", set=0.5, time=2)], isel={"time": slice(2, 6)}
+        ),
+    ):
+        assert read(explore(tree, layers="below").page)["layers"][0]["memory"] is None
+    whole = record_traces(model, x, edits=edits)
+    assert (
+        read(explore(whole.isel(time=slice(1, 6)), layers="below").page)["layers"][0]["memory"]
+        is None
+    )
+    later = record_traces(model, x, isel={"time": slice(2, 6)})
+    assert read(explore(later, layers="below").page)["layers"][0]["memory"] is not None
 
 
 def test_units_that_move_alike_are_neighbours():
@@ -267,8 +286,9 @@ def test_small_differences_of_versions_are_kept(model, x, traces, tmp_path):
     below = shown["layers"][0]
     for own in below["quantities"]:
         one, other = (tree["below"][own["name"]].values.astype(float) for tree in (traces, edited))
-        assert_rounded(own["values"][:5], one)
-        assert_rounded(own["values"][5:], other - one)
+        limit = 65_000  # two bytes: little is left of a difference
+        assert_rounded(own["values"][:5], one, levels=limit)
+        assert_rounded(own["values"][5:], other, levels=limit)
     assert np.shape(below["mask"]) == (5, 6)
     outputs, targets = shown["series"]
     both = np.concatenate([tree["outputs"].values for tree in (traces, edited)])

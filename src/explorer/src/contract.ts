@@ -17,8 +17,7 @@ export interface Block {
 
 /**
  * A state, a gate or whatever else a layer has at each step: `values (version * sample, time,
- * unit)`. All samples of the first version come first; then those of each other, of which the
- * values are the changes from the first.
+ * unit)`, all samples of one version after all of another.
  */
 export interface Quantity {
   name: string;

@@ -24,8 +24,8 @@ export function csvText(model: Model, view: View): string {
       const start = `${version}${sample},${model.header.steps[step]},${middle}`;
       names.forEach((name, column) => {
         const value = shownValue(matrix, view.sample, step, column);
-        // Values were rounded to 16 bits at most: six digits hold all there is.
-        lines.push(`${start},${field(name)},${Number.isNaN(value) ? "" : Number(value.toPrecision(6))}`);
+        // Enough to tell neighbours among 65,535 values, however far they are from 0.
+        lines.push(`${start},${field(name)},${Number.isNaN(value) ? "" : Number(value.toPrecision(12))}`);
       });
     }
   };

@@ -5,7 +5,7 @@ import type { Block, Header, Layer, Series } from "./contract";
 
 /** An array `(sample, step, column)`, last axis fastest; NaN where there is no value. */
 export interface Grid {
-  values: Float32Array;
+  values: Float32Array | Float64Array;
   samples: number;
   steps: number;
   columns: number;
@@ -82,7 +82,8 @@ function decode(bytes: ArrayBuffer, block: Block, samples: number, hasSteps = tr
   const none = block.bytes === 1 ? 0xff : 0xffff;
   const size = samples * steps * columns;
   return Array.from({ length: rows / samples }, (_, part): Grid => {
-    const values = new Float32Array(size);
+    // Two bytes tell times and prices, of which single precision would keep too little.
+    const values = block.bytes === 1 ? new Float32Array(size) : new Float64Array(size);
     const last = new Uint32Array(columns);
     for (let at = 0; at < size; at++) {
       if (at % (steps * columns) === 0) last.fill(0);
@@ -110,8 +111,8 @@ export function shownValue(of: Matrix, sample: number, step: number, column: num
 }
 
 /** The values of the real steps; of one column, or of all. */
-export function realValues(of: Grid, real: Uint8Array | null, column: number | null = null): Float32Array {
-  const kept = new Float32Array(column === null ? of.values.length : of.samples * of.steps);
+export function realValues(of: Grid, real: Uint8Array | null, column: number | null = null): Float64Array {
+  const kept = new Float64Array(column === null ? of.values.length : of.samples * of.steps);
   let count = 0;
   for (let row = 0; row < of.samples * of.steps; row++) {
     if (real !== null && real[row] !== 1) continue;
@@ -127,12 +128,12 @@ export function realValues(of: Grid, real: Uint8Array | null, column: number | n
 /** More values than this are sampled, evenly: sorting all would take longer than to look. */
 const SORTED = 60_000;
 
-function statistics(parts: Float32Array[], signed: boolean): Statistics {
+function statistics(parts: Float64Array[], signed: boolean): Statistics {
   const [min = 0, max = 0] = extent(parts.flatMap((part) => extent(part) as number[]));
   const total = parts.reduce((sum, part) => sum + part.length, 0);
   // An odd stride takes all columns in turn.
   const stride = 2 * Math.floor(total / SORTED / 2) + 1;
-  const sorted = Float32Array.from(parts.flatMap((part) => [...part.filter((_, at) => at % stride === 0)])).sort();
+  const sorted = Float64Array.from(parts.flatMap((part) => [...part.filter((_, at) => at % stride === 0)])).sort();
   const quantile = (part: number): number => sorted[Math.round(part * (sorted.length - 1))] ?? 0;
   // Few extreme values must not turn all others pale: colours end where 99.5 % of the values do,
   // unless the extremes are near, or all else is 0.
@@ -154,12 +155,6 @@ function statisticsOf(grids: Grid[], real: Uint8Array | null, signed: boolean): 
   return () => (known ??= statistics(grids.map((grid) => realValues(grid, real)), signed));
 }
 
-/** Versions of a grid from the first one and the changes of the others. */
-function sums([first, ...changes]: Grid[]): Grid[] {
-  const added = changes.map((change) => ({ ...first!, values: first!.values.map((value, at) => value + change.values[at]!) }));
-  return [first!, ...added];
-}
-
 /** The model of each version. What values are like is told over all versions: colours compare. */
 export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
   const [samples, steps] = [header.samples.length, header.steps.length];
@@ -171,7 +166,7 @@ export function readModels(header: Header, bytes: ArrayBuffer): Model[] {
   header.layers.forEach((layer, at) => {
     const mask = masks[at]!;
     const quantities = layer.quantities.map(({ name, long_name, values }) => {
-      const grids = sums(decode(bytes, values, samples));
+      const grids = decode(bytes, values, samples);
       return { name, title: long_name || name, grids, statistics: statisticsOf(grids, mask, SIGNED.includes(name)) };
     });
     const { memory, trajectory } = layer;
@@ -213,10 +208,7 @@ function minus(a: Grid, b: Grid): Grid {
   return { ...a, values: a.values.map((value, at) => value - b.values[at]!) };
 }
 
-/**
- * A version less another: its states, gates and outputs; all else is as it is. What both have from
- * the first version cancels, with its rounding.
- */
+/** A version less another: its states, gates and outputs; all else is as it is. */
 export function difference(a: Model, b: Model): Model {
   const less = <M extends Matrix>(one: M, grid: Grid): M => ({
     ...one, title: `${one.title}: difference`, grid, statistics: statisticsOf([grid], one.real, true),

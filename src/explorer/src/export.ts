@@ -22,8 +22,9 @@ function save(blob: Blob, name: string): void {
 }
 
 function fileName(model: Model, view: View, end: string): string {
-  const whole = `${sampleName(model, view.sample)} ${versionName(model, view.version, view.base)}`;
-  const name = whole.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+  const parts = [sampleName(model, view.sample), versionName(model, view.version, view.base)];
+  const short = (part: string): string => part.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60);
+  const name = parts.map(short).filter(Boolean).join("-");
   return `states-${name || view.sample}.${end}`;
 }
 

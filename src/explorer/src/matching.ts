@@ -46,7 +46,7 @@ export interface Match extends Range {
 
 /** Which units are on where, from values `(sample, step, unit)`; NaN is never on. */
 export function packOn(
-  grid: { values: Float32Array; samples: number; steps: number; columns: number },
+  grid: { values: Float32Array | Float64Array; samples: number; steps: number; columns: number },
   real: Uint8Array | null,
   threshold: number,
 ): OnBits {

@@ -35,6 +35,8 @@ export interface View {
   cursor: Cursor | null;
   selection: Selection | null;
   unit: { layer: number; unit: number } | null;
+  /** The layer of which trajectories are shown. */
+  trajectory: number;
   /** Whether dragging in a heat map selects steps, or moves the time axis. */
   dragSelects: boolean;
   /** Follow from the selection: units selected, and the places like it. */
@@ -70,6 +72,7 @@ export function firstView(model: Model): View {
     cursor: null,
     selection: null,
     unit: null,
+    trajectory: Math.max(0, model.layers.findIndex((layer) => layer.trajectory !== null)),
     // A finger drags to move about; a mouse has the wheel for that.
     dragSelects: !matchMedia("(pointer: coarse)").matches,
     selected: [],
@@ -133,6 +136,7 @@ export function writeHash(view: View, model: Model): string {
     parts.push(`sel=${[layer, quantity, sample, from, to, short(threshold), +before, +after].join()}`);
   }
   if (view.unit) parts.push(`u=${view.unit.layer},${view.unit.unit}`);
+  if (view.trajectory !== first.trajectory) parts.push(`t=${view.trajectory}`);
   return parts.join("&");
 }
 
@@ -182,6 +186,8 @@ export function readHash(hash: string, model: Model): View {
   if (within(unitLayer, model.layers.length) && within(unit, model.layers[unitLayer]!.units.length)) {
     view.unit = { layer: unitLayer, unit };
   }
+  const [trajectory] = numbers("t");
+  if (within(trajectory, model.layers.length) && model.layers[trajectory]!.trajectory) view.trajectory = trajectory;
   return view;
 }
 

@@ -48,7 +48,7 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
 
   const { classes = [], of = [] } = model.header.labels ?? {};
   const told = classes.length <= CLASSES ? classes : [];
-  let layer = model.layers[places[0]!]!;
+  let layer = model.layers[store.view.trajectory]!;
   let scales = scalesOf(layer);
   const pointAt = (sample: number, step: number): [number, number] | null => {
     if (!isReal(layer.real, model.steps, sample, step)) return null;
@@ -94,7 +94,8 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
     base.setAttribute("aria-label", `Trajectories of ${layer.trajectory!.quantity} in ${layer.address}; in front ${sampleName(model, view.sample)}`);
   };
   const choose = (): void => {
-    layer = model.layers[Number(choice.value)]!;
+    choice.value = String(store.view.trajectory);
+    layer = model.layers[store.view.trajectory]!;
     scales = scalesOf(layer);
     const [first = 0, second = 0] = layer.trajectory!.share;
     about.textContent =
@@ -128,11 +129,11 @@ export function trajectoryPanel(store: Store, model: Model, board: Board): HTMLE
     const found = nearest(event, [...Array(model.samples).keys()]);
     if (found) goToPlace(store, model, { sample: found.sample, from: found.step, to: found.step }, store.view.cursor?.on ?? null);
   });
-  choice.addEventListener("change", choose);
+  choice.addEventListener("change", () => store.set({ trajectory: Number(choice.value) }));
   choose();
   let theme = board.theme;
-  store.listen((view) => {
-    if (board.theme !== theme) {
+  store.listen((view, changed) => {
+    if (board.theme !== theme || changed.has("trajectory")) {
       theme = board.theme;
       choose();
     } else paintOne(view);

@@ -11,6 +11,8 @@ export class VersionBar {
   private version = el("select", { id: "version" });
   private slider = el("input", { type: "range", id: "version-slider", min: 0, step: 1, "aria-label": "Version" });
   private base = el("select", { id: "base" });
+  /** What is to be taken from each version, except from itself. */
+  private wanted: number | null = null;
   private change: (version: number, base: number | null) => void = () => {};
 
   constructor(names: string[]) {
@@ -23,10 +25,12 @@ export class VersionBar {
     this.slider.max = String(names.length - 1);
     this.slider.hidden = names.length <= FEW;
     this.element.append(el("label", {}, "Version ", this.version), this.slider, el("label", {}, "less ", this.base));
-    const tell = (version: number): void =>
-      this.change(version, this.base.value === "" || Number(this.base.value) === version ? null : Number(this.base.value));
+    const tell = (version: number): void => this.change(version, this.wanted === version ? null : this.wanted);
     this.version.addEventListener("change", () => tell(Number(this.version.value)));
-    this.base.addEventListener("change", () => tell(Number(this.version.value)));
+    this.base.addEventListener("change", () => {
+      this.wanted = this.base.value === "" ? null : Number(this.base.value);
+      tell(Number(this.version.value));
+    });
     this.slider.addEventListener("input", () => tell(this.slider.valueAsNumber));
   }
 
@@ -36,7 +40,8 @@ export class VersionBar {
     this.slider.value = String(view.version);
     this.slider.setAttribute("aria-valuetext", this.version.selectedOptions[0]?.textContent ?? "");
     for (const option of this.base.options) option.disabled = option.value === String(view.version);
-    this.base.value = view.base === null ? "" : String(view.base);
+    if (view.base !== null || this.wanted !== view.version) this.wanted = view.base;
+    this.base.value = this.wanted === null ? "" : String(this.wanted);
     this.change = change;
   }
 }
