@@ -11,10 +11,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 
 KINDS = (".keras", ".h5", ".hdf5")
 """Endings of the files that Keras writes whole models into."""
+
+
+LAMBDA = "it holds a Lambda layer, whose code runs with --trust alone"
+
+
+def _holds_lambda(path: Path) -> bool:
+    """Whether an ``.h5`` file describes a Lambda: Keras before 3.11.3 runs it unasked."""
+    try:
+        with h5py.File(path) as file:
+            config = file.attrs.get("model_config", "")
+    except OSError:  # it is no such file, which Keras will say
+        return False
+    text = config.decode(errors="replace") if isinstance(config, bytes) else str(config)
+    return re.search(r'"class_name":\s*"(?:[^"]*>)?Lambda"', text) is not None
 
 
 def custom_objects(modules: Sequence[str]) -> dict[str, Any]:
@@ -58,6 +73,8 @@ def load_model(path: Path, *, modules: Sequence[str] = (), trust: bool = False) 
         raise ValueError(f"{path}: it must be a model of Keras, one of {', '.join(KINDS)}")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: it is no .keras file (a zip archive), or it is damaged")
+    if path.suffix != ".keras" and not trust and _holds_lambda(path):
+        raise ValueError(f"{path}: {LAMBDA}")
     known = custom_objects(modules)
     try:
         with warnings.catch_warnings():
@@ -76,7 +93,7 @@ def _reason(text: str, error: Exception) -> str:
     """Return why Keras can't load a file, in one sentence, and what to do."""
     lowered = text.lower()
     if "lambda" in lowered and ("unsafe" in lowered or "safe_mode" in lowered):
-        return "it holds a Lambda layer, whose code runs with --trust alone"
+        return LAMBDA
     if "could not locate" in lowered or "unknown layer" in lowered or "unknown object" in lowered:
         pattern = r"(?:locate (?:class|function)|unknown (?:layer|object)):? '?(\w+)"
         named = re.search(pattern, text, re.IGNORECASE)

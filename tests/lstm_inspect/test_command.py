@@ -165,14 +165,16 @@ def test_nothing_in_a_file_is_run(folder, capsys):
     touched = folder / "touched"
     code = f"(__import__('pathlib').Path({str(touched)!r}).touch(), x)[1]"
     own = sequential((None, 2), L.Lambda(eval(f"lambda x: {code}")), L.LSTM(2))
-    own.save("lambda.keras")
-    touched.unlink()
-    line = refused(capsys, "lambda.keras", "data.npz")
-    assert "lambda.keras: it holds a Lambda layer" in line
-    assert "--trust" in line
-    assert not touched.exists()
-    assert main(["lambda.keras", "data.npz", "--trust"]) == 0
-    assert touched.exists()
+    for name in ("lambda.keras", "lambda.h5"):
+        own.save(name)
+        touched.unlink()
+        line = refused(capsys, name, "data.npz")
+        assert f"{name}: it holds a Lambda layer" in line
+        assert "--trust" in line
+        assert not touched.exists()
+        assert main([name, "data.npz", "--trust"]) == 0
+        capsys.readouterr()
+        assert touched.exists()
 
 
 def test_classes_of_ones_own(folder, capsys, monkeypatch):
