@@ -104,14 +104,14 @@ def test_tables_are_cut_into_samples_and_masked(folder, capsys):
     pages = []
     for name in ("data.csv", "data.parquet"):
         assert main(["model.keras", name, "--labels", "class"]) == 0
-        pages.append((folder / "report.html").read_text().replace(name, ""))
+        pages.append((folder / "report.html").read_text(encoding="utf-8").replace(name, ""))
     assert pages[0] == pages[1]
     assert "15% of the steps are padding at the end (by the mask given)" in pages[0]
     assert "skips 15% of steps" in pages[0]
     assert "wrong" not in capsys.readouterr().out
     table[["a", "b"]].to_csv("one.csv", index=False)
     assert main(["model.keras", "one.csv"]) == 0
-    assert "shape (1, 17, 2)" in (folder / "report.html").read_text()
+    assert "shape (1, 17, 2)" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_labels_and_words_from_files(folder, capsys):
@@ -119,12 +119,14 @@ def test_labels_and_words_from_files(folder, capsys):
     words.save("words.keras")
     np.save("codes.npy", np.random.default_rng(0).integers(1, 9, (8, 5)))
     (folder / "labels.txt").write_text("\n".join("abababab"), encoding="utf-8")
-    (folder / "words.txt").write_text("\n".join("<&>bcdefgh"[i] for i in range(9)))
+    (folder / "words.txt").write_text(
+        "\n".join("<&>bcdefgh"[i] for i in range(9)), encoding="utf-8"
+    )
     arguments = ["words.keras", "codes.npy", "--labels", "labels.txt", "--tokens", "words.txt"]
     assert main(arguments) == 0
-    assert "Accuracy of a linear probe" in (folder / "report.html").read_text()
+    assert "Accuracy of a linear probe" in (folder / "report.html").read_text(encoding="utf-8")
     capsys.readouterr()
-    (folder / "words.txt").write_text("a\nb\n")
+    (folder / "words.txt").write_text("a\nb\n", encoding="utf-8")
     assert "tokens holds 2 words" in refused(capsys, *arguments)
 
 
@@ -149,9 +151,13 @@ def test_of_many_samples_some_are_inspected(folder, capsys):
     np.save("waves.npy", waves(18, 6))
     np.save("many.npy", numbers(30))
     assert main(["model.keras", "many.npy", "--samples", "10"]) == 0
-    assert "10 of 30 samples were inspected, evenly" in (folder / "report.html").read_text()
+    assert "10 of 30 samples were inspected, evenly" in (folder / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert main(["stateful.keras", "waves.npy", "--samples", "10"]) == 0
-    assert "8 of 18 samples were inspected, the first" in (folder / "report.html").read_text()
+    assert "8 of 18 samples were inspected, the first" in (folder / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert "18 samples leave 2 over" in capsys.readouterr().out
     np.save("waves.npy", waves(3, 6))
     assert "built for batches of 4" in refused(capsys, "stateful.keras", "waves.npy")
@@ -179,7 +185,9 @@ def test_nothing_in_a_file_is_run(folder, capsys):
 
 def test_classes_of_ones_own(folder, capsys, monkeypatch):
     text = "import keras\nclass Doubled(keras.layers.Layer):\n    def call(self, x):\n"
-    (folder / "own_layers_of_a_test.py").write_text(text + "        return 2 * x\n")
+    (folder / "own_layers_of_a_test.py").write_text(
+        text + "        return 2 * x\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(folder)
     from own_layers_of_a_test import Doubled
 
@@ -256,7 +264,7 @@ def test_other_faults_in_one_line(folder, capsys, model):
 
 
 def test_labels_must_fit(folder, capsys):
-    (folder / "few.txt").write_text("a\nb\n")
+    (folder / "few.txt").write_text("a\nb\n", encoding="utf-8")
     line = refused(capsys, "model.keras", "data.npz", "--labels", "few.txt")
     assert "labels has shape (2,); it must be (8,)" in line
     table = {"a": [1, 2], "b": [1, 2], "sample": [0, 0], "c": ["u", "v"]}
