@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import xarray as xr
 
 from lstm_explorer.blocks import Blocks
 from lstm_explorer.content import Given, fill
+from lstm_explorer.shell import NOTEBOOK_FRAME, in_frame, whole_page, write_page
 from lstm_states.store.store import open_traces
 
 if TYPE_CHECKING:
@@ -21,27 +21,11 @@ if TYPE_CHECKING:
 
 Traces = xr.DataTree | str | Path
 
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
-"""What a browser lets the page do: run what is in it, and load nothing."""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<div id="explorer"></div>
+_BODY = """<div id="explorer"></div>
 <noscript>This page needs JavaScript to show the states.</noscript>
 <script type="application/json" id="header">{header}</script>
 <script type="application/octet-stream" id="values">{values}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+<script>{script}</script>"""
 
 
 @dataclass(frozen=True)
@@ -51,10 +35,7 @@ class Explorer:
     page: str = field(repr=False)
 
     def _repr_html_(self) -> str:
-        return (
-            f'<iframe srcdoc="{html.escape(self.page)}" title="Explorer of states" width="100%" '
-            'height="800" style="border: 0"></iframe>'
-        )
+        return in_frame(self.page, title="Explorer of states", attributes=NOTEBOOK_FRAME)
 
 
 def explore(
@@ -112,16 +93,14 @@ def explore(
     given = Given(inputs, tokens, labels, targets, names, model)
     header = fill(trees, given, blocks, layers=layers, quantities=quantities, title=title)
     own = resources.files("lstm_explorer")
-    page = _PAGE.format(
-        policy=_POLICY,
-        title=html.escape(header["title"]).encode("ascii", "xmlcharrefreplace").decode(),
-        style=own.joinpath("page.css").read_text(encoding="utf-8"),
+    body = _BODY.format(
         # Within a script, only "<" could end it.
         header=json.dumps(header, allow_nan=False).replace("<", "\\u003c"),
         values=blocks.text(),
         script=own.joinpath("page.js").read_text(encoding="utf-8"),
     )
-    return Explorer(page)
+    style = own.joinpath("page.css").read_text(encoding="utf-8")
+    return Explorer(whole_page(title=header["title"], style=style, body=body))
 
 
 def _opened(traces: Any) -> dict[str, xr.DataTree]:
@@ -162,7 +141,4 @@ def write_explorer(traces: Traces | Mapping[Any, Traces], path: str | Path, **op
     Example:
         >>> write_explorer("states.zarr", "states.html", inputs=x, labels=y)
     """
-    explorer = explore(traces, **options)
-    path = Path(path)
-    path.write_text(explorer.page, encoding="utf-8", newline="\n")
-    return path
+    return write_page(explore(traces, **options).page, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 import pandas as pd
 
+from lstm_explorer.shell import NOTEBOOK_FRAME, in_frame, write_page
 from lstm_inspect.evidence import gather
 from lstm_inspect.findings import Finding
 from lstm_inspect.given import check_given
@@ -41,15 +41,10 @@ class Inspection:
 
     def write(self, path: str | Path) -> Path:
         """Write the report into a file, which is replaced; return its path."""
-        path = Path(path)
-        path.write_text(self.page, encoding="utf-8", newline="\n")
-        return path
+        return write_page(self.page, path)
 
     def _repr_html_(self) -> str:
-        return (
-            f'<iframe srcdoc="{html.escape(self.page)}" title="Report of an inspection" '
-            'width="100%" height="800" style="border: 0"></iframe>'
-        )
+        return in_frame(self.page, title="Report of an inspection", attributes=NOTEBOOK_FRAME)
 
 
 def inspect_model(

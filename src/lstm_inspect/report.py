@@ -11,24 +11,12 @@ import numpy as np
 import pandas as pd
 
 from lstm_explorer import explore
+from lstm_explorer.shell import in_frame, whole_page
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding
 from lstm_inspect.tables import are_classes
 
-# The frame of the explorer inherits this policy, so it names what the explorer needs.
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
+_BODY = """<main>
 <h1>{title}</h1>
 <p>{about}</p>
 <h2>Findings</h2>
@@ -49,10 +37,7 @@ A gate is shut below 0.1 and open above 0.9; shares are those of all real steps.
 {sensitivity}
 <h2>Explorer</h2>
 {explorer}
-</main>
-</body>
-</html>
-"""
+</main>"""
 
 
 def render(
@@ -65,16 +50,15 @@ def render(
 ) -> str:
     """Return the page."""
     style = resources.files("lstm_inspect").joinpath("report.css").read_text(encoding="utf-8")
-    return _PAGE.format(
-        policy=_POLICY,
+    body = _BODY.format(
         title=html.escape(title),
-        style=style,
         about=html.escape(_about(seen)),
         findings=_findings(findings),
         about_probes=html.escape(about_probes),
         explorer=_explorer(seen, title),
         **{name: "" if one is None else _table(name, one) for name, one in tables.items()},
     )
+    return whole_page(title=title, style=style, body=body)
 
 
 def _about(seen: Evidence) -> str:
@@ -169,6 +153,4 @@ def _explorer(seen: Evidence, title: str) -> str:
         ).page
     except ValueError as error:
         return f"<p>The explorer cannot show these states: {html.escape(str(error))}.</p>"
-    return (
-        f'<iframe srcdoc="{html.escape(page)}" title="Explorer of states" loading="lazy"></iframe>'
-    )
+    return in_frame(page, title="Explorer of states", attributes='loading="lazy"')
