@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
 from lstm_inspect.given import Given
 from lstm_inspect.padding import Padding, find_padding
-from lstm_inspect.runs import record
+from lstm_inspect.runs import outputs_in, record
 from lstm_inspect.sensitivity import Sensitivity, measure_sensitivity
 from lstm_inspect.wiring import MaskPath, Place, follow_masks, places
 from lstm_states.cells import layers_of
+from lstm_states.geometry import find_idle_units
 from lstm_states.proof.equations import check_traces
+from lstm_states.summary import measure_half_lives, measure_saturation, measure_states
+
+
+def alone(address: str, node: xr.Dataset) -> xr.DataTree:
+    """Return a tree of one layer, for measures that refuse all layers for one of them."""
+    return xr.DataTree.from_dict({"/": xr.Dataset(), address: node})
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,32 @@ class Evidence:
     padding: Padding | None
     masks: MaskPath | None
     sensitivity: dict[str, Sensitivity]
+
+    @cached_property
+    def states(self) -> xr.Dataset:
+        """What :func:`lstm_states.measure_states` tells of the layers."""
+        return measure_states(self.traces)
+
+    @cached_property
+    def saturation(self) -> xr.Dataset:
+        """What :func:`lstm_states.measure_saturation` tells of their gates."""
+        return measure_saturation(self.traces)
+
+    @cached_property
+    def half_lives(self) -> dict[str, np.ndarray]:
+        """The half-lives of the units of each layer that are known."""
+        found = measure_half_lives(self.traces)["half_life"]
+        return {a: (own := found.sel(layer=a).values)[~np.isnan(own)] for a in self.nodes}
+
+    @cached_property
+    def idle(self) -> dict[str, xr.Dataset]:
+        """Dead and duplicate units, of each layer of which that can be measured."""
+        found = {}
+        for address, node in self.nodes.items():
+            # States that are no vectors or no numbers, or a single step.
+            with suppress(ValueError):
+                found[address] = find_idle_units(alone(address, node))
+        return found
 
     def real_steps(self, address: str) -> np.ndarray | None:
         """Return which steps of a layer are no padding; None if they aren't those of the input."""
@@ -78,7 +113,7 @@ def gather(whole: Given, most: int | None = None) -> Evidence:
         residuals=check_traces(traces),
         padding=find_padding(given),
         masks=follow_masks(given),
-        sensitivity=measure_sensitivity(given, stateful=stateful),
+        sensitivity=measure_sensitivity(given, outputs_in(traces), stateful=stateful),
     )
 
 

@@ -29,6 +29,11 @@ class Finding:
     question: str = ""
 
 
+def others_too(layers: list[str]) -> str:
+    """Return a sentence on the layers of which, after the first one, the same is true."""
+    return f" So do {', '.join(layers[1:])}." if layers[1:] else ""
+
+
 def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     """Return findings with the most severe first; those of one severity keep their order."""
     return tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity)))

@@ -53,9 +53,13 @@ def outputs_of(given: Given, *, batch_size: int | None = None) -> list[np.ndarra
             quantities="hidden",
             batch_size=given.slots or batch_size,
         )
+    return outputs_in(traces)
+
+
+def outputs_in(traces: xr.DataTree) -> list[np.ndarray]:
+    """Return the model's outputs that a tree holds, each by itself."""
     root = traces.to_dataset()
-    names = [str(name) for name in root.data_vars if str(name).startswith("outputs")]
-    return [root[name].values for name in names]
+    return [own.values for name, own in root.data_vars.items() if str(name).startswith("outputs")]
 
 
 @contextmanager

@@ -39,10 +39,16 @@ class Sensitivity:
     why: str = ""
 
 
-def measure_sensitivity(given: Given, *, stateful: bool) -> dict[str, Sensitivity]:
-    """Run the model on changed inputs, and return how far its outputs move, by the change."""
-    with states_of_zero(given.model):
-        plain = outputs_of(given)
+def measure_sensitivity(
+    given: Given, plain: list[np.ndarray], *, stateful: bool
+) -> dict[str, Sensitivity]:
+    """Run the model on changed inputs, and return how far its outputs move, by the change.
+
+    Args:
+        given: The model and its data.
+        plain: Its outputs as they are.
+        stateful: Whether it is run twice as well.
+    """
     found = [_padded(given, plain, at_end=True), _padded(given, plain, at_end=False)]
     found.append(_reordered(given, plain))
     if stateful:

@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lstm_inspect.evidence import Evidence
-from lstm_inspect.rules.states import alone
-from lstm_states.geometry import find_idle_units
+from lstm_inspect.evidence import Evidence, alone
 from lstm_states.probes import probe_states
-from lstm_states.summary import measure_half_lives, measure_saturation, measure_states
 
 FEW_CLASSES = 20
 """Whole numbers of more values than this, and than every second sample, are no classes."""
@@ -55,37 +52,28 @@ def _mask(seen: Evidence, address: str) -> str:
 
 def states_table(seen: Evidence) -> pd.DataFrame:
     """Return sizes, half-lives, saturation and idle units of each layer."""
-    sizes, gates = measure_states(seen.traces), measure_saturation(seen.traces)
-    lives = measure_half_lives(seen.traces)["half_life"]
     rows = []
-    for address, node in seen.nodes.items():
-        own = lives.sel(layer=address).values
-        own = own[~np.isnan(own)]
+    for address, own in seen.half_lives.items():
         row = {
             "layer": address,
             "half-life, median": float(np.median(own)) if own.size else np.nan,
             "half-life, shortest": float(own.min()) if own.size else np.nan,
             "half-life, longest": float(own.max()) if own.size else np.nan,
-            "|h| above 0.9": _value(sizes, "hidden_saturated", address),
+            "|h| above 0.9": _value(seen.states, "hidden_saturated", address),
         }
-        for name in gates.data_vars:
+        for name in seen.saturation.data_vars:
             gate, _, side = str(name).partition("_saturated_")
             told = f"{gate.replace('_', ' ')} {'shut' if side == 'left' else 'open'}"
-            row[told] = _value(gates, str(name), address)
-        rows.append(row | _idle(address, node))
+            row[told] = _value(seen.saturation, str(name), address)
+        idle = seen.idle.get(address)
+        row["dead units"] = np.nan if idle is None else int(idle["dead"].sum())
+        row["duplicate pairs"] = np.nan if idle is None else idle.sizes["pair"]
+        rows.append(row)
     return pd.DataFrame(rows).set_index("layer")
 
 
 def _value(found: xr.Dataset, name: str, address: str) -> float:
     return float(found[name].sel(layer=address)) if name in found else np.nan
-
-
-def _idle(address: str, node: xr.Dataset) -> dict[str, float]:
-    try:
-        idle = find_idle_units(alone(address, node))
-    except ValueError:
-        return {"dead units": np.nan, "duplicate pairs": np.nan}
-    return {"dead units": int(idle["dead"].sum()), "duplicate pairs": idle.sizes["pair"]}
 
 
 def probes_table(seen: Evidence) -> tuple[pd.DataFrame | None, str]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from lstm_inspect.evidence import Evidence
-from lstm_inspect.findings import Finding
+from lstm_inspect.findings import Finding, others_too
 from lstm_inspect.sensitivity import AGAIN, ORDER
 from lstm_inspect.wiring import last_step_of
 
@@ -180,12 +180,10 @@ def backward_reads_padding(seen: Evidence) -> Iterator[Finding]:
         read[address] = int(np.logical_and.accumulate(steps[:, ::-1], 1).sum(1).max())
     layers = [address for address, most in read.items() if most]
     if layers:
-        first, *others = layers
-        also = f" So do {', '.join(others)}." if others else ""
         yield Finding(
-            "risk", "backward_reads_padding", first,
-            f"It reads from the end, and so up to {read[first]} steps of padding before the first "
-            f"real one.{also}",
+            "risk", "backward_reads_padding", layers[0],
+            f"It reads from the end, and so up to {read[layers[0]]} steps of padding before the "
+            f"first real one.{others_too(layers)}",
             "Let a mask reach it; padding at the end is the start for this layer.",
             "Which states does a bidirectional layer return?",
         )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lstm_inspect.evidence import Evidence
-from lstm_inspect.findings import Finding
+from lstm_inspect.findings import Finding, others_too
 from lstm_inspect.padding import Padding
 from lstm_inspect.sensitivity import AT_END, AT_START
 from lstm_states.masks import check_cudnn_mask
@@ -38,12 +38,11 @@ def mask_missing(seen: Evidence) -> Iterator[Finding]:
         if read:
             found.setdefault(_lost(seen, address), {})[address] = read
     for (how, advice, question), layers in found.items():  # a cause is told once
-        first, *others = layers
-        also = f" So do {', '.join(others)}." if others else ""
+        first = next(iter(layers))
         yield Finding(
             severity, "mask_missing", first,
             f"It reads padding as data, {layers[first]:.0%} of all steps ({seen.padding.told}): "
-            f"{how}.{also}",
+            f"{how}.{others_too(list(layers))}",
             advice, question,
         )  # fmt: skip
 

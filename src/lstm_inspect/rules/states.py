@@ -6,12 +6,9 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import xarray as xr
 
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding
-from lstm_states.geometry import find_idle_units
-from lstm_states.summary import measure_half_lives, measure_saturation, measure_states
 
 IDLE = 0.1
 """A tenth of a layer that says nothing could be left out."""
@@ -29,19 +26,10 @@ KEEPS = 0.5
 """Half of the units that can't forget within a sequence make a sum of it."""
 
 
-def alone(address: str, node: xr.Dataset) -> xr.DataTree:
-    """Return a tree of one layer, for measures that refuse all layers for one of them."""
-    return xr.DataTree.from_dict({"/": xr.Dataset(), address: node})
-
-
 def idle_units(seen: Evidence) -> Iterator[Finding]:
     """Units that never vary, and pairs that say the same."""
-    for address, node in seen.nodes.items():
-        try:
-            found = find_idle_units(alone(address, node))
-        except ValueError:  # states that are no vectors or no numbers, or a single step
-            continue
-        units = node.sizes["unit"]
+    for address, found in seen.idle.items():
+        units = seen.nodes[address].sizes["unit"]
         dead = int(found["dead"].sum())
         pairs = found.sizes["pair"]
         twins = set(map(int, found["pair_other"].values))
@@ -63,9 +51,8 @@ def idle_units(seen: Evidence) -> Iterator[Finding]:
 
 def saturated_gates(seen: Evidence) -> Iterator[Finding]:
     """Gates that stay shut or open."""
-    found = measure_saturation(seen.traces)
     for address in seen.nodes:
-        for name, values in found.sel(layer=address).data_vars.items():
+        for name, values in seen.saturation.sel(layer=address).data_vars.items():
             share = float(values)
             if not share > SATURATED:  # NaN where the layer has no such gate
                 continue
@@ -82,11 +69,10 @@ def saturated_gates(seen: Evidence) -> Iterator[Finding]:
 
 def extreme_states(seen: Evidence) -> Iterator[Finding]:
     """States near 1 in size, where tanh is flat."""
-    found = measure_states(seen.traces)
-    if "hidden_saturated" not in found:
+    if "hidden_saturated" not in seen.states:
         return
     for address in seen.nodes:
-        share = float(found["hidden_saturated"].sel(layer=address))
+        share = float(seen.states["hidden_saturated"].sel(layer=address))
         if share > EXTREME:
             yield Finding(
                 "risk", "extreme_states", address,
@@ -104,13 +90,10 @@ def _reach(seen: Evidence) -> str:
 
 def half_lives(seen: Evidence) -> Iterator[Finding]:
     """Memories that are shorter than a step, or longer than the sequences."""
-    found = measure_half_lives(seen.traces)["half_life"]
-    for address, node in seen.nodes.items():
-        lives = found.sel(layer=address).values[: node.sizes["unit"]]
-        lives = lives[~np.isnan(lives)]
+    for address, lives in seen.half_lives.items():
         if not lives.size:
             continue
-        steps = int(node["mask"].values.sum(1).max())
+        steps = int(seen.nodes[address]["mask"].values.sum(1).max())
         short, long = float((lives < 1).mean()), float((lives > steps).mean())
         median = float(np.median(lives))
         if short > FORGETS:
