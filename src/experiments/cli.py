@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from experiments.forecasting.settings import SECTIONS
 from notebook_pipeline.cli import page_command
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.file import load_parameters
@@ -50,7 +51,7 @@ def new(name: str, datasets: Sequence[str], dependencies: Sequence[str]) -> None
 
 
 @click.command()
-@click.argument("name", type=click.Choice(["stacked", "intermediate_outputs", "variable_length"]))
+@click.argument("name", type=click.Choice(list(SECTIONS)))
 def explorer(name: str) -> None:
     """Write the page to explore the states of a configuration."""
     from experiments.explorer import write_states_explorer

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from experiments.forecasting.settings import SECTIONS
 from notebook_pipeline.project import Champion, Page, Project
 from notebook_pipeline.reports.missing import Missing
 
@@ -96,7 +97,7 @@ PROJECT = Project(
     },
     beside={
         name: {"explorer.html": "Explore the states"}
-        for name in ("stacked", "intermediate_outputs", "variable_length")
+        for name in SECTIONS
     },
     compared={"claims.json": _verdicts},
 )  # fmt: skip

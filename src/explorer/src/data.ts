@@ -1,4 +1,4 @@
-/** Decodes what the page is given into arrays of codes, and says what a code means. */
+/** Decodes what the page is given into arrays of values, a model for each version. */
 
 import { extent, max, min, range } from "d3-array";
 import type { Block, Header, Layer, Series } from "./contract";

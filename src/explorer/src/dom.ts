@@ -32,7 +32,7 @@ export function digits(value: number): string {
 }
 
 /** A half-life in words. */
-export function steps(life: number | "never"): string {
+export function lifeText(life: number | "never"): string {
   return life === "never" ? "never halves" : `${digits(life)} steps`;
 }
 

@@ -1,7 +1,7 @@
 /** What there is at the cursor: the step, its token or inputs, outputs, and the unit pointed at. */
 
 import { isReal, labelOf, sampleName, shownValue, tokenAt, type Model, type ModelSeries } from "./data";
-import { button, digits, el, steps } from "./dom";
+import { button, digits, el, lifeText } from "./dom";
 import { goToUnit } from "./goto";
 import { keyOf, type Store, type View } from "./state";
 
@@ -42,7 +42,7 @@ export function readCursor(model: Model, view: View): [string, string][] {
     facts.push([quantity.title, digits(shownValue(quantity, sample, step, on.unit))]);
   });
   const life = layer.half_life?.[on.unit];
-  if (life != null) facts.push(["half-life", steps(life)]);
+  if (life != null) facts.push(["half-life", lifeText(life)]);
   return facts;
 }
 

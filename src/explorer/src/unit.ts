@@ -2,7 +2,7 @@
 
 import { max } from "d3-array";
 import { isReal, sampleName, tokenAt, valueAt, type Matrix, type Model } from "./data";
-import { bringUp, button, digits, el, steps as inSteps } from "./dom";
+import { bringUp, button, digits, el, lifeText } from "./dom";
 import { histogram } from "./histogram";
 import { goToPlace, goToUnit } from "./goto";
 import { keyOf, type Store, type View } from "./state";
@@ -116,7 +116,7 @@ export function unitPanel(store: Store, model: Model): HTMLElement {
     });
     panel.replaceChildren(
       el("h2", {}, `Unit ${layer.units[unit]} of ${layer.address}`, button("×", { class: "close", "aria-label": "Close the unit", id: "close-unit" }, () => store.set({ unit: null }))),
-      el("p", {}, life == null ? "" : `Half-life: ${inSteps(life)}.`),
+      el("p", {}, life == null ? "" : `Half-life: ${lifeText(life)}.`),
       el("p", {}, choice),
       el("h3", {}, "All real steps of all samples"),
       histogramElement(matrix, unit, matrix.title),

@@ -129,7 +129,7 @@ def add_to_run(page: Path, root: Path) -> None:
     record = read_run(page.parent)
     if record and record["store"] == without_password(store_uri(root)):
         client = connect(root)
-        if any(run.info.run_id == record["run"] for run in search_runs(client)):
+        if search_runs(client, f"attributes.run_id = '{record['run']}'"):
             client.log_artifact(record["run"], str(page))
 
 

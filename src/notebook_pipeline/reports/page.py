@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import nbformat
@@ -70,7 +69,7 @@ def render_html(
     title: str,
     project: Project,
     expectations: Expectations | None = None,
-    beside: Mapping[str, str] = MappingProxyType({}),
+    beside: Mapping[str, str] | None = None,
 ) -> str:
     """Renders a notebook as a report.
 
@@ -100,7 +99,7 @@ def render_html(
         "title": title,
         "command": project.command,
         "index": any(page.file == "index.html" for page in project.pages.values()),
-        "beside": dict(beside),  # nbconvert copies it
+        "beside": beside or {},
         "heading": "" if first_heading(canonical) else title,
         "parameters": shown_parameters(canonical),
         "longest_log": LONGEST_LOG,
@@ -131,7 +130,7 @@ def write_report(folder: Path, name: str, project: Project) -> Path:
         title=first_heading(notebook) or name,
         project=project,
         expectations=read_expectations(folder),
-        beside=project.beside.get(name, {}),
+        beside=project.beside.get(name),
     )
     path = folder / "report.html"
     replace_text(path, page)
