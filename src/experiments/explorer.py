@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from experiments.forecasting.configuration import load_configuration
 from lstm_explorer import write_explorer
 
@@ -18,11 +16,8 @@ def write_states_explorer(name: str, root: Path) -> Path:
         root: The repository, with the outputs of the configuration's stage.
     """
     configuration = load_configuration(name)
-    test = configuration.part("test")
-    # As the notebook chose them.
-    number = configuration.settings.trace_samples
-    chosen = np.linspace(0, test.sizes["sample"] - 1, number).astype(int)
-    samples = test.isel(sample=chosen)
+    chosen = configuration.spread(configuration.settings.trace_samples)
+    samples = configuration.part("test").isel(sample=chosen)
     classes = configuration.task == "classes"
     folder = root / "reports" / name
     model = configuration.build(for_training=False)

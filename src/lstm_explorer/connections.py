@@ -123,13 +123,12 @@ def _sources(model: keras.Model) -> dict[keras.Layer, Any]:
     """
     import keras
 
-    graph = getattr(model, "_functional", model)
-    by_depth = getattr(graph, "_nodes_by_depth", {})
+    from lstm_states.layers import graph_nodes
+
     if not type(model).__module__.startswith("keras."):  # it may do anything with its graph
-        by_depth = {}
-    nodes = [node for own in by_depth.values() for node in own]
+        return {}
     before: dict[Any, list[Any]] = {}
-    for node in nodes:
+    for node in graph_nodes(model):
         given = node.arguments.args[0] if node.arguments.args else None
         tensor = given if isinstance(given, keras.KerasTensor) else None
         before.setdefault(node.operation, []).append(tensor)
@@ -146,6 +145,6 @@ def _sources(model: keras.Model) -> dict[keras.Layer, Any]:
                 break
         if type(source) in recurrent and len(before[source]) == 1:
             found[layer] = source
-        elif type(source) is keras.layers.InputLayer and len(graph.inputs) == 1:
+        elif type(source) is keras.layers.InputLayer and len(model.inputs) == 1:
             found[layer] = INPUT
     return found

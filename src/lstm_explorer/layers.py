@@ -11,7 +11,7 @@ import xarray as xr
 from lstm_explorer.blocks import Blocks
 from lstm_states.cells import INITIAL, KINDS
 from lstm_states.geometry import measure_principal_directions
-from lstm_states.nodes import state_nodes
+from lstm_states.nodes import state_nodes, tree_of
 from lstm_states.summary import measure_half_lives
 
 DIRECTIONS = 2
@@ -174,8 +174,7 @@ def add_layer(
 
 
 def _half_lives(address: str, node: xr.Dataset) -> np.ndarray:
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(), address: node})
-    return measure_half_lives(tree)["half_life"].values[0]
+    return measure_half_lives(tree_of(address, node))["half_life"].values[0]
 
 
 def _told(lives: np.ndarray) -> list[float | str | None]:
@@ -247,9 +246,7 @@ def _trajectory(
     if node["mask"].values.sum() < 2 or peak == 0:
         return None
     # Squares of very large or small states are no numbers.
-    tree = xr.DataTree.from_dict(
-        {"/": xr.Dataset(), "layer": node.assign({quantity: values / peak})}
-    )
+    tree = tree_of("layer", node.assign({quantity: values / peak}))
     found = measure_principal_directions(tree, "layer", quantity=quantity)
     main = found.isel(direction=slice(DIRECTIONS))
     if not np.isfinite(main["share"].values).all():

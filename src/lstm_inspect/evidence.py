@@ -16,13 +16,9 @@ from lstm_inspect.sensitivity import Sensitivity, measure_sensitivity
 from lstm_inspect.wiring import MaskPath, Place, follow_masks, places
 from lstm_states.cells import layers_of
 from lstm_states.geometry import find_idle_units
+from lstm_states.nodes import tree_of
 from lstm_states.proof.equations import check_traces
 from lstm_states.summary import measure_half_lives, measure_saturation, measure_states
-
-
-def alone(address: str, node: xr.Dataset) -> xr.DataTree:
-    """Return a tree of one layer, for measures that refuse all layers for one of them."""
-    return xr.DataTree.from_dict({"/": xr.Dataset(), address: node})
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,10 @@ class Evidence:
         """Dead and duplicate units, of each layer of which that can be measured."""
         found = {}
         for address, node in self.nodes.items():
-            # States that are no vectors or no numbers, or a single step.
+            # Each by itself, since a measure refuses all layers for one of them: states that are no
+            # vectors or no numbers, or a single step.
             with suppress(ValueError):
-                found[address] = find_idle_units(alone(address, node))
+                found[address] = find_idle_units(tree_of(address, node))
         return found
 
     def real_steps(self, address: str) -> np.ndarray | None:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lstm_inspect.evidence import Evidence, alone
+from lstm_inspect.evidence import Evidence
+from lstm_states.nodes import tree_of
 from lstm_states.probes import probe_states
 
 FEW_CLASSES = 20
@@ -92,7 +93,7 @@ def probes_table(seen: Evidence) -> tuple[pd.DataFrame | None, str]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of fits that stop early
                 found = probe_states(
-                    alone(address, node), classes=classed, numbers=numbers, held_out=held_out
+                    tree_of(address, node), classes=classed, numbers=numbers, held_out=held_out
                 )
         except ModuleNotFoundError:
             return None, NO_PROBES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import keras
 
 from lstm_inspect.given import Given
 from lstm_inspect.runs import states_of_zero, told_in_the_report
-from lstm_states.layers import recurrent_layers
+from lstm_states.layers import graph_nodes, recurrent_layers
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,10 @@ class MaskPath:
 
 def follow_masks(given: Given) -> MaskPath | None:
     """Run the graph of a model once and see where masks go; None if it has none to see."""
-    graph = getattr(given.model, "_functional", None) or given.model
-    if not hasattr(graph, "_run_through_graph") or not hasattr(graph, "_nodes_by_depth"):
+    nodes = graph_nodes(given.model)
+    if not nodes:
         return None
+    graph = getattr(given.model, "_functional", given.model)
     batch = given.take(slice(given.slots or 1))
     arrays = [keras.ops.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch.x)]
     arrays = [
@@ -115,7 +115,7 @@ def follow_masks(given: Given) -> MaskPath | None:
         graph._run_through_graph(arrays, operation_fn=watched)
     before: dict[str, list[str]] = {}
     kinds: dict[str, str] = {}
-    for node in _nodes(graph):
+    for node in nodes:
         name = node.operation.name
         kinds[name] = type(node.operation).__name__
         for parent in node.parent_nodes:
@@ -126,12 +126,6 @@ def follow_masks(given: Given) -> MaskPath | None:
     return MaskPath(before, frozenset(came), frozenset(left), kinds)
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
-    """Yield the nodes of a graph as they run, its inputs aside."""
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
-
-
 def _masked(values: Any) -> bool:
     return any(
         getattr(leaf, "_keras_mask", None) is not None for leaf in keras.tree.flatten(values)
@@ -140,10 +134,7 @@ def _masked(values: Any) -> bool:
 
 def last_step_of(model: keras.Model, layer: keras.layers.Layer) -> bool:
     """Tell whether something in the graph of a model picks the last step of a layer's output."""
-    graph = getattr(model, "_functional", None) or model
-    if not hasattr(graph, "_nodes_by_depth"):
-        return False
-    for node in _nodes(graph):
+    for node in graph_nodes(model):
         if type(node.operation).__name__ != "GetItem":
             continue
         if not any(parent.operation is layer for parent in node.parent_nodes):

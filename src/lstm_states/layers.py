@@ -55,6 +55,16 @@ def recurrent_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.RNN
     yield from _below(model, "", set())
 
 
+def graph_nodes(model: Any) -> list[Any]:
+    """Return the calls in a model's graph as Keras runs them, its inputs left out.
+
+    Empty if it has no graph: a model whose ``call`` is code of its own, or a layer.
+    """
+    by_depth = getattr(getattr(model, "_functional", model), "_nodes_by_depth", {})
+    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+    return [node for node in nodes if not node.is_input]
+
+
 def live_states(model: keras.Model) -> dict[str, keras.Variable]:
     """Return what the stateful layers carry, ``(slot, unit)`` each, as ``lstm_1/0`` and so on.
 

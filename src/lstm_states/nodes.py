@@ -24,6 +24,11 @@ def state_nodes(traces: xr.DataTree) -> dict[str, xr.Dataset]:
     return layers_of(traces)
 
 
+def tree_of(address: str, node: xr.Dataset) -> xr.DataTree:
+    """Return a tree that holds one layer, for measures that take trees."""
+    return xr.DataTree.from_dict({"/": xr.Dataset(), address: node})
+
+
 def select_nodes(
     traces: xr.DataTree, quantity: str, layers: Sequence[str] | str | None = None
 ) -> dict[str, xr.Dataset]:

@@ -70,6 +70,10 @@ class Configuration:
         """Return the samples of a part: train, validation or test."""
         return self.samples.isel(sample=self.samples["part"].values == PARTS.index(name))
 
+    def spread(self, number: int) -> np.ndarray:
+        """Return the places of samples that are spread evenly over the test part."""
+        return np.linspace(0, self.part("test").sizes["sample"] - 1, number).astype(int)
+
 
 def load_configuration(name: str, settings: Any = None) -> Configuration:
     """Return a configuration with its data.
@@ -119,6 +123,6 @@ def load_trained(
         FileNotFoundError: if the configuration has not been trained.
     """
     test = configuration.part("test")["x"].values
-    x = test[np.linspace(0, len(test) - 1, samples).astype(int)].astype(np.float64)
+    x = test[configuration.spread(samples)].astype(np.float64)
     weights = project_root() / "reports" / configuration.name / "model/model.weights.h5"
     return make_models(lambda: configuration.build(for_training=False), weights, seeds), x

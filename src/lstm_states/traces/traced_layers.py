@@ -12,7 +12,13 @@ import keras
 
 from lstm_states.kernels.cells import find_kind, state_dims
 from lstm_states.kernels.layer import cells_of
-from lstm_states.layers import check_model, keras_class, own_methods, recurrent_layers
+from lstm_states.layers import (
+    check_model,
+    graph_nodes,
+    keras_class,
+    own_methods,
+    recurrent_layers,
+)
 
 RNN = keras.layers.RNN
 
@@ -123,9 +129,7 @@ def call_order(model: keras.Model, layer: keras.Layer, count: int) -> list[int]:
 
 def _written_places(parent: keras.Layer, layer: keras.Layer) -> Iterator[tuple[int, ...]]:
     """Yield for each call of ``layer``, as Keras runs them, its place in nested graphs."""
-    by_depth = getattr(getattr(parent, "_functional", parent), "_nodes_by_depth", {})
-    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-    run = [node for node in nodes if not node.is_input]
+    run = graph_nodes(parent)
     operations = list(dict.fromkeys(node.operation for node in run))
     for node in run:
         operation = node.operation
