@@ -92,8 +92,6 @@ def _series(name: str, role: str, given: Any, samples: int, steps: int, *, by_st
     if role == "target":
         allowed += f", or without steps ({samples}, feature) or ({samples},)"
     values = _array(name, given, allowed)
-    if values.dtype.name == "bfloat16":  # NumPy has no such numbers of its own
-        values = values.astype(np.float32)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds {values.dtype} values; they must be real numbers")
     whole = values.shape

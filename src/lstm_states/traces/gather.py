@@ -146,6 +146,8 @@ class Gathered:
             self.per_step.clear()
         for name, tensor in name_outputs(outputs).items():
             values = np.asarray(tensor)
+            if values.dtype.name in ("float16", "bfloat16"):  # as float32, like the states
+                values = values.astype(np.float32)
             if values.shape[:1] != (samples,):
                 raise ValueError(
                     f"{name} of the model has shape {values.shape} for {samples} samples; its "

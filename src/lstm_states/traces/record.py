@@ -89,10 +89,11 @@ def record_traces(
         feature)``. All are float32, or float64 for float64 layers.
 
         The root holds the model's ``outputs`` (several as ``outputs_0`` and so on, or by their
-        keys, as ``outputs_last``, unless two are equal) and, if all layers received the same one,
-        the ``mask``. Its attribute ``layers`` lists the recorded addresses in the order of the
-        model, ``not_recorded`` all others with the reason, and ``first_nan``, if there is NaN,
-        where it begins. With ``store``, the tree comes from :func:`open_traces`.
+        keys, as ``outputs_last``, unless two are equal; those in half precision as float32) and,
+        if all layers received the same one, the ``mask``. Its attribute ``layers`` lists the
+        recorded addresses in the order of the model, ``not_recorded`` all others with the reason,
+        and ``first_nan``, if there is NaN, where it begins. With ``store``, the tree comes from
+        :func:`open_traces`.
 
         If the rows of a layer are not the samples (the model folds an axis into the batch, drops
         or reorders samples), the node has the dimension ``row`` instead of ``sample``, and the

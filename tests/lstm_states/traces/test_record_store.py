@@ -58,6 +58,20 @@ def test_a_store_holds_what_memory_would(place, model, x, whole, tmp_path):
     assert stored.load().identical(whole)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_outputs_in_half_precision_are_stored_as_they_were(precision, x, tmp_path):
+    """NumPy and Zarr have no bfloat16: as float32, the states and the outputs keep every value."""
+    layers = [
+        keras.layers.LSTM(4, dtype=precision, recurrent_initializer="glorot_uniform", name="half"),
+        keras.layers.Dense(2, dtype=precision),
+    ]
+    model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    stored = record_traces(model, x, store=tmp_path / "half.zarr")
+    assert stored["outputs"].dtype == stored["half/hidden"].dtype == "float32"
+    predicted = keras.ops.cast(model(x), "float32")
+    np.testing.assert_array_equal(stored["outputs"], predicted)
+
+
 @pytest.mark.parametrize(
     "isel", [{"sample": [5, 69, 3, 0, 8]}, {"time": [4, 1]}, {"unit": [0, 2]}], ids=str
 )
