@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.forecasting.settings import SECTIONS
-from notebook_pipeline.project import Champion, Page, Project
+from notebook_pipeline.project import Beside, Champion, Page, Project
 from notebook_pipeline.reports.missing import Missing
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ PROJECT = Project(
         "index": Page("index.html", _write_index),
     },
     beside={
-        name: {"explorer.html": "Explore the states"}
+        name: [Beside("explorer.html", "Explore the states", still="figures/states.png")]
         for name in SECTIONS
     },
     compared={"claims.json": _verdicts},

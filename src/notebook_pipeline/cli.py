@@ -94,10 +94,14 @@ def run(name: str) -> None:
     from notebook_pipeline.run.runner import run_notebook
 
     root = project_root()
+    beside = [root / "reports" / name / one.file for one in project_of(root).beside.get(name, ())]
+    shown = [path for path in beside if path.is_file()]
     report = run_notebook(name, root)
     page = report / "report.html"
     written = page if page.is_file() else report / "report.ipynb"
     print(f"wrote {written.relative_to(root)}")
+    for path in shown:
+        print(f"removed {path.relative_to(root)}, of the run before; `dvc repro` makes it again")
 
 
 @click.command()

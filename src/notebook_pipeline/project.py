@@ -69,6 +69,22 @@ class Page:
     write: Callable[[Path, Sequence[Missing]], Path]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A page that a stage of its own makes beside the report of a notebook.
+
+    Attributes:
+        file: Its name in the folder of the report, which links to it.
+        words: The words of the link.
+        still: The figure of the report that shows the same, such as ``figures/states.png``: a small
+            copy of it, above the first results, leads to the page.
+    """
+
+    file: str
+    words: str
+    still: str
+
+
 def _nothing_to_check(name: str, settings: Any, root: Path) -> None:
     """Accept every notebook: a project without a preflight of its own."""
 
@@ -100,8 +116,7 @@ class Project:
             of the notebook, its parameters and the repository.
         champion: Which logged models to prefer; None registers none.
         pages: The pages by stage, in the order in which they are made.
-        beside: Pages that stages of their own make beside the report of a notebook, which links to
-            them: by the notebook's name the file and the words of the link.
+        beside: The pages beside the report of a notebook, by the notebook's name.
         compared: By the name of a JSON file, the numbers and words in it, by name, that must agree
             on another class of machine. Metrics and evidence are always compared.
     """
@@ -120,7 +135,7 @@ class Project:
     preflight: Callable[[str, Any, Path], None] = _nothing_to_check
     champion: Champion | None = None
     pages: Mapping[str, Page] = field(default_factory=dict)
-    beside: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    beside: Mapping[str, Sequence[Beside]] = field(default_factory=dict)
     compared: Mapping[str, Callable[[Any], Mapping[str, Any]]] = field(default_factory=dict)
 
 

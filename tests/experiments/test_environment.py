@@ -38,7 +38,8 @@ def test_a_notebook_computes_the_same_whatever_keras_is_told(clone, tmp_path, mo
     folder = clone.path / "reports/variable_length"
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "run.json"}
     key = read_run(folder)["key"]
-    clone.run("lstm-states", "run", "variable_length")
+    told = clone.run("lstm-states", "run", "variable_length")
+    assert "removed reports/variable_length/explorer.html, of the run before" in told
     clone.run("lstm-states", "explorer", "variable_length")  # a stage of its own
     assert read_run(folder)["key"] == key
     assert {path: path.read_bytes() for path in before} == before

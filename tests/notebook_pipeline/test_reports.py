@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from notebook_pipeline.expectations import Expectation, Expectations
-from notebook_pipeline.project import Page, Project
+from notebook_pipeline.project import Beside, Page, Project
 from notebook_pipeline.reports import readable
 from notebook_pipeline.reports.page import (
     ExternalResourceError,
@@ -67,10 +67,22 @@ def test_a_page_leads_to_the_index_if_the_project_has_one(file, links) -> None:
     assert len(page.select("a[href='../index.html']")) == links
 
 
-def test_a_report_leads_to_what_lies_beside_it() -> None:
-    page = render_html(new_notebook(), title="t", project=DICE, beside={"map.html": "A & B"})
-    (link,) = BeautifulSoup(page, "html.parser").select(".bar a")
-    assert (link["href"], link.text) == ("map.html", "A & B")
+@pytest.mark.parametrize("has_still", [True, False])
+def test_a_report_leads_to_what_lies_beside_it(tmp_path, has_still) -> None:
+    """By a link at the top, and by a small copy of its picture below the answer."""
+    answer = new_code_cell("1", metadata={"tags": ["answer"]})
+    nbformat.write(new_notebook(cells=[answer, new_code_cell("2")]), tmp_path / "report.ipynb")
+    if has_still:
+        Image.new("RGB", (960, 600), "red").save(tmp_path / "still.png")
+    beside = {"sixes": [Beside("map.html", "A & B", still="still.png")]}
+    path = write_report(tmp_path, "sixes", Project("dice", beside=beside))
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    links = page.select("a[href='map.html']")
+    assert [link.text for link in links] == ["A & B"] * (1 + has_still)
+    assert links[0].find_parent(class_="bar")
+    pictures = page.select("figure.still a[href='map.html'] img")
+    drawn = [base64.b64decode(one["src"].rpartition(",")[2]) for one in pictures]
+    assert [Image.open(io.BytesIO(one)).size for one in drawn] == [(480, 300)] * has_still
 
 
 @pytest.mark.parametrize("lock", [None, "0cc175b9c0f1b6a831c399e269772661"])

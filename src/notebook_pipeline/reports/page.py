@@ -7,15 +7,18 @@ Equal notebooks have equal bytes, so that DVC sees only real changes.
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
+from PIL import Image
 
 from notebook_pipeline.departures import note_on
 from notebook_pipeline.errors import UserError
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from notebook_pipeline.expectations import Expectations
-    from notebook_pipeline.project import Project
+    from notebook_pipeline.project import Beside, Project
 
 BASE_TEMPLATES = Path(sys.prefix) / "share" / "jupyter" / "nbconvert" / "templates"
 SHOWN_TYPES = (
@@ -43,6 +46,9 @@ SHOWN_TYPES = (
     "image/jpeg",
     "text/plain",
 )
+STILL = (480, 480)
+"""The largest width and height of a small copy of a figure, in pixels."""
+
 LONGEST_LOG = 12
 """Lines of printed text that a report shows unfolded."""
 
@@ -69,7 +75,7 @@ def render_html(
     title: str,
     project: Project,
     expectations: Expectations | None = None,
-    beside: Mapping[str, str] | None = None,
+    beside: Sequence[tuple[Beside, str]] = (),
 ) -> str:
     """Renders a notebook as a report.
 
@@ -83,7 +89,8 @@ def render_html(
         title: The page's title; also its heading if the notebook has no heading of level one.
         project: Whose report it is; the page tells its command, and leads to its index.
         expectations: What the run was held against; where it departs is said beside the answer.
-        beside: Files in the folder of the report that it links to, and the words of each link.
+        beside: Pages in the folder of the report that it links to, each with its still as a `data:`
+            address, which may be empty.
 
     Returns:
         A whole HTML page. It links to `../index.html` if that is a page of the project.
@@ -99,7 +106,7 @@ def render_html(
         "title": title,
         "command": project.command,
         "index": any(page.file == "index.html" for page in project.pages.values()),
-        "beside": beside or {},
+        "beside": beside,
         "heading": "" if first_heading(canonical) else title,
         "parameters": shown_parameters(canonical),
         "longest_log": LONGEST_LOG,
@@ -130,11 +137,22 @@ def write_report(folder: Path, name: str, project: Project) -> Path:
         title=first_heading(notebook) or name,
         project=project,
         expectations=read_expectations(folder),
-        beside=project.beside.get(name),
+        beside=[(one, _small(folder / one.still)) for one in project.beside.get(name, ())],
     )
     path = folder / "report.html"
     replace_text(path, page)
     return path
+
+
+def _small(picture: Path) -> str:
+    """Return a small copy of a picture as a `data:` address; empty where there is no picture."""
+    if not picture.is_file():
+        return ""
+    small = io.BytesIO()
+    with Image.open(picture) as whole:
+        whole.thumbnail(STILL)
+        whole.save(small, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 
 def external_resources(page: str) -> list[str]:
