@@ -1,0 +1,236 @@
+"""One notebook on two sides: all that differs between its reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+
+from notebook_pipeline.comparison.cells import Cell, compare_cells
+from notebook_pipeline.comparison.curves import Charts, compare_curves
+from notebook_pipeline.comparison.figures import FOLDER, Pairs, compare_figures
+from notebook_pipeline.comparison.folders import REPORT
+from notebook_pipeline.comparison.measures import (
+    EVIDENCE,
+    METRICS,
+    Measures,
+    compare_evidence,
+    compare_numbers,
+)
+from notebook_pipeline.comparison.parameters import Differing, compare_parameters, other_causes
+from notebook_pipeline.errors import OutputsError, UserError
+from notebook_pipeline.mlflow_runs.restored import STEPS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from notebook_pipeline.comparison.sides import Report
+
+RECORD = "run.json"
+"""What differs from run to run: it only tells the machine."""
+
+SHOWN = {REPORT, EVIDENCE, METRICS, STEPS}
+"""Files that have a section of their own, as figures have."""
+
+TABLES = STEPS.partition("/")[0]
+
+Distances = Mapping[str, Callable[[Path, Path], "pd.DataFrame"]]
+"""By the name of an output, what measures how far those of two reports are apart."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far an output of two reports is apart.
+
+    Attributes:
+        output: Its name.
+        says: What the table shows; or why there is none.
+        columns: Of the table.
+        rows: Of the table, as text.
+    """
+
+    output: str
+    says: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What differs between two reports.
+
+    Attributes:
+        names: The notebook's name on both sides.
+        parameters: Parameters.
+        causes: What else decides, in words.
+        evidence: Measures of ``evidence.json``.
+        numbers: Numbers of ``metrics.json``.
+        charts: What was logged step by step.
+        figures: Figures.
+        cells: Cells.
+        distances: Of the outputs that the project can measure.
+        others: Further files and folders that differ.
+        missing: What couldn't be compared, and why.
+    """
+
+    names: tuple[str, str]
+    parameters: tuple[Differing, ...] = ()
+    causes: tuple[str, ...] = ()
+    evidence: Measures = field(default_factory=Measures)
+    numbers: Measures = field(default_factory=Measures)
+    charts: Charts = field(default_factory=Charts)
+    figures: Pairs = field(default_factory=Pairs)
+    cells: tuple[Cell, ...] = ()
+    distances: tuple[Distance, ...] = ()
+    others: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Both names, or the one that they are."""
+        first, second = self.names
+        return first if first == second else f"{first} and {second}"
+
+    @property
+    def summary(self) -> str:
+        """What differs, in words: "the same" if nothing does."""
+        told = [*self._counts(), *self.others]
+        if self.missing:
+            told.append(f"{len(self.missing)} not compared")
+        if not told:
+            return "only what it was made from differs" if self.causes else "the same"
+        return ", ".join(told)
+
+    @property
+    def has_differences(self) -> bool:
+        """Whether anything that was compared differs."""
+        return bool(self.causes or self.others or list(self._counts()))
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs and all was compared."""
+        return not self.has_differences and not self.missing
+
+    def _counts(self) -> Iterator[str]:
+        counts = {
+            "parameter": len(self.parameters),
+            "measure": self.evidence.differing,
+            "number": self.numbers.differing,
+            "curve": len(self.charts.differing),
+            "figure": len(self.figures.differing),
+            "cell": len(self.cells),
+        }
+        for what, count in counts.items():
+            if count:
+                yield f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def compare_reports(
+    first: Report, second: Report, labels: Sequence[str], distances: Distances
+) -> Pair:
+    """Compare all outputs of two reports; those of equal digest are the same, and not brought.
+
+    Pages are left out: they are made from the rest.
+
+    Args:
+        first: A report.
+        second: What it is compared with.
+        labels: What the two sides are called.
+        distances: What the project can measure.
+    """
+    differing, missing = _differing(first, second)
+    folders = first.folder, second.folder
+    found: dict[str, Any] = {}
+    if _both_have(REPORT, differing, folders):
+        _bring_records(first, second)
+        books = [nbformat.read(folder / REPORT, as_version=4) for folder in folders]
+        found["parameters"] = compare_parameters(*books)
+        found["causes"] = other_causes((books[0], books[1]), folders)
+        found["cells"] = tuple(compare_cells(*books))
+    if EVIDENCE in differing:
+        found["evidence"] = compare_evidence(*folders)
+    if METRICS in differing:
+        found["numbers"] = compare_numbers(*folders)
+    if TABLES in differing:
+        found["charts"] = compare_curves(*folders, labels)
+    if FOLDER in differing:
+        found["figures"] = compare_figures(*folders)
+    measured = [name for name in distances if _both_have(name, differing, folders)]
+    return Pair(
+        (first.name, second.name),
+        **found,
+        distances=tuple(_distance(name, *folders, distances[name]) for name in measured),
+        others=tuple(_others(differing, *folders)),
+        missing=tuple(missing),
+    )
+
+
+def _differing(first: Report, second: Report) -> tuple[list[str], list[str]]:
+    """Bring what may differ; return what does, and what couldn't be brought, in words."""
+    differing, missing = [], []
+    for name in sorted(first.digests.keys() | second.digests.keys()):
+        if name == RECORD or name.startswith(".") or name.endswith(".html"):
+            continue
+        digest = first.digests.get(name)
+        if digest and digest == second.digests.get(name):
+            continue
+        try:
+            for report in (first, second):
+                if name in report.digests:
+                    report.bring(name)
+        except OutputsError as error:
+            missing.append(str(error))
+            continue
+        if not _are_equal(first.folder / name, second.folder / name):
+            differing.append(name)
+    return differing, missing
+
+
+def _bring_records(first: Report, second: Report) -> None:
+    for report in (first, second):
+        if RECORD in report.digests:
+            report.bring(RECORD)
+
+
+def _both_have(name: str, differing: Sequence[str], folders: Sequence[Path]) -> bool:
+    return name in differing and all((folder / name).exists() for folder in folders)
+
+
+def _are_equal(first: Path, second: Path) -> bool:
+    """Whether two files, or all files in two folders, have the same bytes."""
+    if first.is_dir() and second.is_dir():
+        names = [sorted(path.name for path in folder.iterdir()) for folder in (first, second)]
+        return names[0] == names[1] and all(_are_equal(first / n, second / n) for n in names[0])
+    return first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()
+
+
+def _others(differing: Sequence[str], first: Path, second: Path) -> Iterator[str]:
+    """Yield what differs and has no section; of figures and tables each file on its own."""
+    for name in differing:
+        if name in (FOLDER, TABLES):
+            files = {p.relative_to(f) for f in (first, second) for p in (f / name).rglob("*")}
+            for file in sorted(path.as_posix() for path in files):
+                shown = file in SHOWN or (name == FOLDER and file.endswith(".png"))
+                if not shown and not _are_equal(first / file, second / file):
+                    yield file
+        elif name not in SHOWN or not ((first / name).exists() and (second / name).exists()):
+            yield name
+
+
+def _distance(
+    name: str, first: Path, second: Path, measure: Callable[[Path, Path], pd.DataFrame]
+) -> Distance:
+    try:
+        table = measure(first, second)
+    except (UserError, ValueError) as error:
+        return Distance(name, str(error))
+    rows = table.itertuples(index=False)
+    return Distance(
+        name,
+        str(table.attrs.get("says", "")),
+        tuple(map(str, table.columns)),
+        tuple(tuple(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row) for row in rows),
+    )
