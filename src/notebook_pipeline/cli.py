@@ -226,7 +226,9 @@ def compare(runs: Sequence[str], names: Sequence[str], out: Path | None) -> int:
 
     root = project_root()
     path = out or root / "reports" / "comparison.html"
-    if not path.parent.is_dir():
+    if out is None:
+        path.parent.mkdir(exist_ok=True)
+    elif not path.parent.is_dir():
         raise ConfigError(f"--out {path}: there is no folder {path.parent}")
     with opened_sides(root, runs, names) as sides:
         found = write_comparison(sides, path, project_of(root))

@@ -127,6 +127,8 @@ def _most_alike(
 def _likeness(first: NotebookNode, second: NotebookNode) -> float:
     if first.cell_type != second.cell_type:
         return 0.0
+    if first.source.startswith("#") and _first_line(first) == _first_line(second):
+        return 1.0  # a section keeps its heading
     return difflib.SequenceMatcher(None, first.source, second.source, autojunk=False).ratio()
 
 
@@ -144,7 +146,7 @@ def _difference(first: Numbered, second: Numbered) -> Cell | None:
     (number, a), (now, b) = first, second
     texts = {"source": (a.source, b.source), "output": (_text(a), _text(b))}
     parts = [Part(what, lines) for what, pair in texts.items() if (lines := difference(*pair))]
-    pictures = compare_pictures(_pictures(a, number), _pictures(b, number)).differing
+    pictures = compare_pictures(_pictures(a), _pictures(b)).differing
     if not parts and not pictures:
         return None
     place = f"cell {number}" if number == now else f"cell {number}, now {now}"
@@ -191,9 +193,9 @@ def _plain(html: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _pictures(cell: NotebookNode, number: int) -> dict[str, bytes]:
+def _pictures(cell: NotebookNode) -> dict[str, bytes]:
     shown = [
         o.data["image/png"] for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})
     ]
-    names = (f"cell {number}, picture {at}" for at in range(1, len(shown) + 1))
+    names = (f"picture {at}" for at in range(1, len(shown) + 1))
     return dict(zip(names, map(base64.b64decode, shown), strict=False))

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from dvc.scm import NoSCM
 
 from notebook_pipeline.comparison.sides import SHORT, Report, Side
-from notebook_pipeline.errors import ConfigError, OutputsError
+from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.project import project_of
 from notebook_pipeline.stages.provenance import read_provenance, read_run
 from notebook_pipeline.stages.states import open_repo, stages_of
@@ -16,11 +16,7 @@ REPORT = "report.ipynb"
 
 
 def folder_side(text: str, root: Path) -> Side | None:
-    """Return the reports in a folder, or in the clone that it is; None if it is no path.
-
-    Raises:
-        ConfigError: if there is such a folder, but no report in it, and it can be nothing else.
-    """
+    """Return the report in a folder, or all of a folder of reports or a clone; None without any."""
     path = Path(text).expanduser()
     if (path / REPORT).is_file():
         return _one_report(path.resolve(), root)
@@ -29,8 +25,6 @@ def folder_side(text: str, root: Path) -> Side | None:
             if folder.resolve() == (root / "reports").resolve():
                 return work_tree(root)
             return _all_reports(folder.resolve())
-    if path.is_dir() and (path.is_absolute() or "/" in text or text in (".", "..")):
-        raise ConfigError(f"{text}: neither {REPORT} nor reports/*/{REPORT} is in it")
     return None
 
 

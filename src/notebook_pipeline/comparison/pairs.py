@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
 RECORD = "run.json"
 """What differs from run to run: it only tells the machine."""
 
-SHOWN = {REPORT, EVIDENCE, METRICS, STEPS}
-"""Files that have a section of their own, as figures have."""
-
 TABLES = STEPS.partition("/")[0]
+"""The folder of tables."""
 
 Distances = Mapping[str, Callable[[Path, Path], "pd.DataFrame"]]
 """By the name of an output, what measures how far those of two reports are apart."""
@@ -163,7 +162,7 @@ def compare_reports(
         (first.name, second.name),
         **found,
         distances=tuple(_distance(name, *folders, distances[name]) for name in measured),
-        others=tuple(_others(differing, *folders)),
+        others=tuple(_others(differing, folders, found)),
         missing=tuple(missing),
     )
 
@@ -192,7 +191,8 @@ def _differing(first: Report, second: Report) -> tuple[list[str], list[str]]:
 def _bring_records(first: Report, second: Report) -> None:
     for report in (first, second):
         if RECORD in report.digests:
-            report.bring(RECORD)
+            with suppress(OutputsError):
+                report.bring(RECORD)
 
 
 def _both_have(name: str, differing: Sequence[str], folders: Sequence[Path]) -> bool:
@@ -207,16 +207,37 @@ def _are_equal(first: Path, second: Path) -> bool:
     return first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()
 
 
-def _others(differing: Sequence[str], first: Path, second: Path) -> Iterator[str]:
-    """Yield what differs and has no section; of figures and tables each file on its own."""
+def _others(
+    differing: Sequence[str], folders: tuple[Path, Path], found: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what differs and is in no section; of figures and tables each file on its own."""
+    sections = {
+        REPORT: any(found.get(part) for part in ("parameters", "causes", "cells")),
+        EVIDENCE: "evidence" in found and found["evidence"].differing,
+        METRICS: "numbers" in found and found["numbers"].differing,
+        STEPS: "charts" in found and found["charts"].differing,
+    }
+    if figures := found.get("figures"):
+        sections |= dict.fromkeys((f"{FOLDER}/{name}" for name in figures.equal), False)
+        sections |= {f"{FOLDER}/{pair.name}": True for pair in figures.differing}
+    for file in _files(differing, folders):
+        if not sections.get(file):
+            # Other metadata, another order of what a file says: nothing that a section shows.
+            yield f"{file}, in its form alone" if file in sections else file
+
+
+def _files(differing: Sequence[str], folders: tuple[Path, Path]) -> Iterator[str]:
     for name in differing:
         if name in (FOLDER, TABLES):
-            files = {p.relative_to(f) for f in (first, second) for p in (f / name).rglob("*")}
-            for file in sorted(path.as_posix() for path in files):
-                shown = file in SHOWN or (name == FOLDER and file.endswith(".png"))
-                if not shown and not _are_equal(first / file, second / file):
-                    yield file
-        elif name not in SHOWN or not ((first / name).exists() and (second / name).exists()):
+            inside = {
+                path.relative_to(folder).as_posix()
+                for folder in folders
+                for path in (folder / name).rglob("*")
+                if path.is_file()
+            }
+            first, second = folders
+            yield from (n for n in sorted(inside) if not _are_equal(first / n, second / n))
+        else:
             yield name
 
 

@@ -84,8 +84,8 @@ def other_causes(
     if a.get("environment") != b.get("environment"):
         told.append(f"packages: {LOCK}")
     machines = [_machine(book, folder) for book, folder in zip((a, b), folders, strict=True)]
-    if machines[0] and machines[1] and (apart := class_difference(machines[1], machines[0])):
-        told.append(f"machine: {apart}")
+    if machines[0] and machines[1] and (apart := class_difference(machines[0], machines[1])):
+        told.append(f"machine, the first for the second: {apart}")
     return tuple(told)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,17 +37,25 @@ def run_side(text: str, root: Path, kept: Path) -> Side | None:
     if found is None:
         return None
     client, runs = found
-    meant = [run for run in runs if text == run.info.run_name] or [
-        run for run in runs if len(text) >= ENOUGH and run.info.run_id.startswith(text)
-    ]
-    if not meant:
-        return None
+    run = meant_run(text, runs)
+    return None if run is None else _side(client, run, runs, kept)
+
+
+def meant_run(text: str, runs: Sequence[Run]) -> Run | None:
+    """Return the run of this name, or whose id begins so; None if there is none.
+
+    Raises:
+        ConfigError: if there are several, with their ids.
+    """
+    named = [run for run in runs if text == run.info.run_name]
+    begin = [run for run in runs if len(text) >= ENOUGH and run.info.run_id.startswith(text)]
+    meant = named or begin
     if len(meant) > 1:
         ids = ", ".join(sorted(run.info.run_id for run in meant))
         raise ConfigError(
             f"{text!r} stands for {len(meant)} MLflow runs; give the id of one: {ids}"
         )
-    return _side(client, meant[0], runs, kept)
+    return meant[0] if meant else None
 
 
 def run_names(root: Path) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,15 @@ def revision_side(text: str, root: Path, kept: Path, stack: ExitStack) -> Side |
             return None
         kind = "DVC experiment" if text in _experiments(repo) else "revision"
         inside = root.resolve().relative_to(Path(repo.scm.root_dir).resolve())
-    files = DVCFileSystem(str(root), rev=commit, subrepos=True)
+        # Where cache and remote are is of the clone, not of the commit.
+        config = {section: repo.config[section] for section in ("cache", "core", "remote")}
+    files = DVCFileSystem(
+        str(root),
+        rev=commit,
+        subrepos=True,  # the project may lie in a folder of the repository
+        config=config,
+        repo_factory=partial(Repo, config=config),
+    )
     stack.callback(files.close)
     revision = _Revision(text, files, inside, kept / commit)
     reports = {report.name: report for report in revision.reports()}

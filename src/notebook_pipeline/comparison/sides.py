@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -134,11 +135,16 @@ def _unknown(text: str, root: Path) -> str:
     from notebook_pipeline.comparison.revisions import experiment_names
     from notebook_pipeline.stages.states import notebook_stages
 
+    if Path(text).is_dir():
+        return f"{text}: neither report.ipynb nor reports/*/report.ipynb is in this folder"
+    runs = run_names(root)
     known = {name: f"reports/{name}" for name in notebook_stages(root)}
-    known |= {name: name for name in (*experiment_names(root), *run_names(root))}
-    hint = near_or_all(text, known)
-    near = re.fullmatch(r"did you mean '(.+)'\?", hint)
-    hint = f"did you mean {known[near[1]]!r}?" if near else f"there are {', '.join(known.values())}"
+    known |= {name: name for name in experiment_names(root)}
+    near = difflib.get_close_matches(text, [*known, *runs], n=1)
+    if near:
+        hint = f"did you mean {known.get(near[0], near[0])!r}?"
+    else:
+        hint = f"there are {', '.join(known.values())}, and {len(runs)} MLflow runs"
     return (
         f"{text!r} is no folder with reports, revision of git, DVC experiment or MLflow run; {hint}"
     )

@@ -38,7 +38,6 @@ class Line:
 def difference(first: str, second: str) -> tuple[Line, ...]:
     """Return the lines that differ between two texts, with some around them; none if none does."""
     a, b = first.splitlines(), second.splitlines()
-    cut = max(len(a), len(b)) > LONGEST
     matcher = difflib.SequenceMatcher(None, a[:LONGEST], b[:LONGEST], autojunk=False)
     found: list[Line] = []
     for group in matcher.get_grouped_opcodes(AROUND):
@@ -46,7 +45,7 @@ def difference(first: str, second: str) -> tuple[Line, ...]:
             found.append(Line("…"))
         for kind, i, j, k, l in group:  # noqa: E741
             found += _context(a[i:j]) if kind == "equal" else _changed(a[i:j], b[k:l])
-    if found and found[-1].sign == " " and cut:
+    if a[LONGEST:] != b[LONGEST:]:
         found.append(Line("…", ((f"only the first {LONGEST} lines are compared", False),)))
     return tuple(found)
 
