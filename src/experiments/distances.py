@@ -49,10 +49,16 @@ def measure_states(first: Path, second: Path) -> pd.DataFrame:
     if apart := _apart(made, SAMPLES):
         raise ValueError(f"states were recorded of other samples: {apart}")
     traces, others = (open_traces(folder / "states.zarr") for folder in (first, second))
-    found = {q: measure_distances(traces, others, quantity=q) for q in QUANTITIES}
-    layers = found[QUANTITIES[0]]["layer"].values
+    layers, other_layers = (list(tree.attrs["layers"]) for tree in (traces, others))
+    if layers != other_layers:
+        raise ValueError(f"states were recorded of the layers {layers} beside {other_layers}")
     table = pd.DataFrame(
-        [_row(found[q].sel(layer=layer), q) for layer in layers for q in QUANTITIES]
+        [
+            _row(measure_distances(traces, others, quantity=quantity, layers=layer), quantity)
+            for layer in layers
+            for quantity in QUANTITIES
+            if quantity in traces[layer]  # a GRU has no cell state
+        ]
     )
     inputs = _apart(made, INPUTS)
     table.attrs["says"] = SAYS + (f" The two were given other inputs: {inputs}." if inputs else "")
