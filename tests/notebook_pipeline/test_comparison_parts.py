@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -153,6 +154,9 @@ def test_curves_are_overlaid_in_both_colours(tmp_path):
     svg = base64.b64decode(chart.picture.partition(",")[2]).decode()
     assert all(colour.lower() in svg.lower() for colour in COLOURS)
     assert "<dc:date>" not in svg
+    assert {"<!-- $before$ -->", f"<!-- {('after' + '_after' * 20)[:33]}… -->"} <= set(
+        re.findall("<!-- .*? -->", svg)
+    )
     assert compare_curves(a, b, ("$before$", "_after" * 20)) == found
 
 
@@ -169,6 +173,7 @@ def opened(picture):
 
 def test_pixels_that_differ_are_marked():
     a = np.full((4, 6, 3), 40, np.uint8)
+    a[0, 0] = 255
     b = a.copy()
     b[1, 2, 1] += 1  # by the least that there is
     [pair] = compare_pictures({"x": png(a)}, {"x": png(b)}).differing

@@ -115,7 +115,7 @@ def _marked(a: Image.Image, b: Image.Image) -> bytes | None:
     red, green, blue = apart.split()
     largest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     # A palette of greys and the mark: few bytes, and no pixel loses its colour.
-    pale = a.convert("L").point([round(255 * PALE + (1 - PALE) * min(v, 254)) - 1 for v in GREYS])
+    pale = a.convert("L").point([round(255 * PALE + (1 - PALE) * v) - 1 for v in GREYS])
     pale.paste(len(GREYS) - 1, mask=largest.point([0, *[255] * 255]))
     pale.putpalette([*(part for v in GREYS[1:] for part in (v, v, v)), *MARK])
     file = io.BytesIO()
