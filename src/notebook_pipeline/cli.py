@@ -235,7 +235,10 @@ def compare(runs: Sequence[str], names: Sequence[str], out: Path | None) -> int:
     print(f"wrote {path.relative_to(root) if path.is_relative_to(root) else path}")
     for line in found.lines:
         print(line)
-    for line in found.missing:
+    told = list(found.missing[:5])
+    if more := len(found.missing) - len(told):
+        told.append(f"and {more} more, which the page names")
+    for line in told:
         print(f"{project_of(root).command}: {line}", file=sys.stderr)
     return 1 if found.missing else 0
 

@@ -164,6 +164,21 @@ def test_a_report_that_was_edited_by_hand(own_toy):
     assert [mark.get_text() for mark in soup.select("mark")] == ["3", "4"]
 
 
+def test_files_that_cannot_be_read_are_told(own_toy):
+    for name, file in (("timing", "evidence.json"), ("walk", "report.ipynb")):
+        path = own_toy.path / "reports" / name / file
+        path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    printed, soup = page_of(own_toy, ok=False)
+    assert "timing: 1 not compared" in printed
+    assert "walk: 1 not compared" in printed
+    told = [item.get_text() for item in soup.select("li")]
+    assert [words.partition(" can't be read: ")[0] for words in told] == [
+        "timing: evidence.json", "walk: report.ipynb",
+    ]  # fmt: skip
+    printed = own_toy.call("compare", "reports/walk", "HEAD", ok=False)
+    assert printed.startswith(f"{COMMAND}: walk: report.ipynb can't be read: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -214,10 +229,14 @@ def test_what_is_in_no_cache_is_told(own_changed):
         "reports/walk/evidence.json of HEAD is in neither the cache nor a remote; in a checkout of "
         "HEAD, `dvc pull walk` or `dvc repro walk` brings it"
     )
-    assert f"{COMMAND}: {told}" in printed.splitlines()
+    lines = [line for line in printed.splitlines() if line.startswith(COMMAND)]
+    assert len(lines) == 6
+    assert lines[-1] == f"{COMMAND}: and 3 more, which the page names"
     assert "timing: the same" in printed  # of equal digest, which nobody fetches
     assert "walk: 1 number, 5 not compared" in printed  # git itself has metrics.json
-    assert told in [item.get_text() for item in soup.select("li")]
+    said = [item.get_text() for item in soup.select("li")]
+    assert len(said) == 8
+    assert told in said
     (own_changed.path / PAGE).unlink()
     printed = own_changed.call("compare", "--name", "double", ok=False)
     assert "double/evidence.json of HEAD is in neither the cache nor a remote" in printed
@@ -227,9 +246,7 @@ def test_what_is_in_no_cache_is_told(own_changed):
 def test_what_a_remote_has_is_brought(own_changed, toy, tmp_path):
     before, _ = page_of(own_changed)
     for pushing in (toy, own_changed):  # that of HEAD, and that of the work tree
-        pushing.run(
-            "dvc", "remote", "add", "--local", "--default", "here", str(tmp_path / "remote")
-        )
+        pushing.run("dvc", "remote", "add", "--default", "here", str(tmp_path / "remote"))
         pushing.run("dvc", "push")
     shutil.rmtree(own_changed.path / ".dvc/cache")
     assert page_of(own_changed)[0] == before

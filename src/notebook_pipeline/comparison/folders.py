@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from dvc.scm import NoSCM
@@ -90,6 +91,8 @@ def _outputs_in(folder: Path) -> list[str]:
 
 def _commit_of(folder: Path) -> str:
     """Return the commit that a report's own record tells of; empty if the record is of another."""
-    record, made = read_run(folder), read_provenance(folder) or {}
-    known = record and record["key"] == made.get("key")
-    return str(record["commit"])[:SHORT] if record and known else ""
+    with suppress(ValueError, KeyError):  # of a file that can't be read, as the page will say
+        record, made = read_run(folder), read_provenance(folder) or {}
+        if record and record["key"] == made.get("key"):
+            return str(record["commit"])[:SHORT]
+    return ""

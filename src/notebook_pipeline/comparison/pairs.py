@@ -36,6 +36,9 @@ RECORD = "run.json"
 TABLES = STEPS.partition("/")[0]
 """The folder of tables."""
 
+UNREADABLE = (UserError, ValueError, KeyError, OSError)
+"""What reading a file may raise that a crash or a hand has left half."""
+
 Distances = Mapping[str, Callable[[Path, Path], "pd.DataFrame"]]
 """By the name of an output, what measures how far those of two reports are apart."""
 
@@ -142,21 +145,16 @@ def compare_reports(
     """
     differing, missing = _differing(first, second)
     folders = first.folder, second.folder
-    found: dict[str, Any] = {}
-    if _both_have(REPORT, differing, folders):
+    if REPORT in differing:
         _bring_records(first, second)
-        books = [nbformat.read(folder / REPORT, as_version=4) for folder in folders]
-        found["parameters"] = compare_parameters(*books)
-        found["causes"] = other_causes((books[0], books[1]), folders)
-        found["cells"] = tuple(compare_cells(*books))
-    if EVIDENCE in differing:
-        found["evidence"] = compare_evidence(*folders)
-    if METRICS in differing:
-        found["numbers"] = compare_numbers(*folders)
-    if TABLES in differing:
-        found["charts"] = compare_curves(*folders, labels)
-    if FOLDER in differing:
-        found["figures"] = compare_figures(*folders)
+    found: dict[str, Any] = {}
+    for output, compare in _SECTIONS.items():
+        if output in differing:
+            try:
+                found |= compare(folders, labels)
+            except UNREADABLE as error:
+                differing.remove(output)
+                missing.append(f"{second.name}: {output} can't be read: {error}")
     measured = [name for name in distances if _both_have(name, differing, folders)]
     return Pair(
         (first.name, second.name),
@@ -165,6 +163,25 @@ def compare_reports(
         others=tuple(_others(differing, folders, found)),
         missing=tuple(missing),
     )
+
+
+def _compare_books(folders: tuple[Path, Path], labels: Sequence[str]) -> dict[str, Any]:
+    one, other = (nbformat.read(folder / REPORT, as_version=4) for folder in folders)
+    return {
+        "parameters": compare_parameters(one, other),
+        "causes": other_causes((one, other), folders),
+        "cells": tuple(compare_cells(one, other)),
+    }
+
+
+_SECTIONS: Mapping[str, Callable[[tuple[Path, Path], Sequence[str]], dict[str, Any]]] = {
+    REPORT: _compare_books,
+    EVIDENCE: lambda folders, _: {"evidence": compare_evidence(*folders)},
+    METRICS: lambda folders, _: {"numbers": compare_numbers(*folders)},
+    TABLES: lambda folders, labels: {"charts": compare_curves(*folders, labels)},
+    FOLDER: lambda folders, _: {"figures": compare_figures(*folders)},
+}
+"""By the output that must differ, what compares it."""
 
 
 def _differing(first: Report, second: Report) -> tuple[list[str], list[str]]:
@@ -246,7 +263,7 @@ def _distance(
 ) -> Distance:
     try:
         table = measure(first, second)
-    except (UserError, ValueError) as error:
+    except UNREADABLE as error:
         return Distance(name, str(error))
     rows = table.itertuples(index=False)
     return Distance(

@@ -19,6 +19,9 @@ SHORT = 7
 ENOUGH = 6
 """Digits by which an MLflow run may be named."""
 
+LONGEST = 32
+"""Digits of its whole id, which are fewer than those of a commit."""
+
 
 def _lies_there(output: str) -> None:
     """Bring nothing: the output of a folder is where it is read."""
@@ -114,7 +117,7 @@ class _Finder:
         if (side := folder_side(text, self.root)) is not None:
             return side
         side = revision_side(text, self.root, self.kept, self.stack)
-        is_id = bool(re.fullmatch(rf"[0-9a-f]{{{ENOUGH},}}", text))
+        is_id = bool(re.fullmatch(rf"[0-9a-f]{{{ENOUGH},{LONGEST}}}", text))
         if side is not None and not is_id:
             return side
         run = run_side(text, self.root, self.kept)
