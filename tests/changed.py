@@ -13,6 +13,7 @@ PLACES = {
     "bench": ["test_bench.py"],
     "claims.yaml": ["experiments/claims"],
     "data/sources.yaml": ["experiments/data/test_raw.py"],
+    "docs/compare.md": ["experiments/test_comparison.py"],
     "docs/coverage.md": ["lstm_states/test_coverage_page.py"],
     "docs/examples": ["lstm_states/test_examples.py"],
     "docs/explorer.md": ["lstm_states/test_examples.py"],
@@ -28,6 +29,7 @@ PLACES = {
     "README.md": ["test_readme.py"],
     "requirements.lock": ["test_environment.py"],
     "src/experiments": ["experiments/test_project.py", "experiments/test_layers.py"],
+    "src/experiments/distances.py": ["experiments/test_comparison.py"],
     "src/experiments/shared/figures.py": ["experiments/test_figures.py"],
     "src/experiments/shared/scores.py": ["experiments/test_measures.py"],
     "src/experiments/templates": ["experiments/test_new.py"],
@@ -50,6 +52,7 @@ PLACES = {
         "notebook_pipeline/test_toy.py",
     ],
     "src/notebook_pipeline/README.md": ["notebook_pipeline/test_start.py"],
+    "src/notebook_pipeline/comparison": ["notebook_pipeline/test_comparison_parts.py"],
     "src/notebook_pipeline/departures.py": ["notebook_pipeline/test_expectations.py"],
     "src/notebook_pipeline/mlflow_runs": [
         "notebook_pipeline/test_results.py",

@@ -14,6 +14,7 @@ from notebook_pipeline.project import Beside, Champion, Page, Project
 from notebook_pipeline.reports.missing import Missing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pydantic import BaseModel
 
 
@@ -66,6 +67,12 @@ def _verdicts(rows: Any) -> dict[str, str]:
     }
 
 
+def _measure_states(first: Path, second: Path) -> pd.DataFrame:
+    from experiments.distances import measure_states
+
+    return measure_states(first, second)
+
+
 PROJECT = Project(
     name="lstm-states",
     command="lstm-states",
@@ -100,4 +107,5 @@ PROJECT = Project(
         for name in SECTIONS
     },
     compared={"claims.json": _verdicts},
+    distances={"states.zarr": _measure_states},
 )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from notebook_pipeline.errors import UserError
+from notebook_pipeline.errors import ConfigError, UserError
 from notebook_pipeline.project import project_of
 from notebook_pipeline.repository import check_loaded_code, project_root
 from notebook_pipeline.system.environment import enter_environment
@@ -208,7 +208,46 @@ def verify(names: Sequence[str]) -> int:
     return 1 if result.found else 0
 
 
-COMMANDS = (run, pages, repro, backfill, status, origin, debug, verify)
+@click.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--name", "names", multiple=True, metavar="NOTEBOOK",
+    help="Compare this notebook alone; can be repeated.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="The page. Default: reports/comparison.html.",
+)  # fmt: skip
+def compare(runs: Sequence[str], names: Sequence[str], out: Path | None) -> int:
+    """Set runs side by side on one page.
+
+    A RUN is a folder with one report or several, an MLflow run (its id or name), a DVC experiment,
+    or a revision of git. The first is what the others are compared with. One alone is compared with
+    the work tree; without any, the last commit is.
+    """
+    from notebook_pipeline.comparison.page import write_comparison
+    from notebook_pipeline.comparison.sides import opened_sides
+
+    root = project_root()
+    path = out or root / "reports" / "comparison.html"
+    if out is None:
+        path.parent.mkdir(exist_ok=True)
+    elif not path.parent.is_dir():
+        raise ConfigError(f"--out {path}: there is no folder {path.parent}")
+    with opened_sides(root, runs, names) as sides:
+        found = write_comparison(sides, path, project_of(root))
+    print(f"wrote {path.relative_to(root) if path.is_relative_to(root) else path}")
+    for line in found.lines:
+        print(line)
+    told = list(found.missing[:5])
+    if more := len(found.missing) - len(told):
+        told.append(f"and {more} more, which the page names")
+    for line in told:
+        print(f"{project_of(root).command}: {line}", file=sys.stderr)
+    return 1 if found.missing else 0
+
+
+COMMANDS = (run, pages, repro, backfill, status, origin, debug, verify, compare)
 
 
 def page_command(stage: str, about: str) -> click.Command:

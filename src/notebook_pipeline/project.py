@@ -25,6 +25,7 @@ from notebook_pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     import click
+    import pandas as pd
     from pydantic import BaseModel
 
     from notebook_pipeline.reports.missing import Missing
@@ -119,6 +120,10 @@ class Project:
         beside: The pages beside the report of a notebook, by the notebook's name.
         compared: By the name of a JSON file, the numbers and words in it, by name, that must agree
             on another class of machine. Metrics and evidence are always compared.
+        distances: By the name of an output, what measures how far those of two reports are apart:
+            called with the folders of both, which hold that output, and ``report.ipynb`` if that
+            differs. It returns a table with the sentence ``says`` in ``attrs``, or raises
+            ValueError with the reason why there is none. ``compare`` shows either.
     """
 
     name: str
@@ -137,6 +142,7 @@ class Project:
     pages: Mapping[str, Page] = field(default_factory=dict)
     beside: Mapping[str, Sequence[Beside]] = field(default_factory=dict)
     compared: Mapping[str, Callable[[Any], Mapping[str, Any]]] = field(default_factory=dict)
+    distances: Mapping[str, Callable[[Path, Path], pd.DataFrame]] = field(default_factory=dict)
 
 
 def is_project(folder: Path) -> bool:
