@@ -85,6 +85,18 @@ def _no_chatter() -> Iterator[None]:
         os.close(nowhere)
 
 
+def _check_out(out: Path, read: Sequence[Path | str | None]) -> None:
+    """Refuse a place where no report can be written, before any work, or which is read."""
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise ValueError(f"--out {out}: it is a folder; name a file")
+    if out.exists() and any(one and Path(one).exists() and out.samefile(one) for one in read):
+        raise ValueError(f"--out {out}: the report would replace what it is about")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ValueError(f"--out {out}: it can't be written")
+
+
 def _run(given: argparse.Namespace) -> None:
     # These import TensorFlow, which takes seconds that a fault in the arguments need not wait for.
     from lstm_inspect.data import fit_to_inputs, read_data, read_labels, read_tokens
@@ -94,8 +106,7 @@ def _run(given: argparse.Namespace) -> None:
 
     if given.samples < 1:
         raise ValueError(f"--samples is {given.samples}; it must be at least 1")
-    if not given.out.parent.is_dir():
-        raise ValueError(f"--out {given.out}: there is no folder {given.out.parent}")
+    _check_out(given.out, (given.model, given.data, given.labels, given.tokens))
     model = load_model(given.model, modules=given.modules, trust=given.trust)
     from_file = given.labels is not None and Path(given.labels).is_file()
     column = None if from_file else given.labels

@@ -92,7 +92,8 @@ def _findings(findings: Sequence[Finding]) -> str:
 
 
 def _table(name: str, table: pd.DataFrame) -> str:
-    table = table.loc[:, [not _is_empty(table[column]) for column in table]]
+    filled = [column for column in table if not _is_empty(table[column])]
+    table = table[filled or list(table)]
     head = "".join(f'<th scope="col">{html.escape(str(c))}</th>' for c in table.columns)
     rows = []
     for place, values in zip(table.index, table.itertuples(index=False), strict=True):
