@@ -56,7 +56,10 @@ def read_data(path: Path, model: keras.Model, *, label_column: str | None = None
         return Data(_load_array(path), [f"{path}: the array"])
     if path.suffix == ".npz":
         return _from_archive(path, model, label_column)
-    return _from_table(path, read_table(path), label_column)
+    # Whole numbers stay as they are; all others become what the model reads.
+    precise = any(spec.dtype == "float64" for spec in getattr(model, "inputs", None) or ())
+    floats = np.float64 if precise else np.float32
+    return _from_table(path, read_table(path), label_column, floats)
 
 
 def _check_file(path: Path, kinds: tuple[str, ...]) -> None:
@@ -174,7 +177,7 @@ def _check_names(path: Path, columns: list[str]) -> None:
         raise ValueError(f"{path}: its first line holds numbers; it must name the columns")
 
 
-def _from_table(path: Path, table: pd.DataFrame, label_column: str | None) -> Data:
+def _from_table(path: Path, table: pd.DataFrame, label_column: str | None, floats: type) -> Data:
     """Cut a table, a row for each step, into sequences; shorter ones are padded and masked."""
     if label_column is not None and label_column not in table:
         raise ValueError(
@@ -198,7 +201,7 @@ def _from_table(path: Path, table: pd.DataFrame, label_column: str | None) -> Da
     )
     longest = max(map(len, groups))
     kind = table[features].to_numpy().dtype
-    x = np.zeros((len(groups), longest, len(features)), kind if kind.kind in "iuf" else np.float64)
+    x = np.zeros((len(groups), longest, len(features)), kind if kind.kind in "iu" else floats)
     mask = np.zeros(x.shape[:2], bool)
     for place, group in enumerate(groups):
         x[place, : len(group)] = group[features].to_numpy()

@@ -27,6 +27,7 @@ KINDS = (".keras", ".h5", ".hdf5")
 
 LAMBDA = "it holds a Lambda layer, whose code runs with --trust alone"
 
+
 class _UnreadableError(ValueError):
     """Keras can't or mayn't read a file; the message is the reason, in one sentence."""
 

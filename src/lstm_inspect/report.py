@@ -65,12 +65,13 @@ def _about(seen: Evidence) -> str:
     shapes = [leaf.shape for leaf in keras.tree.flatten(seen.given.x)]
     told = " and ".join(str(tuple(map(int, shape))) for shape in shapes)
     read = f"Model {seen.given.model.name!r} over inputs of shape {told}."
-    if seen.padding is not None:
+    for number, padding in seen.paddings.items():
         where = [name for name, there in (
-            ("start", seen.padding.at_start), ("end", seen.padding.at_end)) if there]  # fmt: skip
+            ("start", padding.at_start), ("end", padding.at_end)) if there]  # fmt: skip
         place = f" at the {' and the '.join(where)}" if where else ""
-        by = "by the mask given" if seen.padding.named else seen.padding.told
-        read += f" {seen.padding.share:.0%} of the steps are padding{place} ({by})."
+        by = "by the mask given" if padding.named else padding.told
+        which = f" of input {number + 1}" if len(shapes) > 1 else ""
+        read += f" {padding.share:.0%} of the steps{which} are padding{place} ({by})."
     if seen.given.samples < seen.whole.samples:
         how = "evenly spaced" if seen.whole.slots is None else "the first ones, in whole batches"
         read += f" {seen.given.samples:,} of {seen.whole.samples:,} samples were inspected, {how}."
@@ -134,10 +135,11 @@ def _cell(column: str, value: object) -> str:
 
 def _explorer(seen: Evidence, title: str) -> str:
     """Return the explorer in a frame, or why there is none."""
-    inputs = keras.tree.flatten(seen.given.x)[0]
+    inputs = seen.sequence
     steps = {node.sizes["time"] for node in seen.nodes.values()}
     shown = inputs if inputs.ndim < 4 and inputs.shape[1] in steps else None
-    tokens = seen.given.tokens if shown is not None else None
+    first = inputs is keras.tree.flatten(seen.given.x)[0]  # which the words are of
+    tokens = seen.given.tokens if shown is not None and first else None
     labels = seen.given.labels
     amounts = labels is not None and not are_classes(labels)
     if tokens is not None and shown is not None:

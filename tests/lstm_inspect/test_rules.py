@@ -113,11 +113,11 @@ def test_a_character_may_be_padding():
     codes = np.random.default_rng(0).integers(1, 4, (8, 7))
     codes[::2, 4:] = 0
     seen = evidence(sequential((7, 4), lstm()), np.eye(4, dtype="float32")[codes])
-    np.testing.assert_array_equal(seen.padding.real, codes > 0)
+    np.testing.assert_array_equal(seen.paddings[0].real, codes > 0)
     (one,) = found(mask_missing, seen)
     assert "always the same step" in one.case
     unpadded = np.eye(4, dtype="float32")[codes[:, :4]]
-    assert evidence(sequential((4, 4), lstm()), unpadded).padding is None
+    assert evidence(sequential((4, 4), lstm()), unpadded).paddings == {}
 
 
 def test_a_mask_that_hides_values():
