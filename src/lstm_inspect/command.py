@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -62,9 +63,19 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     except Exception as error:  # of the user's model, too: a line says it all
         known = isinstance(error, ValueError | OSError)
         kind = "" if known else f"{type(error).__name__}: "
-        print(f"{program}: {kind}{' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program}: {kind}{_told(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says in one line; of one in a graph, the operation and its reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    at = re.search(r"Detected at node (\S+)", str(error))
+    if at is None:
+        return " ".join(lines)
+    reasons = [line for line in lines if not line.startswith("[[")]
+    return f"at {at[1]}: {reasons[-1]}"
 
 
 @contextmanager

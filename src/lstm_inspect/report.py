@@ -14,6 +14,7 @@ from lstm_explorer import explore
 from lstm_explorer.shell import in_frame, whole_page
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding
+from lstm_inspect.questions import ANSWERS
 from lstm_inspect.tables import are_classes
 
 _BODY = """<main>
@@ -83,13 +84,19 @@ def _findings(findings: Sequence[Finding]) -> str:
         return "<p>No trap found.</p>"
     items = []
     for one in findings:
-        link = f" <cite>docs/questions.md: {html.escape(one.question)}</cite>" * bool(one.question)
+        link = _answer(one.question) if one.question else ""
         items.append(
             f'<li class="{one.severity}"><p><b class="tag">{one.severity}</b> '
             f"<code>{html.escape(one.layer)}</code> {html.escape(one.case)}</p>"
             f"<p>{html.escape(one.advice)}{link}</p></li>"
         )
     return f'<ol class="findings">{"".join(items)}</ol>'
+
+
+def _answer(question: str) -> str:
+    """Return the question that explains a finding, its answer, and where both stand."""
+    told = f"{question} {ANSWERS[question]}".replace("`", "")
+    return f" <cite>{html.escape(told)}. (lstm-states, docs/questions.md)</cite>"
 
 
 def _table(name: str, table: pd.DataFrame) -> str:
@@ -112,7 +119,7 @@ def _is_empty(column: pd.Series) -> bool:
     return all(value == "" or (isinstance(value, float) and np.isnan(value)) for value in column)
 
 
-SHARES = ("shut", "open", "|h| above 0.9", "share of the range")
+SHARES = ("shut", "open", "|h| above 0.9", "share of the range", "commonest class")
 """What the columns end with whose values are shown in percent."""
 
 
