@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -62,9 +63,19 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     except Exception as error:  # of the user's model, too: a line says it all
         known = isinstance(error, ValueError | OSError)
         kind = "" if known else f"{type(error).__name__}: "
-        print(f"{program}: {kind}{' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program}: {kind}{_told(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says in one line; of one in a graph, the operation and its reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    at = re.search(r"Detected at node (\S+)", str(error))
+    if at is None:
+        return " ".join(lines)
+    reasons = [line for line in lines if not line.startswith("[[")]
+    return f"at {at[1]}: {reasons[-1]}"
 
 
 @contextmanager
@@ -85,6 +96,18 @@ def _no_chatter() -> Iterator[None]:
         os.close(nowhere)
 
 
+def _check_out(out: Path, read: Sequence[Path | str | None]) -> None:
+    """Refuse a place where no report can be written, before any work, or which is read."""
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise ValueError(f"--out {out}: it is a folder; name a file")
+    if out.exists() and any(one and Path(one).exists() and out.samefile(one) for one in read):
+        raise ValueError(f"--out {out}: the report would replace what it is about")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ValueError(f"--out {out}: it can't be written")
+
+
 def _run(given: argparse.Namespace) -> None:
     # These import TensorFlow, which takes seconds that a fault in the arguments need not wait for.
     from lstm_inspect.data import fit_to_inputs, read_data, read_labels, read_tokens
@@ -94,8 +117,7 @@ def _run(given: argparse.Namespace) -> None:
 
     if given.samples < 1:
         raise ValueError(f"--samples is {given.samples}; it must be at least 1")
-    if not given.out.parent.is_dir():
-        raise ValueError(f"--out {given.out}: there is no folder {given.out.parent}")
+    _check_out(given.out, (given.model, given.data, given.labels, given.tokens))
     model = load_model(given.model, modules=given.modules, trust=given.trust)
     from_file = given.labels is not None and Path(given.labels).is_file()
     column = None if from_file else given.labels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,10 +49,17 @@ def read_data(path: Path, model: keras.Model, *, label_column: str | None = None
     """
     _check_file(path, KINDS)
     if path.suffix == ".npy":
+        if label_column is not None:
+            raise ValueError(
+                f"--labels {label_column}: there is no such file, and {path} has no columns"
+            )
         return Data(_load_array(path), [f"{path}: the array"])
     if path.suffix == ".npz":
         return _from_archive(path, model, label_column)
-    return _from_table(path, read_table(path), label_column)
+    # Whole numbers stay as they are; all others become what the model reads.
+    precise = any(spec.dtype == "float64" for spec in getattr(model, "inputs", None) or ())
+    floats = np.float64 if precise else np.float32
+    return _from_table(path, read_table(path), label_column, floats)
 
 
 def _check_file(path: Path, kinds: tuple[str, ...]) -> None:
@@ -68,7 +77,7 @@ def _load_array(path: Path) -> np.ndarray:
             raise ValueError(f"{path} can't be read as NumPy wrote it (it holds no array)")
     try:
         array: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # a damaged file raises errors of many kinds
         raise ValueError(_unreadable(f"{path}", error)) from error
     return array
 
@@ -77,21 +86,24 @@ def _load_archive(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} can't be read as NumPy wrote it (it is no archive)")
     held: dict[str, np.ndarray] = {}
-    with np.load(path, allow_pickle=False) as archive:
-        for name in archive.files:
-            try:
+    what = str(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for name in archive.files:
+                what = f"{path}: array {name!r}"
                 held[name] = np.asarray(archive[name])
-            except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-                raise ValueError(_unreadable(f"{path}: array {name!r}", error)) from error
-            if held[name].dtype.kind == "S" and not held[name].ndim:  # raw bytes of another file
-                raise ValueError(f"{path}: {name!r} is no array of NumPy")
+    except Exception as error:  # a damaged file raises errors of many kinds
+        raise ValueError(_unreadable(what, error)) from error
+    for name, array in held.items():
+        if array.dtype.kind == "S" and not array.ndim:  # raw bytes of another file
+            raise ValueError(f"{path}: {name!r} is no array of NumPy")
     if not held:
         raise ValueError(f"{path}: it holds no array")
     return held
 
 
 def _unreadable(what: str, error: Exception) -> str:
-    if "allow_pickle" in str(error) or "Object arrays" in str(error):
+    if "pickle" in str(error) or "Object arrays" in str(error):
         return f"{what} holds pickled objects, which are never loaded; save plain numbers"
     return f"{what} can't be read as NumPy wrote it ({' '.join(str(error).split())[:200]})"
 
@@ -102,10 +114,11 @@ def _from_archive(path: Path, model: keras.Model, label_name: str | None) -> Dat
         raise ValueError(
             f"{path}: it holds no array {label_name!r} of labels; it holds {sorted(held)}"
         )
-    wanted = label_name or next((name for name in LABELS if name in held), None)
+    inputs = [spec.name for spec in getattr(model, "inputs", None) or ()]
+    own = inputs if len(inputs) > 1 else []  # an input may be called y
+    wanted = label_name or next((name for name in LABELS if name in held.keys() - {*own}), None)
     labels = None if wanted is None else held[wanted]
     rest = [name for name in held if name not in (*LABELS, MASK, wanted)]
-    inputs = [spec.name for spec in getattr(model, "inputs", None) or ()]
     if len(inputs) > 1:
         if missing := [name for name in inputs if name not in held]:
             raise ValueError(
@@ -122,7 +135,7 @@ def _from_archive(path: Path, model: keras.Model, label_name: str | None) -> Dat
                 f"{INPUTS!r}, or be the only one"
             )
         x, names = held[chosen[0]], [f"{path}: array {chosen[0]!r}"]
-    return Data(x, names, labels, held.get(MASK))
+    return Data(x, names, labels, None if MASK in own else held.get(MASK))
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -132,7 +145,10 @@ def read_table(path: Path) -> pd.DataFrame:
         ValueError: naming the file, and what is missing to read it.
     """
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the first
+            csv = path.suffix == ".csv"
+            table = pd.read_csv(path, index_col=False) if csv else pd.read_parquet(path)
     except ImportError as error:
         raise ValueError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
     except Exception as error:  # parsers raise errors of many kinds
@@ -141,10 +157,27 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from error
     if table.empty:
         raise ValueError(f"{path}: it holds no row")
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()  # Parquet keeps columns such as ``sample`` there
+    _check_names(path, [str(column) for column in table])
     return table
 
 
-def _from_table(path: Path, table: pd.DataFrame, label_column: str | None) -> Data:
+def _check_names(path: Path, columns: list[str]) -> None:
+    """Refuse a table whose first line holds values, or a column that nobody has named."""
+    if unnamed := [name for name in columns if name.startswith("Unnamed: ")]:
+        raise ValueError(
+            f"{path}: column {int(unnamed[0][9:]) + 1} has no name; leave out the numbers of the "
+            "rows (index=False), and name every column in the first line"
+        )
+    if len(columns) == 1 and re.search("[;\t|]", columns[0]):
+        raise ValueError(f"{path}: its one column is {columns[0]!r}; separate columns by commas")
+    numbered = columns == [str(number) for number in range(len(columns))]
+    if not numbered and all(re.fullmatch(r"-?\d*\.?\d+(e[-+]?\d+)?(\.\d+)?", c) for c in columns):
+        raise ValueError(f"{path}: its first line holds numbers; it must name the columns")
+
+
+def _from_table(path: Path, table: pd.DataFrame, label_column: str | None, floats: type) -> Data:
     """Cut a table, a row for each step, into sequences; shorter ones are padded and masked."""
     if label_column is not None and label_column not in table:
         raise ValueError(
@@ -168,7 +201,7 @@ def _from_table(path: Path, table: pd.DataFrame, label_column: str | None) -> Da
     )
     longest = max(map(len, groups))
     kind = table[features].to_numpy().dtype
-    x = np.zeros((len(groups), longest, len(features)), kind if kind.kind in "iu" else np.float32)
+    x = np.zeros((len(groups), longest, len(features)), kind if kind.kind in "iu" else floats)
     mask = np.zeros(x.shape[:2], bool)
     for place, group in enumerate(groups):
         x[place, : len(group)] = group[features].to_numpy()
@@ -181,8 +214,9 @@ def _from_table(path: Path, table: pd.DataFrame, label_column: str | None) -> Da
                     f"{path}: column {label_column!r} must hold one label in all rows of a sample"
                 )
         labels = np.array([group[label_column].iloc[0] for group in groups])
-    return Data(x, [f"{path}: its {len(features)} columns of features"], labels,
-                None if mask.all() else mask)  # fmt: skip
+    shown = ", ".join(map(str, features[:5])) + ", ..." * (len(features) > 5)
+    names = [f"{path}: its {len(features)} columns of features ({shown})"]
+    return Data(x, names, labels, None if mask.all() else mask)
 
 
 def fit_to_inputs(data: Data, model: keras.Model) -> Data:
@@ -202,7 +236,11 @@ def read_labels(path: Path) -> np.ndarray:
     """
     _check_file(path, (*KINDS, ".txt"))
     if path.suffix == ".txt":
-        return np.array(path.read_text(encoding="utf-8").splitlines())
+        lines = np.array(_lines(path))
+        try:
+            return lines.astype(np.float64)
+        except ValueError:
+            return lines
     if path.suffix == ".npy":
         return _load_array(path)
     if path.suffix == ".npz":
@@ -225,7 +263,16 @@ def read_tokens(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    words = path.read_text(encoding="utf-8").splitlines()
-    if not words:
+    words = _lines(path)
+    if words == [""]:
         raise ValueError(f"{path}: it is empty; it must have a word on each line")
     return words
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text; a word may hold other breaks than that of a line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: it is no text in UTF-8 ({error})") from error
+    return text.removesuffix("\n").split("\n")

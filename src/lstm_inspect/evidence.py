@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import keras
 import numpy as np
 import xarray as xr
 
@@ -32,7 +33,7 @@ class Evidence:
         nodes: The layers of the traces, by address.
         places: Where each stands in the model.
         residuals: Of the equations, by layer.
-        padding: The steps of the inputs that look like padding; None if there are none.
+        paddings: The steps of the inputs that look like padding, by the number of the input.
         masks: Where masks go; None if that can't be seen.
         sensitivity: How far outputs move, by what was changed.
     """
@@ -43,7 +44,7 @@ class Evidence:
     nodes: dict[str, xr.Dataset]
     places: dict[str, Place]
     residuals: xr.Dataset
-    padding: Padding | None
+    paddings: dict[int, Padding]
     masks: MaskPath | None
     sensitivity: dict[str, Sensitivity]
 
@@ -74,17 +75,36 @@ class Evidence:
                 found[address] = find_idle_units(tree_of(address, node))
         return found
 
-    def real_steps(self, address: str) -> np.ndarray | None:
-        """Return which steps of a layer are no padding; None if they aren't those of the input."""
-        if self.padding is None:
-            return None
-        mask = self.nodes[address]["mask"]
-        alike = "sample" in mask.dims and mask.shape == self.padding.real.shape
-        return self.padding.real if alike else None
+    @property
+    def sequence(self) -> np.ndarray:
+        """The first input that layers read step by step."""
+        first: np.ndarray = keras.tree.flatten(self.given.x)[_sequences(self.places)[0]]
+        return first
 
-    def name_of(self, address: str) -> str:
-        """Return the name that the model's own graph has for the layer that holds ``address``."""
-        return address.partition("/")[0]
+    @property
+    def sides(self) -> tuple[bool, bool]:
+        """Whether some sample of some input begins, and ends, with padding."""
+        found = self.paddings.values()
+        return any(one.at_start for one in found), any(one.at_end for one in found)
+
+    def padding_of(self, address: str) -> Padding | None:
+        """Return the padding of what a layer reads; None if there is none, or it isn't known.
+
+        Steps of several inputs, one beside the other, are padding where all of them are.
+        """
+        place = self.places.get(address)
+        found = [self.paddings.get(number) for number in place.reads] if place else []
+        own = [one for one in found if one is not None]
+        mask = self.nodes[address]["mask"]
+        alike = "sample" in mask.dims and all(one.real.shape == mask.shape for one in own)
+        if not own or len(own) < len(found) or not alike:
+            return None
+        return replace(own[0], real=np.logical_or.reduce([one.real for one in own]))
+
+    def real_steps(self, address: str) -> np.ndarray | None:
+        """Return which steps of a layer are no padding; None if it reads none."""
+        found = self.padding_of(address)
+        return None if found is None else found.real
 
 
 def gather(whole: Given, most: int | None = None) -> Evidence:
@@ -101,6 +121,9 @@ def gather(whole: Given, most: int | None = None) -> Evidence:
     nodes = layers_of(traces)
     found = places(given.model, list(nodes))
     stateful = any(place.layer.stateful for place in found.values())
+    sequences = _sequences(found)
+    looked = {number: find_padding(given, number) for number in sequences}
+    paddings = {number: one for number, one in looked.items() if one is not None}
     return Evidence(
         given=given,
         whole=whole,
@@ -108,10 +131,17 @@ def gather(whole: Given, most: int | None = None) -> Evidence:
         nodes=nodes,
         places=found,
         residuals=check_traces(traces),
-        padding=find_padding(given),
+        paddings=paddings,
         masks=follow_masks(given),
-        sensitivity=measure_sensitivity(given, outputs_in(traces), stateful=stateful),
+        sensitivity=measure_sensitivity(
+            given, outputs_in(traces), stateful=stateful, sequences=sequences, paddings=paddings
+        ),
     )
+
+
+def _sequences(found: dict[str, Place]) -> list[int]:
+    """Return the numbers of the inputs that layers read step by step; the first one if unknown."""
+    return sorted(frozenset().union(*(place.reads for place in found.values()))) or [0]
 
 
 def _chosen(samples: int, most: int, slots: int | None) -> np.ndarray:

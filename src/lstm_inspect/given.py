@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
-from lstm_states.layers import check_model
+from lstm_states.layers import check_model, graph_nodes
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Given:
         )
 
 
+def graph_inputs(model: keras.Model) -> list[Any]:
+    """Return the tensors at which the graph of a model begins; none if it has no graph."""
+    return list(getattr(getattr(model, "_functional", model), "inputs", None) or ())
+
+
 def check_given(
     model: Any, x: Any, *, mask: Any, labels: Any, tokens: Any, names: Sequence[str] = ()
 ) -> Given:
@@ -83,6 +89,7 @@ def check_given(
             )
         if specs:
             _check_shape(model, name, leaf, specs[place])
+    _check_codes(model, names, leaves)
     sizes = {name: len(leaf) for name, leaf in zip(names, leaves, strict=True)}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the inputs hold {sizes} samples; they must hold the same number")
@@ -141,11 +148,32 @@ def _check_shape(model: keras.Model, name: str, leaf: np.ndarray, spec: Any) -> 
         )
 
 
+def _check_codes(model: keras.Model, names: Sequence[str], leaves: Sequence[np.ndarray]) -> None:
+    """Refuse numbers that an Embedding has no row for: Keras fails, or reads another row."""
+    places = {id(spec): place for place, spec in enumerate(graph_inputs(model))}
+    for node in graph_nodes(model):
+        layer, read = node.operation, [id(tensor) for tensor in node.arguments.keras_tensors]
+        if not isinstance(layer, keras.layers.Embedding) or read[0] not in places:
+            continue
+        place = places[read[0]]
+        leaf = leaves[place]
+        wrong = (leaf < 0) | (leaf >= layer.input_dim) | (np.trunc(leaf) != leaf)
+        if wrong.any():
+            at = np.unravel_index(int(wrong.argmax()), leaf.shape)
+            raise ValueError(
+                f"{names[place]} holds {leaf[at]} in sample {at[0]}; layer {layer.name!r} takes "
+                f"whole numbers from 0 to {layer.input_dim - 1}"
+            )
+
+
 def _labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return labels ``(sample,)`` or ``(sample, time)``."""
     if labels is None:
         return None
-    values = np.asarray(labels)
+    try:
+        values = np.asarray(labels)
+    except ValueError as error:
+        raise ValueError(f"labels is no array: {error}") from error
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     elif values.ndim == 2 and values.shape != shape and _is_one_hot(values):
@@ -157,10 +185,17 @@ def _labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray | None:
             f"labels has shape {values.shape}; it must be {shape[:1]}, one for each sample, or "
             f"{shape}, one for each step"
         )
-    if values.dtype.kind == "O":
+    if (missing := np.asarray(pd.isnull(values))).any():
+        raise ValueError(
+            f"labels holds NaN or nothing for sample {np.argwhere(missing)[0][0]}; each sample "
+            "needs one"
+        )
+    if values.dtype.kind not in "biufUSO":
+        raise ValueError(f"labels holds {values.dtype} values; they must be texts or numbers")
+    if values.dtype.kind in "SO":
         values = values.astype(str)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError("labels holds NaN or infinity; each sample needs one")
+        raise ValueError("labels holds infinity; they must be texts or numbers")
     return values
 
 

@@ -14,6 +14,7 @@ from lstm_explorer import explore
 from lstm_explorer.shell import in_frame, whole_page
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding
+from lstm_inspect.questions import ANSWERS
 from lstm_inspect.tables import are_classes
 
 _BODY = """<main>
@@ -65,12 +66,13 @@ def _about(seen: Evidence) -> str:
     shapes = [leaf.shape for leaf in keras.tree.flatten(seen.given.x)]
     told = " and ".join(str(tuple(map(int, shape))) for shape in shapes)
     read = f"Model {seen.given.model.name!r} over inputs of shape {told}."
-    if seen.padding is not None:
+    for number, padding in seen.paddings.items():
         where = [name for name, there in (
-            ("start", seen.padding.at_start), ("end", seen.padding.at_end)) if there]  # fmt: skip
+            ("start", padding.at_start), ("end", padding.at_end)) if there]  # fmt: skip
         place = f" at the {' and the '.join(where)}" if where else ""
-        by = "by the mask given" if seen.padding.named else seen.padding.told
-        read += f" {seen.padding.share:.0%} of the steps are padding{place} ({by})."
+        by = "by the mask given" if padding.named else padding.told
+        which = f" of input {number + 1}" if len(shapes) > 1 else ""
+        read += f" {padding.share:.0%} of the steps{which} are padding{place} ({by})."
     if seen.given.samples < seen.whole.samples:
         how = "evenly spaced" if seen.whole.slots is None else "the first ones, in whole batches"
         read += f" {seen.given.samples:,} of {seen.whole.samples:,} samples were inspected, {how}."
@@ -82,7 +84,7 @@ def _findings(findings: Sequence[Finding]) -> str:
         return "<p>No trap found.</p>"
     items = []
     for one in findings:
-        link = f" <cite>docs/questions.md: {html.escape(one.question)}</cite>" * bool(one.question)
+        link = _answer(one.question) if one.question else ""
         items.append(
             f'<li class="{one.severity}"><p><b class="tag">{one.severity}</b> '
             f"<code>{html.escape(one.layer)}</code> {html.escape(one.case)}</p>"
@@ -91,8 +93,15 @@ def _findings(findings: Sequence[Finding]) -> str:
     return f'<ol class="findings">{"".join(items)}</ol>'
 
 
+def _answer(question: str) -> str:
+    """Return the question that explains a finding, its answer, and where both stand."""
+    told = f"{question} {ANSWERS[question]}".replace("`", "")
+    return f" <cite>{html.escape(told)}. (lstm-states, docs/questions.md)</cite>"
+
+
 def _table(name: str, table: pd.DataFrame) -> str:
-    table = table.loc[:, [not _is_empty(table[column]) for column in table]]
+    filled = [column for column in table if not _is_empty(table[column])]
+    table = table[filled or list(table)]
     head = "".join(f'<th scope="col">{html.escape(str(c))}</th>' for c in table.columns)
     rows = []
     for place, values in zip(table.index, table.itertuples(index=False), strict=True):
@@ -110,7 +119,7 @@ def _is_empty(column: pd.Series) -> bool:
     return all(value == "" or (isinstance(value, float) and np.isnan(value)) for value in column)
 
 
-SHARES = ("shut", "open", "|h| above 0.9", "share of the range")
+SHARES = ("shut", "open", "|h| above 0.9", "share of the range", "commonest class")
 """What the columns end with whose values are shown in percent."""
 
 
@@ -133,10 +142,11 @@ def _cell(column: str, value: object) -> str:
 
 def _explorer(seen: Evidence, title: str) -> str:
     """Return the explorer in a frame, or why there is none."""
-    inputs = keras.tree.flatten(seen.given.x)[0]
+    inputs = seen.sequence
     steps = {node.sizes["time"] for node in seen.nodes.values()}
     shown = inputs if inputs.ndim < 4 and inputs.shape[1] in steps else None
-    tokens = seen.given.tokens if shown is not None else None
+    first = inputs is keras.tree.flatten(seen.given.x)[0]  # which the words are of
+    tokens = seen.given.tokens if shown is not None and first else None
     labels = seen.given.labels
     amounts = labels is not None and not are_classes(labels)
     if tokens is not None and shown is not None:

@@ -101,19 +101,26 @@ def probes_table(seen: Evidence) -> tuple[pd.DataFrame | None, str]:
             left.append(f"{address}: {error}.")
             continue
         own = {name: float(found[name][0]) for name in ("score", "control", "selectivity")}
+        if classes:
+            own["commonest class"] = _commonest(labels, node["mask"].values, held_out)
         rows.append({"layer": address, **own})
     told = (
-        f"{'Accuracy' if classes else 'R²'} of a linear probe on half of the samples, which it has "
-    )
-    told += (
-        "not seen; the control has the labels of other samples. Selectivity is their difference."
+        f"{'Accuracy' if classes else 'R²'} of a linear probe at all steps of half of the samples, "
+        "which it has not seen; the control has the labels of other samples. Selectivity is their "
+        "difference."
     )
     if classes:
-        _, counts = np.unique(labels, return_counts=True)
-        told += f" Always naming the commonest class scores {counts.max() / counts.sum():.2f}."
+        told += " The last column is what always naming the commonest class of these steps scores."
     if not rows:
         return None, " ".join(left)
     return pd.DataFrame(rows).set_index("layer"), " ".join([told, *left])
+
+
+def _commonest(labels: np.ndarray, mask: np.ndarray, held_out: list[int]) -> float:
+    """Return what naming the commonest class scores where probes are scored, at real steps."""
+    by_step = labels if labels.ndim == 2 else np.repeat(labels[:, np.newaxis], mask.shape[1], 1)
+    _, counts = np.unique(by_step[held_out][mask[held_out]], return_counts=True)
+    return float(counts.max() / counts.sum())
 
 
 def are_classes(labels: np.ndarray) -> bool:

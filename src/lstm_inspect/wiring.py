@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
-from lstm_inspect.given import Given
+from lstm_inspect.given import Given, graph_inputs
 from lstm_inspect.runs import states_of_zero, told_in_the_report
 from lstm_states.layers import graph_nodes, recurrent_layers
+from lstm_states.traces.traced_layers import call_order
+
+ATTENTION = (
+    keras.layers.Attention, keras.layers.AdditiveAttention, keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+)  # fmt: skip
+"""Layers that hand on a step for each step of their first input, the query."""
+
+BY_STEP = (
+    keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.GaussianNoise,
+    keras.layers.Dense, keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU,
+    keras.layers.LayerNormalization, keras.layers.BatchNormalization, keras.layers.TimeDistributed,
+)  # fmt: skip
+"""Layers that hand on each step by itself, in its place."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +35,13 @@ class Place:
         address: Of its node in the traces.
         layer: The recurrent layer.
         wrapper: The Bidirectional around it; or None.
+        reads: The numbers of the inputs of the model whose steps are those of the layer.
     """
 
     address: str
     layer: keras.layers.RNN
     wrapper: keras.layers.Bidirectional | None
+    reads: frozenset[int] = frozenset()
 
     @property
     def direction(self) -> str:
@@ -47,31 +64,101 @@ def places(model: keras.Model, addresses: list[str]) -> dict[str, Place]:
         if isinstance(wrapper, keras.layers.Bidirectional)
         for one in (wrapper.forward_layer, wrapper.backward_layer)
     }
+    calls = _calls(model)
     found = {}
     for address in addresses:
         # A node may be a cell of the layer, or one of its calls.
         own = [a for a in known if f"{address}/".startswith(f"{a}/")]
         if own:
             layer = known[max(own, key=len)]
-            found[address] = Place(address, layer, wrappers.get(id(layer)))
+            number = int(address.rpartition("/call_")[2]) if "/call_" in address else 0
+            own_calls = calls.get(id(layer), [])
+            reads = own_calls[number] if number < len(own_calls) else frozenset()
+            found[address] = Place(address, layer, wrappers.get(id(layer)), reads)
     return found
 
 
-@dataclass(frozen=True)
+def _calls(model: keras.Model) -> dict[int, list[frozenset[int]]]:
+    """Return for each call of a recurrent layer, by its ``id``, the inputs whose steps it reads.
+
+    A model without a graph hands the steps of its only input to all of its layers, as far as known.
+    """
+    runs: dict[int, list[frozenset[int]]] = {}
+    layers = [layer for _, layer in recurrent_layers(model)]
+    if not graph_nodes(model):
+        return {id(layer): [frozenset([0])] for layer in layers}
+    _follow_steps(model, [frozenset([n]) for n in range(len(graph_inputs(model)))], runs)
+    return {
+        id(layer): [runs[id(layer)][n] for n in call_order(model, layer, len(runs[id(layer)]))]
+        for layer in layers
+        if id(layer) in runs
+    }
+
+
+def _follow_steps(
+    model: Any, given: list[frozenset[int]], runs: dict[int, list[frozenset[int]]]
+) -> list[frozenset[int]]:
+    """Follow the steps of inputs through a graph, note who reads them, and return its outputs'."""
+    graph = getattr(model, "_functional", model)
+    held = dict(zip(map(id, graph.inputs), given, strict=True))
+    nothing: frozenset[int] = frozenset()
+    for node in graph_nodes(model):
+        layer = node.operation
+        read = [held.get(id(tensor), nothing) for tensor in _read_by(node)]
+        handed = frozenset().union(*read)
+        if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+            handed = read[0]  # the others are states
+        elif isinstance(layer, ATTENTION):
+            handed = read[0]
+        for one in _recurrent(layer):
+            within = isinstance(layer, keras.layers.TimeDistributed)  # it reads another axis
+            runs.setdefault(id(one), []).append(nothing if within else handed)
+        if graph_nodes(layer) and len(read) == len(graph_inputs(layer)):
+            own = _follow_steps(layer, read, runs)
+        elif isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+            first = handed if layer.return_sequences else nothing
+            own = [first, *[nothing] * (len(node.outputs) - 1)]
+        else:
+            made = isinstance(layer, keras.layers.RepeatVector)  # its steps are its own
+            own = [nothing if made else handed] * len(node.outputs)
+        held.update(zip(map(id, node.outputs), own, strict=True))
+    return [held.get(id(tensor), nothing) for tensor in graph.outputs]
+
+
+def _read_by(node: Any) -> list[Any]:
+    """Return the tensors that a call is given, without its mask, which Keras hands on beside."""
+    named = {name: value for name, value in node.arguments.kwargs.items() if name != "mask"}
+    leaves = keras.tree.flatten((node.arguments.args, named))
+    return [leaf for leaf in leaves if isinstance(leaf, keras.KerasTensor)]
+
+
+def _recurrent(layer: Any) -> list[keras.layers.RNN]:
+    """Return the recurrent layers in an operation that has no graph to follow."""
+    if graph_nodes(layer) or not isinstance(layer, keras.layers.Layer):
+        return []
+    return [one for one in layer._flatten_layers() if isinstance(one, keras.layers.RNN)]
+
+
+@dataclass
 class MaskPath:
-    """Which operations of a model's graph are given a mask and hand one on.
+    """Which operations of a model's graph, and of graphs in it, are given a mask and hand one on.
 
     Args:
-        before: The names of all operations before each one, in the order in which they run.
+        before: The addresses of all operations before each one, in the order in which they run.
         given: Those that are given a mask.
         handed: Those that hand one on.
         kinds: The class of each.
     """
 
-    before: dict[str, list[str]]
-    given: frozenset[str]
-    handed: frozenset[str]
-    kinds: dict[str, str]
+    before: dict[str, list[str]] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    handed: set[str] = field(default_factory=set)
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def operation_of(self, address: str) -> str:
+        """Return the address of the operation that holds the layer at ``address``."""
+        own = [name for name in self.kinds if f"{address}/".startswith(f"{name}/")]
+        return max(own, key=len, default=address)
 
     def lost_at(self, name: str) -> str | None:
         """Return the last operation before ``name`` that is given a mask and hands none on."""
@@ -86,44 +173,68 @@ class MaskPath:
 
 def follow_masks(given: Given) -> MaskPath | None:
     """Run the graph of a model once and see where masks go; None if it has none to see."""
-    nodes = graph_nodes(given.model)
-    if not nodes:
+    if not graph_nodes(given.model):
         return None
-    graph = getattr(given.model, "_functional", given.model)
     batch = given.take(slice(given.slots or 1))
     arrays = [keras.ops.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch.x)]
     arrays = [
-        keras.ops.cast(array, spec.dtype) for array, spec in zip(arrays, graph.inputs, strict=True)
+        keras.ops.cast(array, spec.dtype)
+        for array, spec in zip(arrays, graph_inputs(given.model), strict=True)
     ]
     if batch.mask is not None:
         arrays[0]._keras_mask = keras.ops.convert_to_tensor(batch.mask)
-    came: set[str] = set()
-    left: set[str] = set()
+    path = MaskPath()
+    with states_of_zero(given.model), told_in_the_report():  # where Keras warns of a lost mask
+        _run_watched(given.model, arrays, "", path)
+    _order(given.model, "", [[] for _ in arrays], path)
+    return path
+
+
+def _run_watched(model: Any, arrays: list[Any], prefix: str, path: MaskPath) -> Any:
+    """Run a graph, and note which operations are given a mask and hand one on."""
 
     def watched(operation: Any) -> Any:
+        name = f"{prefix}{operation.name}"
+
         def run(*args: Any, **kwargs: Any) -> Any:
-            if _masked((args, kwargs)):
-                came.add(operation.name)
-            result = operation(*args, **kwargs)
+            masks = keras.tree.flatten(kwargs.get("mask"))
+            if _masked((args, kwargs)) or any(mask is not None for mask in masks):
+                path.given.add(name)
+            inner = keras.tree.flatten(args)
+            if graph_nodes(operation) and len(inner) == len(graph_inputs(operation)):
+                for leaf, mask in zip(inner, masks, strict=False):
+                    leaf._keras_mask = getattr(leaf, "_keras_mask", None) if mask is None else mask
+                result = _run_watched(operation, inner, f"{name}/", path)
+            else:
+                result = operation(*args, **kwargs)
             if _masked(result):
-                left.add(operation.name)
+                path.handed.add(name)
             return result
 
         return run
 
-    with states_of_zero(given.model), told_in_the_report():  # where Keras warns of a lost mask
-        graph._run_through_graph(arrays, operation_fn=watched)
-    before: dict[str, list[str]] = {}
-    kinds: dict[str, str] = {}
-    for node in nodes:
-        name = node.operation.name
-        kinds[name] = type(node.operation).__name__
-        for parent in node.parent_nodes:
-            if parent.is_input:
-                continue
-            above = [*before.get(parent.operation.name, []), parent.operation.name]
-            before[name] = list(dict.fromkeys([*before.get(name, []), *above]))
-    return MaskPath(before, frozenset(came), frozenset(left), kinds)
+    return getattr(model, "_functional", model)._run_through_graph(arrays, operation_fn=watched)
+
+
+def _order(model: Any, prefix: str, above: list[list[str]], path: MaskPath) -> list[list[str]]:
+    """Note what runs before each operation of a graph, and return what runs before its outputs.
+
+    A nested model stands for its operations, of which one may lose the mask.
+    """
+    graph = getattr(model, "_functional", model)
+    held = dict(zip(map(id, graph.inputs), above, strict=True))
+    for node in graph_nodes(model):
+        operation, name = node.operation, f"{prefix}{node.operation.name}"
+        read = [held.get(id(tensor), []) for tensor in _read_by(node)]
+        merged = [*path.before.get(name, []), *(one for names in read for one in names)]
+        path.kinds[name] = type(operation).__name__
+        path.before[name] = list(dict.fromkeys(merged))
+        if graph_nodes(operation) and len(read) == len(graph_inputs(operation)):
+            own = _order(operation, f"{name}/", read, path)
+        else:
+            own = [[*path.before[name], name]] * len(node.outputs)
+        held.update(zip(map(id, node.outputs), own, strict=True))
+    return [held.get(id(tensor), []) for tensor in graph.outputs]
 
 
 def _masked(values: Any) -> bool:
@@ -133,14 +244,33 @@ def _masked(values: Any) -> bool:
 
 
 def last_step_of(model: keras.Model, layer: keras.layers.Layer) -> bool:
-    """Tell whether something in the graph of a model picks the last step of a layer's output."""
-    for node in graph_nodes(model):
-        if type(node.operation).__name__ != "GetItem":
-            continue
-        if not any(parent.operation is layer for parent in node.parent_nodes):
-            continue
-        flat = [*node.arguments.args, *node.arguments.kwargs.values()]
-        keys = [key for key in flat if isinstance(key, tuple)]
-        if any(len(key) > 1 and key[1] == -1 for key in keys):
-            return True
-    return False
+    """Tell whether something in a graph of a model picks the last step of a layer's output."""
+    graphs = [one for one in model._flatten_layers() if graph_nodes(one)]
+    return any(
+        _picks_last_step(node) and _hands_on(node.parent_nodes[0], layer)
+        for graph in graphs
+        for node in graph_nodes(graph)
+    )
+
+
+def _hands_on(node: Any, layer: keras.layers.Layer) -> bool:
+    """Tell whether a call is that of ``layer``, or passes each of its steps on by itself."""
+    if node.operation is layer:
+        return True
+    by_step = isinstance(node.operation, BY_STEP) and len(node.parent_nodes) == 1
+    return by_step and _hands_on(node.parent_nodes[0], layer)
+
+
+def _picks_last_step(node: Any) -> bool:
+    """Tell whether a call is ``y[:, -1]``, or takes the last of the steps in another way."""
+    kind, values = type(node.operation).__name__, list(node.arguments.args)
+    values += list(node.arguments.kwargs.values())
+    if kind not in ("GetItem", "Take") or len(values) < 2:
+        return False
+    last = (-1, values[0].shape[1] - 1 if values[0].shape[1] else -1)
+    if kind == "Take":
+        return bool(node.operation.axis == 1 and np.isin(values[1], last).all())
+    key = values[1] if isinstance(values[1], tuple) else ()
+    if len(key) < 2 or not isinstance(key[0], slice):
+        return False
+    return key[1].start in last if isinstance(key[1], slice) else key[1] in last

@@ -6,7 +6,11 @@ import keras
 import numpy as np
 import pytest
 
+from lstm_inspect.evidence import gather
 from lstm_inspect.findings import SEVERITIES
+from lstm_inspect.given import check_given
+from lstm_inspect.padding import find_padding
+from lstm_inspect.questions import ANSWERS
 from lstm_inspect.rules import RULES, judge
 from lstm_inspect.rules.carrying import (
     backward_reads_padding,
@@ -25,8 +29,15 @@ from lstm_inspect.rules.padding import (
     mask_not_for_cudnn,
     padding_moves_outputs,
 )
-from lstm_inspect.rules.recording import large_residuals, nan_in_states, not_recorded
+from lstm_inspect.rules.recording import (
+    large_residuals,
+    nan_in_states,
+    not_recorded,
+    values_missing,
+)
 from lstm_inspect.rules.states import extreme_states, half_lives, idle_units, saturated_gates
+from lstm_inspect.sensitivity import AT_END, ORDER, _apart
+from lstm_inspect.wiring import last_step_of
 from lstm_states import make_stateful_batches
 from tests.lstm_inspect.models import L, evidence, numbers, padded, sequential, waves
 from tests.repository import ROOT
@@ -113,11 +124,107 @@ def test_a_character_may_be_padding():
     codes = np.random.default_rng(0).integers(1, 4, (8, 7))
     codes[::2, 4:] = 0
     seen = evidence(sequential((7, 4), lstm()), np.eye(4, dtype="float32")[codes])
-    np.testing.assert_array_equal(seen.padding.real, codes > 0)
+    np.testing.assert_array_equal(seen.paddings[0].real, codes > 0)
     (one,) = found(mask_missing, seen)
     assert "always the same step" in one.case
     unpadded = np.eye(4, dtype="float32")[codes[:, :4]]
-    assert evidence(sequential((4, 4), lstm()), unpadded).padding is None
+    assert evidence(sequential((4, 4), lstm()), unpadded).paddings == {}
+
+
+@pytest.mark.parametrize("value", [-1, 999])
+@pytest.mark.parametrize("at_start", [True, False])
+def test_any_filler_on_both_sides(value, at_start):
+    x = numbers(12, 8)
+    for row in range(12):
+        x[row, slice(row % 5) if at_start else slice(8 - row % 5, 8)] = value
+    seen = evidence(sequential((None, 2), lstm()), x)
+    (one,) = found(mask_missing, seen)
+    assert f"Masking(mask_value={value})" in one.advice
+    (padding,) = seen.paddings.values()
+    assert (padding.at_start, padding.at_end, padding.value) == (at_start, not at_start, value)
+    # What is added is what the data are padded with: a zero here is a value.
+    (moved,) = found(padding_moves_outputs, seen)
+    added = np.full((12, 5, 2), value, "float32")
+    longer = np.concatenate([added, x] if at_start else [x, added], 1)
+    outputs = [seen.given.model.predict(one, verbose=0) for one in (x, longer)]
+    apart = np.abs(outputs[1] - outputs[0])
+    assert f"up to {apart.max():.2g}," in moved.case
+
+
+def values_with_zeros(kind):
+    draw = np.random.default_rng(0)
+    if kind == "counts":
+        return draw.poisson(0.5, (64, 10, 1)).astype("float32")
+    if kind == "events":
+        return (draw.random((64, 6, 1)) < 0.1).astype("float32")
+    if kind == "letters":
+        return np.eye(4, dtype="float32")[draw.choice(4, p=[0.6, 0.2, 0.1, 0.1], size=(64, 20))]
+    return np.clip(draw.normal(size=(64, 24, 1)).cumsum(1), -2, 2).astype("float32")
+
+
+@pytest.mark.parametrize("kind", ["counts", "events", "letters", "clipped"])
+def test_steps_that_stand_between_others_are_values(kind):
+    x = values_with_zeros(kind)
+    given = check_given(
+        sequential((None, x.shape[2]), lstm()), x, mask=None, labels=None, tokens=None
+    )
+    assert find_padding(given) is None
+
+
+def two_inputs(x, y, model):
+    return gather(check_given(model, [x, y], mask=None, labels=None, tokens=None))
+
+
+def test_padding_is_that_of_the_input_that_a_layer_reads():
+    one, other = keras.Input((8, 2), name="one"), keras.Input((8, 2), name="other")
+    _, h, c = L.LSTM(3, return_state=True, name="encoder")(L.Masking()(one))
+    decoder = L.LSTM(3, name="decoder")(other, initial_state=[h, c])
+    model = keras.Model([one, other], decoder)
+    assert found(mask_missing, two_inputs(padded(), numbers(8, 8), model)) == []
+    (told,) = found(mask_missing, two_inputs(numbers(8, 8), padded(), model))
+    assert told.layer == "decoder"
+    shared, masking = L.GRU(3, name="shared"), L.Masking()
+    model = keras.Model([one, other], [shared(masking(one)), shared(other)])
+    assert found(mask_missing, two_inputs(padded(), numbers(8, 8), model)) == []
+    (told,) = found(mask_missing, two_inputs(numbers(8, 8), padded(), model))
+    assert told.layer == "shared/call_1"
+
+
+def test_a_static_input_has_no_steps():
+    static, x = keras.Input((3,), name="a"), keras.Input((None, 2), name="b")
+    model = keras.Model([static, x], L.Dense(1)(L.Concatenate()([static, lstm()(x)])))
+    seen = two_inputs(numbers(8, 3, 1)[..., 0], padded(), model)
+    assert [one.layer for one in found(mask_missing, seen)] == ["lstm"]
+    assert seen.sensitivity[AT_END].share > 0.01
+
+
+def test_steps_of_its_own_are_no_padding():
+    x = keras.Input((8, 2))
+    code = L.LSTM(3, name="encoder")(L.Masking()(x))
+    y = L.LSTM(2, return_sequences=True, name="decoder")(L.RepeatVector(8)(code))
+    assert found(mask_missing, evidence(keras.Model(x, y), padded())) == []
+
+
+@pytest.mark.filterwarnings("ignore:Layer .(conv|nested).")
+def test_a_mask_that_is_lost_in_a_nested_model():
+    x, inside = keras.Input((8, 2)), keras.Input((8, 2))
+    conv = L.Conv1D(2, 3, padding="same", name="conv")
+    nested = keras.Model(inside, L.LSTM(3, name="deep")(conv(inside)), name="nested")
+    (one,) = found(mask_missing, evidence(keras.Model(x, nested(L.Masking()(x))), padded()))
+    assert one.layer == "nested/deep"
+    assert "the mask is lost at 'nested/conv' (Conv1D)" in one.case
+
+
+def test_classes_as_many_as_steps_and_padding():
+    model = sequential((None, 2), lstm(), L.Dense(11))
+    seen = evidence(model, padded(8, 6))  # 6 steps and 5 of padding
+    assert seen.sensitivity[AT_END].share > 0.01
+
+
+def test_what_rounding_explains_moves_no_output(plain):
+    outputs = np.full((8, 1), 3, "float32")
+    moved = _apart(plain.given, ORDER, [(outputs, outputs + np.float32(3e-7))])
+    assert (moved.largest > 0, moved.share) == (True, 0)
 
 
 def test_a_mask_that_hides_values():
@@ -162,6 +269,17 @@ def test_batches_that_do_not_continue(carried):
     assert found(no_continuation, evidence(model, arranged)) == []
 
 
+def test_one_feature_that_jumps_is_no_new_series():
+    t = np.arange(192)
+    hours = np.stack([np.sin(t / 9), t % 24], 1)
+    model = sequential((24, 2), lstm(stateful=True), batch=2)
+    batches = make_stateful_batches(hours, slots=2, steps=24)
+    assert found(no_continuation, evidence(model, batches)) == []
+    both = np.stack([np.sin(t / 9), t / 24], 1)
+    mixed = make_stateful_batches(both, slots=2, steps=24)[[0, 5, 2, 7, 4, 1, 6, 3]]
+    assert len(found(no_continuation, evidence(model, mixed))) == 1
+
+
 def test_batches_that_overlap(carried):
     series = numbers(1, 40, 1)[0]
     windows = np.stack([series[at : at + 6] for at in range(0, 32, 4)])  # 2 steps are read twice
@@ -199,6 +317,26 @@ def test_the_last_step_of_both_directions(both):
     x = keras.Input((8, 2))
     first = L.Bidirectional(lstm(return_sequences=True))(x)[:, 0]
     assert found(last_step_of_both, evidence(keras.Model(x, first), numbers(8, 8))) == []
+
+
+@pytest.mark.parametrize(
+    ("pick", "is_last"),
+    [
+        (lambda y: y[:, 7], True),
+        (lambda y: y[:, -1:], True),
+        (lambda y: keras.ops.take(y, -1, axis=1), True),
+        (lambda y: L.LayerNormalization()(L.Dropout(0.1)(y))[:, -1], True),
+        (lambda y: y[..., -1], False),
+        (lambda y: keras.ops.take(y, -1, axis=2), False),
+        (lambda y: L.Conv1D(2, 8)(y)[:, -1], False),
+    ],
+)
+def test_ways_to_take_the_last_step(pick, is_last):
+    x, inside = keras.Input((8, 2)), keras.Input((8, 2))
+    both = L.Bidirectional(lstm(return_sequences=True), name="both")
+    nested = keras.Model(inside, pick(both(inside)))
+    for model in (nested, keras.Model(x, nested(x))):
+        assert last_step_of(model, both) == is_last
 
 
 def test_a_backward_layer_that_begins_with_padding(both, masked):
@@ -263,6 +401,22 @@ def test_extreme_states_and_a_memory_that_lasts(plain):
     assert found(half_lives, evidence(fresh, numbers())) == []
 
 
+def test_units_that_are_all_dead_and_a_single_step():
+    seen = evidence(sequential((None, 2), lstm(use_bias=False)), np.zeros((4, 5, 2)))
+    (dead,) = found(idle_units, seen)
+    assert "Look at the data" in dead.advice
+    keeps = with_weights(lambda kernel, recurrent, bias: bias.fill(30))
+    assert found(half_lives, evidence(keeps, numbers(8, 1))) == []
+
+
+def test_infinity_in_the_data(plain):
+    x = numbers()
+    x[5, 1, 0] = np.inf
+    (one,) = found(values_missing, evidence(sequential((None, 2), lstm()), x))
+    assert "NaN or infinity in 1 of 8 samples, sample 5 first" in one.case
+    assert found(values_missing, plain) == []
+
+
 def test_nan(plain):
     x = numbers()
     x[2, 3] = np.nan
@@ -301,10 +455,12 @@ def test_findings_come_in_the_order_of_their_severity(both, carried):
 def test_every_rule_says_what_it_looks_for_and_every_question_is_answered():
     assert all(rule.__doc__ for rule in RULES)
     page = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
-    asked = {line.split(" | ")[0].lstrip("| ") for line in page.splitlines()}
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    asked = {row[0].lstrip("| "): row[1] for row in rows}
     named = set()
     for path in (ROOT / "src/lstm_inspect/rules").glob("*.py"):
         text = path.read_text(encoding="utf-8")
         named |= {part for part in text.split('"')[1::2] if part.endswith("?")}
     assert len(named) > 6
-    assert named <= asked
+    assert named == set(ANSWERS)
+    assert {question: asked[question] for question in named} == ANSWERS

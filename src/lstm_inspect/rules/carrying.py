@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 
 from lstm_inspect.evidence import Evidence
@@ -38,7 +37,7 @@ def no_continuation(seen: Evidence) -> Iterator[Finding]:
     """A stateful layer whose batches don't continue the ones before."""
     stateful = _stateful(seen)
     slots = seen.given.slots or seen.given.samples
-    x = keras.tree.flatten(seen.given.x)[0]
+    x = seen.sequence
     if not stateful or len(x) < 2 * slots or x.shape[1] < 2:
         return
     advice = (
@@ -57,15 +56,17 @@ def no_continuation(seen: Evidence) -> Iterator[Finding]:
         return
     if x.dtype.kind in "iu":  # numbers of words are no distances
         return
-    inside = _typical(np.diff(rows.astype(np.float64), axis=1))
-    jump = _typical(after[:, 0].astype(np.float64) - before[:, -1])
-    if not inside or jump <= JUMP * inside:
+    rows = rows.astype(np.float64)
+    inside = _typical(np.diff(rows, axis=1))
+    jump = _typical(rows[slots:, 0] - rows[:-slots, -1])
+    if not _do_jump(jump, inside):
         return
+    most = int(np.argmax(jump / np.where(inside > 0, inside, np.inf)))
     case = (
         f"Row i of a batch does not continue row i of the batch before: the inputs jump by "
-        f"{jump:.2g} there, and by {inside:.2g} from step to step."
+        f"{jump[most]:.2g} there, and by {inside[most]:.2g} from step to step."
     )
-    if slots > 1 and _typical(rows[1:, 0].astype(np.float64) - rows[:-1, -1]) <= JUMP * inside:
+    if slots > 1 and not _do_jump(_typical(rows[1:, 0] - rows[:-1, -1]), inside):
         case += " Each sample continues the one before it in the same batch instead."
     yield Finding(
         "wrong", "no_continuation", stateful[0], case, advice,
@@ -87,9 +88,16 @@ def _overlap(before: np.ndarray, after: np.ndarray) -> int:
     return 0
 
 
-def _typical(moves: np.ndarray) -> float:
-    """Return the median length of moves, the last axis of which is that of features."""
-    return float(np.median(np.abs(moves).mean(-1)))
+def _typical(moves: np.ndarray) -> np.ndarray:
+    """Return the median length of moves for each feature, along the last axis."""
+    lengths: np.ndarray = np.median(np.abs(moves).reshape(-1, moves.shape[-1]), axis=0)
+    return lengths
+
+
+def _do_jump(jump: np.ndarray, inside: np.ndarray) -> bool:
+    """Tell whether most features that move jump: a single one may, such as the hour at midnight."""
+    moving = inside > 0
+    return bool(2 * (jump > JUMP * inside)[moving].sum() > moving.sum())
 
 
 def stateful_needs_order(seen: Evidence) -> Iterator[Finding]:
@@ -131,7 +139,7 @@ def order_moves_outputs(seen: Evidence) -> Iterator[Finding]:
             f"No layer is stateful, but the output of a sample moves by up to {moved.largest:.2g} "
             f"({moved.share:.0%} of the range) with the samples beside it in its batch.",
             "Look for a layer that mixes the axis of samples, such as a reshape or a mean over "
-            "axis 0.",
+            "axis 0, or that draws at random in use, such as Dropout called with training=True.",
         )  # fmt: skip
 
 
@@ -169,12 +177,10 @@ def last_step_of_both(seen: Evidence) -> Iterator[Finding]:
 
 def backward_reads_padding(seen: Evidence) -> Iterator[Finding]:
     """A backward layer that begins with padding, which no mask skips."""
-    if seen.padding is None or not seen.padding.at_end:
-        return
     read: dict[str, int] = {}
     for address, place in seen.places.items():
         real = seen.real_steps(address)
-        if real is None or not place.layer.go_backwards:
+        if real is None or real[:, -1].all() or not place.layer.go_backwards:
             continue
         steps = seen.nodes[address]["mask"].values & ~real
         read[address] = int(np.logical_and.accumulate(steps[:, ::-1], 1).sum(1).max())

@@ -8,7 +8,6 @@ import numpy as np
 
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding, others_too
-from lstm_inspect.padding import Padding
 from lstm_inspect.sensitivity import AT_END, AT_START
 from lstm_states.masks import check_cudnn_mask
 
@@ -16,32 +15,31 @@ MATTERS = 0.01
 """A change of the outputs by this share of their range is more than rounding, and can be seen."""
 
 
-def _sides(padding: Padding) -> list[str]:
+def _sides(seen: Evidence) -> list[str]:
     """Return the changes that add padding where the data have it."""
-    sides = {AT_END: padding.at_end, AT_START: padding.at_start}
+    sides = dict(zip((AT_START, AT_END), seen.sides, strict=True))
     return [change for change, there in sides.items() if there]
 
 
 def mask_missing(seen: Evidence) -> Iterator[Finding]:
     """Padding that a layer reads as data, since no mask reaches it."""
-    if seen.padding is None:
-        return
-    moved = [seen.sensitivity[change].share for change in _sides(seen.padding)]
+    moved = [seen.sensitivity[change].share for change in _sides(seen)]
     largest = max((share for share in moved if share is not None), default=None)
     severity = "wrong" if largest is None or largest > MATTERS else "risk"
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     for address in seen.nodes:
-        real = seen.real_steps(address)
-        if real is None:
+        padding = seen.padding_of(address)
+        if padding is None:
             continue
-        read = float((seen.nodes[address]["mask"].values & ~real).mean())
+        read = float((seen.nodes[address]["mask"].values & ~padding.real).mean())
         if read:
             found.setdefault(_lost(seen, address), {})[address] = read
     for (how, advice, question), layers in found.items():  # a cause is told once
         first = next(iter(layers))
+        told = seen.padding_of(first).told  # type: ignore[union-attr]
         yield Finding(
             severity, "mask_missing", first,
-            f"It reads padding as data, {layers[first]:.0%} of all steps ({seen.padding.told}): "
+            f"It reads padding as data, {layers[first]:.0%} of all steps ({told}): "
             f"{how}.{others_too(list(layers))}",
             advice, question,
         )  # fmt: skip
@@ -50,7 +48,7 @@ def mask_missing(seen: Evidence) -> Iterator[Finding]:
 def _lost(seen: Evidence, address: str) -> tuple[str, str, str]:
     """Return why no mask reaches a layer, what to do, and the question that explains it."""
     skipped = "What is the output at masked steps?"
-    name = seen.name_of(address)
+    name = seen.masks.operation_of(address) if seen.masks else address
     node = seen.nodes[address]
     started = any(
         bool(values.values.any()) for key, values in node.data_vars.items()
@@ -75,7 +73,8 @@ def _lost(seen: Evidence, address: str) -> tuple[str, str, str]:
         advice = "Let the mask skip what the data are padded with."
         return "a mask is made, but calls these steps real", advice, skipped
     embedded = "Embedding" in {seen.masks.kinds[one] for one in seen.masks.before.get(name, [])}
-    value = seen.padding.value if seen.padding else None
+    padding = seen.padding_of(address)
+    value = padding.value if padding else None
     if embedded:
         made = "Embedding(..., mask_zero=True)"
     elif value is None:
@@ -119,9 +118,7 @@ def empty_samples(seen: Evidence) -> Iterator[Finding]:
 
 def padding_moves_outputs(seen: Evidence) -> Iterator[Finding]:
     """Outputs that depend on how much padding a batch happens to need."""
-    if seen.padding is None:  # windows of one length are never padded
-        return
-    for change in _sides(seen.padding):
+    for change in _sides(seen):  # windows of one length are never padded
         moved = seen.sensitivity[change]
         if moved.share is not None and moved.share > MATTERS:
             yield Finding(

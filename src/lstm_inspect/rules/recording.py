@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 
 from lstm_inspect.evidence import Evidence
 from lstm_inspect.findings import Finding
 from lstm_states.proof.equations import TOLERANCES
+
+
+def values_missing(seen: Evidence) -> Iterator[Finding]:
+    """Data that are no numbers, of which layers make NaN, or gates that are all shut or open."""
+    for number, leaf in enumerate(keras.tree.flatten(seen.given.x)):
+        bad = ~np.isfinite(leaf).reshape(len(leaf), -1).all(1)
+        if bad.any():
+            yield Finding(
+                "wrong", "values_missing", "model",
+                f"Input {number + 1} holds NaN or infinity in {int(bad.sum()):,} of {len(bad):,} "
+                f"samples, sample {int(bad.argmax())} first.",
+                "Replace these values, or leave these samples out.",
+            )  # fmt: skip
 
 
 def nan_in_states(seen: Evidence) -> Iterator[Finding]:
@@ -55,4 +69,4 @@ def large_residuals(seen: Evidence) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-RULES = (nan_in_states, not_recorded, large_residuals)
+RULES = (values_missing, nan_in_states, not_recorded, large_residuals)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 
 from lstm_inspect.evidence import Evidence
@@ -37,7 +36,8 @@ def idle_units(seen: Evidence) -> Iterator[Finding]:
             yield Finding(
                 "note", "dead_units", address,
                 f"{dead} of {units} units hardly vary over these data.",
-                f"Fewer units would do as much: {units - dead}, say.",
+                f"Fewer units would do as much: {units - dead}, say." if dead < units else
+                "Look at the data: do they vary, and do they reach this layer?",
             )  # fmt: skip
         if len(twins) >= max(1, IDLE * units):
             one, other = int(found["pair_unit"][0]), int(found["pair_other"][0])
@@ -83,7 +83,7 @@ def extreme_states(seen: Evidence) -> Iterator[Finding]:
 
 def _reach(seen: Evidence) -> str:
     """Return how far inputs reach, if that is far and they are numbers."""
-    x = keras.tree.flatten(seen.given.x)[0]
+    x = seen.sequence
     peak = float(np.nanmax(np.abs(x)))
     return f"; inputs reach {peak:,.3g}" if x.dtype.kind == "f" and peak > 10 else ""
 
@@ -94,6 +94,8 @@ def half_lives(seen: Evidence) -> Iterator[Finding]:
         if not lives.size:
             continue
         steps = int(seen.nodes[address]["mask"].values.sum(1).max())
+        if steps < 2:  # nothing is carried
+            continue
         short, long = float((lives < 1).mean()), float((lives > steps).mean())
         median = float(np.median(lives))
         if short > FORGETS:
