@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 QUIET = {
     "distributed.scheduler.allowed-failures": 0,  # what kills its worker is not done again
+    "distributed.nanny.pre-spawn-environ": {},  # numbers of threads: the work sets its own
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
