@@ -1,4 +1,4 @@
-"""`python -m tests.workers COUNT [OPTION=VALUE...]`: a scheduler with workers, as a cluster has them.
+"""`python -m tests.workers COUNT [OPTION=VALUE...]`: a scheduler with workers, as of a cluster.
 
 It prints the scheduler's address and ends once its input does.
 """

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dvc.output import Output
 from dvc.repo import Repo
 
 from notebook_pipeline.errors import ReproError
@@ -24,11 +25,15 @@ class StageFiles:
         cached: Dependencies that DVC's cache holds.
         other: Dependencies that it doesn't hold.
         uncached: Outputs with ``cache: false``.
+        is_portable: Whether DVC's run cache keeps what it makes, by which others can take it over.
+            It keeps no stage without dependencies or outputs, and none with outputs that stay in
+            place or that no cache holds, but for metrics and plots.
     """
 
     cached: tuple[str, ...]
     other: tuple[str, ...]
     uncached: tuple[str, ...]
+    is_portable: bool
 
 
 def files_of(root: Path, name: str) -> StageFiles:
@@ -48,7 +53,16 @@ def files_of(root: Path, name: str) -> StageFiles:
             cached=tuple(os.path.relpath(path, root) for path in cached),
             other=tuple(os.path.relpath(path, root) for path in other),
             uncached=tuple(out.def_path for out in stage.outs if not out.use_cache),
+            is_portable=bool(stage.deps and stage.outs)
+            and not (stage.is_callback or stage.always_changed)
+            and all(dependency.protocol == "local" for dependency in stage.deps)
+            and all(map(_is_kept, stage.outs)),
         )
+
+
+def _is_kept(out: Output) -> bool:
+    told = out.use_cache or out.is_metric or out.is_plot
+    return bool(told and out.protocol == "local" and out.is_in_repo and not out.persist)
 
 
 def _cached_outputs(repo: Repo) -> list[Path]:

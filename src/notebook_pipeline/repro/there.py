@@ -1,7 +1,8 @@
 """Stages on workers of a cluster, each in a throwaway clone; what they make comes back by content.
 
 Nothing of the clone here is shared with them but DVC's cache, or its remote. DVC itself takes over
-what a worker has made: this is the only place that writes dvc.lock.
+what a worker has made: this is the only place that writes dvc.lock. Stages whose outputs DVC can't
+hand on run here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,8 +29,6 @@ from notebook_pipeline.system.packages import engine_digest
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from notebook_pipeline.repro.worker_clone import Returned
 
 MOST_STARTS = 2
 """How often a stage starts whose worker comes to the end of its time."""
@@ -59,8 +59,8 @@ class There(Here):
         self._begins: dict[str, list[str]] = {}
         self._told: dict[str, int] = {}
         self._cells: dict[str, str] = {}
-        self._returned: dict[str, Returned] = {}
-        self._takeovers: dict[str, subprocess.Popen[bytes]] = {}
+        self._records: dict[str, bytes] = {}
+        self._here: dict[str, subprocess.Popen[bytes]] = {}
         client.subscribe_topic(self.driver, self._hear)
 
     def start(self, stage: str) -> None:
@@ -71,6 +71,9 @@ class There(Here):
         self.log(stage).write_bytes(b"")
         self._begins[stage], self._told[stage] = [], 1
         files, name = files_of(self.root, stage), self._notebooks.get(stage, "")
+        if not files.is_portable:
+            self._run_one(stage)
+            return
         server = store_uri(self.root)
         dispatch = Dispatch(
             stage=stage, driver=self.driver, packed=pack(self.root, files.other),
@@ -84,8 +87,8 @@ class There(Here):
 
     def state(self, stage: str) -> str:
         """Return how a stage has ended, as :meth:`Here.state`."""
-        if stage in self._takeovers:
-            return self._taken_over(stage)
+        if stage in self._here:
+            return self._ended_here(stage)
         future = self.futures[stage]
         if len(self._begins[stage]) > MOST_STARTS:
             future.cancel()
@@ -108,8 +111,8 @@ class There(Here):
 
     def cells(self, stage: str) -> str:
         """Return how far the notebook of a stage is; a worker may not have been found yet."""
-        if stage in self._takeovers:
-            return ""
+        if stage in self._here:
+            return super().cells(stage)
         return self._cells.get(stage, "") if self._begins[stage] else "waits for a worker"
 
     def again(self, stage: str) -> str:
@@ -118,14 +121,16 @@ class There(Here):
         if len(begins) <= self._told[stage]:
             return ""
         self._told[stage] = len(begins)
-        return "its worker has come to the end of its time, another one began it anew"
+        return "its worker was lost or came to the end of its time, another one began it anew"
 
     def end(self, *, kill: bool) -> bool:
         """Have all stages interrupted, or killed; return whether any still runs."""
-        taking = [process for process in self._takeovers.values() if process.poll() is None]
+        running = [process for process in self._here.values() if process.poll() is None]
+        for process in running:
+            os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGINT)
         if self.client.status != "running":
-            return bool(taking)
-        return super().end(kill=kill) or bool(taking)
+            return bool(running)
+        return super().end(kill=kill) or bool(running)
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Note what a worker tells of a stage."""
@@ -146,35 +151,30 @@ class There(Here):
             return "failed"
         for name, content in returned.objects.items():
             self._keep_object(name, content)
-        self._returned[stage] = returned
-        with self._takeover_log(stage).open("wb") as log:
-            self._takeovers[stage] = subprocess.Popen(
-                [sys.executable, "-m", ONE_STAGE, stage, "--restore",
-                 *(["--pull"] if self._remote else [])],
+        self._records[stage] = returned.record
+        self._run_one(stage, "--restore", *(["--pull"] if self._remote else []))
+        return ""
+
+    def _run_one(self, stage: str, *options: str) -> None:
+        """Run `one_stage` here, in the clone: to take a stage over, or since DVC can't."""
+        with self.log(stage).open("ab") as log:
+            self._here[stage] = subprocess.Popen(
+                [sys.executable, "-m", ONE_STAGE, stage, *options],
                 cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        return ""
 
-    def _taken_over(self, stage: str) -> str:
+    def _ended_here(self, stage: str) -> str:
         """Return how a stage has ended once DVC has its outputs here; "" until then."""
-        status = self._takeovers[stage].poll()
+        status = self._here[stage].poll()
         if status is None:
             return ""
-        del self._takeovers[stage]
-        returned, log = self._returned.pop(stage), self._takeover_log(stage)
-        found = outcome(log, stage)
-        text = log.read_text(errors="replace", encoding="utf-8")
-        log.unlink()
+        del self._here[stage]
+        record = self._records.pop(stage, b"")
         if status:
-            self.note(stage, text)
             return "failed"
-        self._keep_record(stage, returned.record)
-        is_new = found == "restored" and outcome(self.log(stage), stage) == "done"
-        return "done" if is_new else found
-
-    def _takeover_log(self, stage: str) -> Path:
-        return self.log(stage).with_suffix(".here")
+        self._keep_record(stage, record)
+        return outcome(self.log(stage), stage)
 
     def _keep_object(self, name: str, content: bytes) -> None:
         """Put a file into DVC's cache that a worker has sent, if it is what its name says."""
