@@ -63,7 +63,7 @@ class Here:
             self.lose(stage, future)
             self._wait_for_processes(stage)
             return "failed"
-        return outcome(self.log(stage), stage) if future.result() == 0 else "failed"
+        return self.outcome(stage) if future.result() == 0 else "failed"
 
     def cells(self, stage: str) -> str:
         """Return how far the notebook of a stage is, such as "cell 9/20"."""
@@ -103,6 +103,13 @@ class Here:
         is_killed = isinstance(error, KilledWorker)
         self.note(stage, LOST if is_killed else f"{type(error).__name__}: {error}")
 
+    def outcome(self, stage: str, begin: int = 0) -> str:
+        """Return what DVC did with a stage that has not failed, by its log from a byte on."""
+        text = self.log(stage).read_bytes()[begin:].decode(errors="replace")
+        if f"Running stage '{stage}'" in text:
+            return "done"
+        return "restored" if f"Stage '{stage}' is cached" in text else "unchanged"
+
     def _wait_for_processes(self, stage: str) -> None:
         """Wait for the processes of a stage that have lost their worker, and end for that."""
         for _ in range(PATIENCE):
@@ -119,11 +126,3 @@ class Here:
             found = variables.get("DVC_ROOT"), variables.get("DVC_STAGE")
             return found == (str(self.root), stage)
         return False
-
-
-def outcome(log: Path, stage: str) -> str:
-    """Return what DVC did with a stage that has not failed: "done", "restored" or "unchanged"."""
-    text = log.read_text(errors="replace", encoding="utf-8")
-    if f"Running stage '{stage}'" in text:
-        return "done"
-    return "restored" if f"Stage '{stage}' is cached" in text else "unchanged"

@@ -7,6 +7,7 @@ driver, which takes over what a worker has made, ``--restore``.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -59,9 +60,13 @@ def run_with_files(stage: str, how: str, needed: Sequence[str]) -> int:
     What came from a remote goes back to it: the outputs of the stage are pushed.
     """
     if needed and (status := main([how, *needed])):
+        print(f"what {stage} needs can't be fetched on {platform.node()}", file=sys.stderr)
         return int(status)
-    status = main([*REPRO, stage])
-    return int(status or (main(["push", stage]) if how == "pull" else 0))
+    if status := main([*REPRO, stage]):
+        return int(status)
+    if how == "pull" and (status := main(["push", stage])):
+        print(f"{stage} has run, but {platform.node()} can't push what it made", file=sys.stderr)
+    return int(status)
 
 
 def refuse(stage: Stage, **_: object) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_pipeline.errors import ReproError
-from notebook_pipeline.repro.here import ONE_STAGE, Here, outcome
+from notebook_pipeline.repro.here import ONE_STAGE, Here
 from notebook_pipeline.stages.provenance import write_run
 from notebook_pipeline.stages.states import open_repo
 from notebook_pipeline.stages.store_address import file_of, store_uri
@@ -60,6 +60,7 @@ class There(Here):
         self._told: dict[str, int] = {}
         self._cells: dict[str, str] = {}
         self._records: dict[str, bytes] = {}
+        self._sizes: dict[str, int] = {}  # of the logs that workers have sent
         self._here: dict[str, subprocess.Popen[bytes]] = {}
         client.subscribe_topic(self.driver, self._hear)
 
@@ -152,6 +153,7 @@ class There(Here):
         for name, content in returned.objects.items():
             self._keep_object(name, content)
         self._records[stage] = returned.record
+        self._sizes[stage] = len(returned.log)
         self._run_one(stage, "--restore", *(["--pull"] if self._remote else []))
         return ""
 
@@ -170,11 +172,12 @@ class There(Here):
         if status is None:
             return ""
         del self._here[stage]
-        record = self._records.pop(stage, b"")
+        record, size = self._records.pop(stage, b""), self._sizes.pop(stage, 0)
         if status:
             return "failed"
         self._keep_record(stage, record)
-        return outcome(self.log(stage), stage)
+        here = self.outcome(stage, size)
+        return here if here == "unchanged" else self.outcome(stage)
 
     def _keep_object(self, name: str, content: bytes) -> None:
         """Put a file into DVC's cache that a worker has sent, if it is what its name says."""
