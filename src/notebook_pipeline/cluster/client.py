@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_pipeline.cluster import session
@@ -32,6 +34,9 @@ QUIET = {
 """How Dask is used here: the work has processes and memory of its own, and Dask only hands it out.
 """
 
+FOLDER = Path(".dvc/tmp/cluster")
+"""What batch jobs print, and their keys while they run: in the clone, for this user alone."""
+
 PATIENCE = 20
 """Seconds in which a scheduler has to answer."""
 
@@ -55,7 +60,12 @@ def cluster_client(settings: ClusterSettings | None, jobs: int) -> Iterator[Clie
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask.config.set(QUIET), _cluster(settings, jobs) as (address, security):
+    tls = _tls(settings.security if settings else None)
+    with (
+        dask.config.set(QUIET | tls),
+        _environment_kept(),
+        _cluster(settings, jobs) as (address, security),
+    ):
         try:
             client = Client(address, security=security, timeout=PATIENCE, set_as_default=False)
         except (OSError, TimeoutError) as error:
@@ -69,11 +79,11 @@ def _cluster(settings: ClusterSettings | None, jobs: int) -> Iterator[tuple[Any,
     """Yield a cluster or its address, and what opens it."""
     from distributed.security import Security
 
-    if settings and settings.kind == "address":
-        yield settings.arguments["address"], _security(settings.security)
-        return
     # Also on this machine: its other users can reach a port, but don't have the key.
-    security = _security(settings.security if settings else None) or Security.temporary()
+    security = Security() if settings and settings.security else Security.temporary()
+    if settings and settings.kind == "address":
+        yield settings.arguments["address"], security if settings.security else None
+        return
     with _without_signals():
         cluster = _start(settings, jobs, security)
     with cluster:
@@ -83,20 +93,20 @@ def _cluster(settings: ClusterSettings | None, jobs: int) -> Iterator[tuple[Any,
 def _start(settings: ClusterSettings | None, jobs: int, security: Security) -> Any:
     """Start the workers of a kind, or ask for them: Dask's own class for it knows how."""
     given = dict(settings.arguments) if settings else {}
-    lifetime = {"lifetime": settings.lifetime} if settings and settings.lifetime else {}
+    lifetime = _lifetime(settings)
     match settings.kind if settings else "local":
         case "slurm" | "pbs" as kind:
             return _batch_jobs(kind, given, lifetime, jobs, security)
         case "ssh":
             from distributed import SSHCluster
 
-            workers = {"nthreads": 1, "memory_limit": 0, **lifetime}
-            workers |= given.pop("worker_options", {})
-            return SSHCluster(worker_options=workers, security=security, **given)
-        case "kubernetes":
-            from dask_kubernetes.operator import KubeCluster
-
-            return KubeCluster(n_workers=jobs, **given)
+            own = {"nthreads": 1, "memory_limit": 0, "protocol": "tls://", **lifetime}
+            workers = own | given.pop("worker_options", {})
+            scheduler = {"dashboard": False, "protocol": "tls://", "port": 0}
+            scheduler |= given.pop("scheduler_options", {})
+            return SSHCluster(
+                worker_options=workers, scheduler_options=scheduler, security=security, **given
+            )
     from distributed import LocalCluster
 
     return LocalCluster(
@@ -107,32 +117,65 @@ def _start(settings: ClusterSettings | None, jobs: int, security: Security) -> A
     )  # fmt: skip
 
 
+def _lifetime(settings: ClusterSettings | None) -> dict[str, str]:
+    """Return the argument of a worker for how long it takes work, without a blank in it."""
+    from dask.utils import parse_timedelta
+
+    if settings is None or settings.lifetime is None:
+        return {}
+    return {"lifetime": f"{parse_timedelta(settings.lifetime)}s"}
+
+
 def _batch_jobs(
     kind: str, given: dict[str, Any], lifetime: dict[str, str], jobs: int, security: Security
 ) -> Any:
     """Ask a batch system for jobs of one worker each; they wait in its queue like all others."""
     import dask_jobqueue
 
+    folder = str(FOLDER.resolve())
+    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     cluster = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}[kind]
+    own = {
+        "cores": 1,
+        "processes": 1,
+        "protocol": "tls://",
+        "shared_temp_directory": folder,
+        "log_directory": folder,
+        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
     extra = [f"--{name}={value}" for name, value in lifetime.items()]
     given["worker_extra_args"] = [*extra, *given.get("worker_extra_args", ())]
-    started = cluster(cores=1, processes=1, protocol="tls://", security=security, **given)
+    started = cluster(security=security, **(own | given))
     started.scale(jobs=jobs)
     return started
 
 
-def _security(files: TlsFiles | None) -> Security | None:
-    """Return the certificates of a user for all roles; None where none are given."""
-    from distributed.security import Security
-
+def _tls(files: TlsFiles | None) -> dict[str, Any]:
+    """Return the configuration of Dask that has all roles use the certificates of a user."""
     if files is None:
-        return None
+        return {}
     roles = {
-        f"tls_{role}_{part}": path
+        f"distributed.comm.tls.{role}.{part}": path
         for role in ("client", "scheduler", "worker")
         for part, path in (("cert", files.certificate), ("key", files.key))
     }
-    return Security(require_encryption=True, tls_ca_file=files.ca, **roles)
+    return {
+        "distributed.comm.require-encryption": True,
+        "distributed.comm.tls.ca-file": files.ca,
+    } | roles
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Put the variables back that Dask sets in the process that starts workers."""
+    kept = {name: os.environ.get(name) for name in ("PYTHONHASHSEED", "__DASK_PARENT_PID")}
+    try:
+        yield
+    finally:
+        for name, text in kept.items():
+            os.environ.pop(name, None)
+            if text is not None:
+                os.environ[name] = text
 
 
 @contextmanager

@@ -17,7 +17,6 @@ PACKAGES = {
     "slurm": "dask_jobqueue",
     "pbs": "dask_jobqueue",
     "ssh": "asyncssh",
-    "kubernetes": "dask_kubernetes",
 }
 """What a kind of cluster needs on top of Dask: pip knows these by the names with a dash."""
 
@@ -49,7 +48,7 @@ class ClusterSettings(Strict):
             cache of this clone, by the same path.
     """
 
-    kind: Literal["local", "slurm", "pbs", "ssh", "kubernetes", "address"]
+    kind: Literal["local", "slurm", "pbs", "ssh", "address"]
     arguments: dict[str, Any] = Field(default_factory=dict)
     jobs: Count | None = None
     lifetime: str | None = None
@@ -74,8 +73,21 @@ def load_settings(path: Path) -> ClusterSettings:
             f"pip install {package.replace('_', '-')}"
         )
     _check_connection(path.name, settings)
+    if settings.lifetime:
+        _check_lifetime(path.name, settings.lifetime)
     _check_files(path.name, settings.security)
     return settings
+
+
+def _check_lifetime(name: str, lifetime: str) -> None:
+    from dask.utils import parse_timedelta  # here: only who names a time needs it
+
+    try:
+        parse_timedelta(lifetime)
+    except (KeyError, ValueError):
+        raise ConfigError(
+            f"{name}: lifetime is {lifetime!r}; write a number and a unit, such as '50 minutes'"
+        ) from None
 
 
 def _check_connection(name: str, settings: ClusterSettings) -> None:
@@ -93,9 +105,7 @@ def _check_connection(name: str, settings: ClusterSettings) -> None:
                 f"{name}: {address} is another machine and has no TLS: whoever can reach it runs "
                 "code as you. Start its scheduler with TLS and write tls:// and security"
             )
-    needs = settings.kind in ("ssh", "kubernetes") or (
-        settings.kind == "address" and where.scheme == "tls"
-    )
+    needs = settings.kind == "ssh" or (settings.kind == "address" and where.scheme == "tls")
     if needs and settings.security is None:
         raise ConfigError(
             f"{name}: kind {settings.kind} needs security: ca, certificate and key, the paths of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
@@ -30,11 +30,17 @@ class Here:
     """The stages that run on workers of this machine: each in a process of its own.
 
     Their logs are in ``reports/logs``, and their runs in MLflow are live.
+
+    Args:
+        client: Of the workers.
+        root: The clone.
+        environment: Of the driver before it started workers; Dask gives these another one.
     """
 
-    def __init__(self, client: Client, root: Path) -> None:
+    def __init__(self, client: Client, root: Path, environment: Mapping[str, str]) -> None:
         self.client = client
         self.root = root
+        self.environment = dict(environment)
         self.driver = uuid4().hex
         self.futures: dict[str, Future] = {}
 
@@ -44,7 +50,8 @@ class Here:
 
         log = self.log(stage)
         log.write_bytes(b"")
-        self.submit(stage, run_in_clone, stage, str(self.root), str(log), self.driver)
+        told = stage, str(self.root), str(log), self.driver, self.environment
+        self.submit(stage, run_in_clone, *told)
 
     def submit(self, stage: str, function: Callable[..., object], *arguments: object) -> None:
         """Have a worker call a function for a stage, once."""

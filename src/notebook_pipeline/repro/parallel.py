@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -84,12 +85,13 @@ def reproduce(root: Path, jobs: int | None, settings: ClusterSettings | None = N
         (root / LOGS).mkdir(parents=True, exist_ok=True)
         # Where FORCE_COLOR is set, rich takes a log for a terminal.
         console = Console(force_terminal=None if sys.stdout.isatty() else False)
+        environment = dict(os.environ)
         with (
             _stop_signals() as stop,
             cluster_client(settings, min(jobs, len(plan.needs))) as client,
             StageLines(plan.needs, console) as lines,
         ):
-            site = _site(client, root, plan, settings)
+            site = _site(client, root, environment, plan, settings)
             pipeline = _Pipeline(plan, site, lines, root / "reports/failed")
             pipeline.run(jobs, stop)
         if pipeline.failed:
@@ -97,12 +99,18 @@ def reproduce(root: Path, jobs: int | None, settings: ClusterSettings | None = N
         return plan
 
 
-def _site(client: Client, root: Path, plan: Plan, settings: ClusterSettings | None) -> Here:
+def _site(
+    client: Client,
+    root: Path,
+    environment: Mapping[str, str],
+    plan: Plan,
+    settings: ClusterSettings | None,
+) -> Here:
     if settings is None or settings.kind == "local":
-        return Here(client, root)
+        return Here(client, root, environment)
     from notebook_pipeline.repro.there import There
 
-    return There(client, root, plan.notebooks, remote=settings.remote)
+    return There(client, root, environment, plan.notebooks, remote=settings.remote)
 
 
 def _failure(

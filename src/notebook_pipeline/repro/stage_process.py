@@ -30,7 +30,7 @@ _running: list[str] = []  # the driver of each stage that runs on this worker
 _wishes: dict[str, bool] = {}  # the drivers that have called their stages off; True: killed
 
 
-def run_in_clone(stage: str, root: str, log: str, driver: str) -> int:
+def run_in_clone(stage: str, root: str, log: str, driver: str, environment: dict[str, str]) -> int:
     """Run a stage in the clone itself, on the driver's own machine.
 
     Args:
@@ -38,11 +38,12 @@ def run_in_clone(stage: str, root: str, log: str, driver: str) -> int:
         root: The clone.
         log: The file that receives what it prints.
         driver: Which driver sends it.
+        environment: The driver's.
 
     Returns:
         The status of `dvc repro`.
     """
-    return run_stage([stage], Path(root), Path(log), driver)
+    return run_stage([stage], Path(root), Path(log), driver, environment)
 
 
 def run_stage(
@@ -50,7 +51,7 @@ def run_stage(
     root: Path,
     log: Path,
     driver: str,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str],
     tell: Callable[[], None] = lambda: None,
 ) -> int:
     """Run `one_stage` in a process of its own until it ends, or nobody waits for it any more.
@@ -60,7 +61,7 @@ def run_stage(
         root: The clone in which it runs.
         log: The file that receives what it prints.
         driver: Which driver sends it.
-        environment: Its variables; by default those of the worker.
+        environment: Its variables.
         tell: Called at each look at it.
     """
     is_wanted = _wanted()

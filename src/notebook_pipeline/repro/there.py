@@ -43,14 +43,21 @@ class There(Here):
     Args:
         client: Of the cluster.
         root: The clone.
+        environment: Of the driver before it reached workers.
         notebooks: The stages that run notebooks, by the notebook's name.
         remote: Whether files go through DVC's default remote, not through a cache that all share.
     """
 
     def __init__(
-        self, client: Client, root: Path, notebooks: Mapping[str, str], *, remote: bool
+        self,
+        client: Client,
+        root: Path,
+        environment: Mapping[str, str],
+        notebooks: Mapping[str, str],
+        *,
+        remote: bool,
     ) -> None:
-        super().__init__(client, root)
+        super().__init__(client, root, environment)
         self._notebooks = {stage: name for name, stage in notebooks.items()}
         self._remote = remote
         self._engine = engine_digest()
@@ -162,8 +169,8 @@ class There(Here):
         with self.log(stage).open("ab") as log:
             self._here[stage] = subprocess.Popen(
                 [sys.executable, "-m", ONE_STAGE, stage, *options],
-                cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def _ended_here(self, stage: str) -> str:

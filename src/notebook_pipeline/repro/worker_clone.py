@@ -132,7 +132,7 @@ def _run(dispatch: Dispatch, root: Path, log: Path) -> int:
     fetch = "--checkout" if dispatch.cache else "--pull"
     return run_stage(
         [dispatch.stage, fetch, *dispatch.needed], root, log, dispatch.driver,
-        environment=environment, tell=_teller(dispatch, log),
+        environment, _teller(dispatch, log),
     )  # fmt: skip
 
 
