@@ -21,6 +21,7 @@ from notebook_pipeline.system.environment import enter_environment
 from notebook_pipeline.system.signals import end_with_dvc
 
 if TYPE_CHECKING:
+    from notebook_pipeline.cluster.settings import ClusterSettings
     from notebook_pipeline.reports.missing import Missing
 
 
@@ -123,20 +124,32 @@ def pages() -> None:
     "--jobs", type=click.IntRange(min=1), metavar="N",
     help="Stages to run at a time. Default: as many as the machine allows.",
 )  # fmt: skip
-def repro(jobs: int | None) -> None:
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE",
+    help="Run them on the cluster that a cluster.yaml describes, not on this machine.",
+)  # fmt: skip
+def repro(jobs: int | None, cluster: Path | None) -> None:
     """Run all stages that have changed, in parallel."""
     from notebook_pipeline.departures import departures_in_words, expectations_of_all
     from notebook_pipeline.repro.parallel import reproduce
     from notebook_pipeline.stages.provenance import is_recorded
 
     root = checked_root()
-    plan = reproduce(root, jobs)
+    plan = reproduce(root, jobs, _settings(cluster))
     if not plan.changed:
         print("everything is up to date")
     if not is_recorded(root, plan.notebooks):
         _record(root)
     for line in departures_in_words(expectations_of_all(root, plan.notebooks)):
         print(line)
+
+
+def _settings(cluster: Path | None) -> ClusterSettings | None:
+    if cluster is None:
+        return None
+    from notebook_pipeline.cluster.settings import load_settings
+
+    return load_settings(cluster)
 
 
 @click.command()

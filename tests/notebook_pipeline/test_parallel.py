@@ -11,6 +11,7 @@ import yaml
 from notebook_pipeline import cli
 from notebook_pipeline.repro import parallel
 from notebook_pipeline.repro.parallel import default_jobs
+from notebook_pipeline.system.environment import FIXED
 from tests.notebook_pipeline.light import ALONE, let_all_run_beside, lines, stage, write
 from tests.toy_clone import make_toy
 
@@ -137,6 +138,15 @@ def test_what_needs_an_unchanged_stage_that_measures_time_runs(repository):
     printed = clone.call("repro")
     assert lines(printed, "cost") == ["cost: unchanged"]
     assert lines(printed, "after")[1].startswith("after: done after")
+
+
+def test_a_stage_has_the_variables_of_the_command_not_those_of_dask(repository):
+    clone = repository(told=stage("env > told.txt", "told"))
+    clone.call("repro")
+    text = (clone.path / "told.txt").read_text(encoding="utf-8")
+    found = dict(line.partition("=")[::2] for line in text.splitlines())
+    assert {name: found[name] for name in FIXED} == FIXED
+    assert not [name for name in found if "DASK" in name or name.startswith("MALLOC")]
 
 
 def test_what_dvc_refuses_is_told(repository):
