@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from socket import gethostname
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 import keras
 import numpy as np
@@ -157,18 +158,16 @@ def share_batches(
     """
     with _told(writer):
         # As a task, it is made again where the workers that held it are lost.
-        sent = client.submit(_same, job, pure=False)
+        sent = _submit(client, _same, job)
     waiting: deque[tuple[Any, str]] = deque()
     before = batches.samples
     try:
         for batch in batches:
-            with _told(writer):
-                most = AHEAD * max(1, sum(client.nthreads().values()))
-            while len(waiting) >= most:
+            while len(waiting) >= _most(client, writer):
                 yield _first(waiting, writer)
             with _told(writer):
                 writer.reserve(before, (size or batches.samples) - before)
-                task = client.submit(record_part, sent, plain_batch(batch), before, pure=False)
+                task = _submit(client, record_part, sent, plain_batch(batch), before)
             waiting.append((task, batches.digest))
             before = batches.samples
         while waiting:
@@ -176,6 +175,22 @@ def share_batches(
     finally:
         for future, _ in waiting:
             future.cancel()
+
+
+def _submit(client: Any, function: Callable[..., Any], *given: Any) -> Any:
+    with catch_warnings():
+        # What the scheduler holds isn't lost with a worker.
+        filterwarnings("ignore", "Sending large graph")
+        return client.submit(function, *given, pure=False)
+
+
+def _most(client: Any, writer: TraceWriter) -> int:
+    """Return how many batches may be on their way; workers come and go."""
+    try:
+        with _told(writer):
+            return AHEAD * max(1, sum(client.nthreads().values()))
+    except OSError as error:  # it tries to connect again for a while
+        raise _lost(writer) from error
 
 
 def _first(waiting: deque[tuple[Any, str]], writer: TraceWriter) -> tuple[dict[str, Any], str]:
@@ -193,19 +208,26 @@ def _told(writer: TraceWriter) -> Iterator[None]:
     from distributed.client import ClosedClientError
     from distributed.comm import CommClosedError
 
-    safe = f"{writer.recorded} samples are safe in {writer}; repeat the call to resume"
     try:
         yield
     except KilledWorker as error:
         raise RuntimeError(
             f"a batch has ended {error.allowed_failures + 1} workers, one after the other, most "
-            f"often because memory ran out (a smaller batch_size takes less): {safe}"
+            f"often because memory ran out (a smaller batch_size takes less): {_safe(writer)}"
         ) from error
     except (CancelledError, ClosedClientError, CommClosedError) as error:
-        raise ConnectionError(
-            f"the Dask scheduler, or the client's connection to it, is lost: {safe} with a new "
-            "client, or without one"
-        ) from error
+        raise _lost(writer) from error
+
+
+def _lost(writer: TraceWriter) -> ConnectionError:
+    return ConnectionError(
+        f"the Dask scheduler, or the client's connection to it, is lost: {_safe(writer)} with a "
+        "new client, or without one"
+    )
+
+
+def _safe(writer: TraceWriter) -> str:
+    return f"{writer.recorded} samples are safe in {writer}; repeat the call to resume"
 
 
 def _same(job: dict[str, Any]) -> dict[str, Any]:
