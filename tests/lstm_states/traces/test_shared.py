@@ -31,10 +31,6 @@ LSTM, GRU = keras.layers.LSTM, keras.layers.GRU
 class Doubled(keras.layers.Layer):
     """A layer that workers have to import."""
 
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.supports_masking = True
-
     def call(self, x):
         return 2 * x
 
@@ -44,7 +40,6 @@ def build_model():
         keras.Input((6, 4)),
         keras.layers.Masking(),
         LSTM(5, return_sequences=True, name="low"),
-        Doubled(),
         keras.layers.Bidirectional(GRU(3, return_sequences=True), name="both"),
         keras.layers.SimpleRNN(2, name="top"),
     ]
@@ -200,9 +195,9 @@ def test_an_error_of_a_worker_is_that_of_this_process(last, edit, kind, client, 
 
 
 def test_what_can_t_be_shared_is_refused(client, model, x, tmp_path):
-    def refused(match, model=model, x=x, kind=ValueError, **options):
-        options = {"store": tmp_path / "states.zarr", "client": client} | options
-        with pytest.raises(kind, match=match):
+    def refused(match, model=model, x=x, **options):
+        options = {"store": tmp_path / f"{model.name}.zarr", "client": client} | options
+        with pytest.raises(ValueError, match=match):
             record_traces(model, x, **options)
 
     refused("client requires store", store=None)
@@ -222,13 +217,10 @@ def test_what_can_t_be_shared_is_refused(client, model, x, tmp_path):
     plain = keras.layers.Lambda(lambda values: values + 1, name="plus")
     code = keras.Sequential([keras.Input((6, 4)), plain, LSTM(3)], name="code")
     refused("model 'code' can't be made again by workers: .*Lambda", model=code, batch_size=10)
-    folded = keras.Sequential(
-        [keras.Input((6, 4, 2)), keras.layers.TimeDistributed(LSTM(3, name="inner"))]
-    )
-    series = np.repeat(x[..., np.newaxis], 2, -1)
-    refused("receive other rows", model=folded, x=series, batch_size=10)
+    folded = keras.Sequential([keras.Input((6, 4)), Fold(), LSTM(3), Unfold()], name="folded")
+    refused("receive other rows", model=folded, batch_size=10)
     noisy = keras.Sequential([keras.Input((6, 4)), Noise(), LSTM(3)])
-    refused("moves seeds", model=noisy, batch_size=10, store=tmp_path / "noisy.zarr")
+    refused("moves seeds", model=noisy, batch_size=10)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -241,12 +233,31 @@ class Noise(keras.layers.Layer):
         return x + keras.random.normal(keras.ops.shape(x), seed=self.seeds)
 
 
+class Fold(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.reshape(x, (-1, 3, 4))
+
+
+class Unfold(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.reshape(x, (-1, 2, 3))
+
+
+def test_workers_import_the_classes_of_a_model(client, x, tmp_path):
+    layers = [keras.Input((6, 4)), Doubled(), LSTM(3, name="low")]
+    model = keras.Sequential(layers)
+    stores = [tmp_path / name for name in ("alone.zarr", "shared.zarr")]
+    for store, one in zip(stores, (None, client), strict=True):
+        record_traces(model, x[:20], batch_size=10, store=store, client=one)
+    assert contents(stores[0]) == contents(stores[1])
+
+
 def test_a_worker_that_gets_other_bits_takes_no_part(client, x, tmp_path):
     """What its config doesn't hold, such as a function put into a layer, a worker doesn't have."""
     layers = [keras.Input((6, 4)), keras.layers.Dense(4, name="below"), LSTM(3)]
     model = keras.Sequential(layers, name="changed")
     own = model.layers[0].call
-    model.layers[0].call = lambda values: own(values) + 1
+    model.layers[0].call = lambda values, **options: own(values, **options) + 1
     with pytest.raises(ValueError, match="config of model 'changed' doesn't hold all"):
         record_traces(model, x, batch_size=10, store=tmp_path / "states.zarr", client=client)
 
