@@ -70,8 +70,8 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml again into requirem
 		--fork-strategy fewest -o requirements.lock
 	$(BIN)/python -m tests.environment > environment.yml
 
-repro: $(READY) ## run all stages that have changed, then write reports/index.html (JOBS=n: n at a time)
-	@$(RUN) lstm-states repro $(if $(JOBS),--jobs '$(JOBS)')
+repro: $(READY) ## run all stages that have changed, then write reports/index.html (JOBS=n: n at a time; CLUSTER=file: on a cluster)
+	@$(RUN) lstm-states repro $(if $(JOBS),--jobs '$(JOBS)') $(if $(CLUSTER),--cluster '$(CLUSTER)')
 	@echo "Reports: reports/index.html   Runs: make ui   Notebooks: make notebooks"
 
 test: lint ## run the checks and all tests
@@ -81,7 +81,7 @@ check: lint ## run the checks and the quick tests of what has changed; use it be
 	@tests="$$($(BIN)/python -m tests.changed)"; test -z "$$tests" || \
 		$(RUN) $(BIN)/python -m pytest --quiet -m 'not slow' --numprocesses auto --maxprocesses 2 $$tests || test $$? = 5
 
-nightly: $(READY) ## test a thousand random models and edits, and kill the pipeline at 30 moments; takes about two hours
+nightly: $(READY) ## test a thousand random models and edits, kill the pipeline at random moments, and run it on SLURM where that is; takes about two hours
 	$(RUN) python -m pytest -m nightly
 	$(RUN) python -m pytest --hypothesis-profile=nightly \
 		tests/lstm_states/traces/test_properties.py tests/lstm_states/traces/test_edits.py

@@ -2,10 +2,12 @@
 
 import json
 import platform
+import random
 import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from importlib.metadata import version
 
@@ -13,6 +15,7 @@ import psutil
 import pytest
 import yaml
 
+from notebook_pipeline import mlflow_runs
 from notebook_pipeline.repro.here import ONE_STAGE
 from tests.notebook_pipeline.light import left_of, lines, stage, start, write
 from tests.repository import ROOT
@@ -59,8 +62,7 @@ def given(repository):
 
 def stages_on(scheduler, name):
     """The processes of a stage that run on the workers of a scheduler."""
-    found = psutil.Process(scheduler.pid).children(recursive=True)
-    return [one for one in found if ONE_STAGE in one.cmdline() and name in one.cmdline()]
+    return [one for one in stages_of(psutil.Process(scheduler.pid)) if name in one.cmdline()]
 
 
 def waits(clone, name="slow", *needs):
@@ -293,3 +295,40 @@ def test_a_notebook_that_fails_on_a_worker_leaves_its_attempt_here(own_toy):
     assert (attempt / "01_walk.ipynb").is_file()
     assert (attempt / "environment.json").is_file()
     assert "trial@double: skipped: needs walk" in printed
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(toy, tmp_path, where):
+    """Kill the driver, a worker or a stage; what had ended stays, and the next call goes on."""
+    other, moments = make_toy(tmp_path / "other"), random.Random(8)
+    with workers(other) as (scheduler, file):
+        arguments = ("--cluster", file) if where == "there" else ()
+        for _ in range(8):
+            process = start(other, *arguments, until=[])
+            time.sleep(moments.uniform(1, 25))
+            whole = psutil.Process(scheduler.pid if where == "there" else process.pid)
+            family = [process, *stages_of(whole), *workers_of(whole)]
+            moments.choice(family).kill()
+            process.communicate(timeout=300)
+            check_lock(other, locked(toy))
+        other.call("repro", *arguments)
+        assert locked(other) == locked(toy)
+    assert "0 problems" in other.call("status")
+    statuses = [run.info.status for run in mlflow_runs.search_runs(other.client())]
+    assert "RUNNING" not in statuses
+
+
+def stages_of(whole):
+    return [one for one in whole.children(recursive=True) if ONE_STAGE in one.cmdline()]
+
+
+def workers_of(whole):
+    found = whole.children(recursive=True)
+    return [one for one in found if "spawn_main" in " ".join(one.cmdline())]
+
+
+def check_lock(other, expected):
+    """Whatever dvc.lock tells by now is what one stage after the other gives."""
+    if (other.path / "dvc.lock").exists():
+        assert locked(other).items() <= expected.items()
