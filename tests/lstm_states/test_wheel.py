@@ -105,11 +105,12 @@ def modules_beyond(requirements):
 WITHOUT = """
 import sys
 
-class Rest:
-    """Finds the other modules; as xarray does, one may ask whether a module is there."""
-
+class Rest:  # what is hidden isn't there either for who asks first, as xarray does
     def __init__(self, finder):
         self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in beyond:
