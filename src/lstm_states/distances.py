@@ -38,6 +38,7 @@ def measure_distances(
         ``euclidean``, |b - a|; ``relative``, |b - a| / |a|; ``cosine``, 1 - a·b / (|a| |b|).
         ``relative`` is infinity or NaN where a is zero, ``cosine`` NaN where one of both is. All
         are NaN where ``mask``, of the same dimensions, is false: where a step isn't real in both.
+        Of traces with Dask's arrays, it has Dask's arrays.
 
     Raises:
         ValueError: if the trees or layers don't fit each other, or lack the quantity; it says

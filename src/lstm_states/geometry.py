@@ -35,7 +35,7 @@ def measure_principal_directions(
         states along it (over the number of real steps less 1), and ``share (direction)`` of the
         whole variance, NaN where no unit varies by more than rounding; ``mean (unit)``; and the
         trajectories ``projection (sample, time, direction)`` (or ``row``), ``(state - mean) ·
-        direction``, NaN at masked steps.
+        direction``, NaN at masked steps, and with Dask's array if the traces have such.
 
     Raises:
         ValueError: if the traces lack the layer or quantity, the states are no vectors, there are

@@ -41,7 +41,7 @@ def measure_memory(
         ``start`` and ``edited (sample, time, unit)``, what the steps beyond the window, the initial
         state and edits contribute; ``state``, the recorded state; and ``residual (time)``, the
         largest difference between the state and the sum of all. Masked steps keep all and write
-        nothing.
+        nothing. Of traces with Dask's arrays, it has Dask's arrays.
 
     Raises:
         ValueError: if ``traces`` or an argument doesn't allow it; it says which.

@@ -40,7 +40,8 @@ def probe_states(
     control.
 
     Args:
-        traces: A tree from ``record_traces``.
+        traces: A tree from ``record_traces``; not with Dask's arrays, as a probe needs all states
+            at once.
         numbers: The numbers to read, ``(sample,)``, ``(sample, time)`` or ``(sample, time,
             target)``; NaN where there is none.
         classes: In place of numbers the classes to read, ``(sample,)`` or ``(sample, time)``:

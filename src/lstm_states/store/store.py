@@ -12,7 +12,7 @@ from lstm_states.store.arrays import GROWING
 from lstm_states.store.location import Location
 from lstm_states.store.writer import SAMPLES_PER_CHUNK, UNFINISHED, TraceWriter, datasets_of
 
-CHUNK_BYTES = 2**23
+CHUNK_BYTES = 2**22
 """Of the largest quantity in a chunk that ``open_traces`` chooses: a measure holds some of them."""
 
 
@@ -45,7 +45,7 @@ def open_traces(
     Args:
         path: A path, or an address that fsspec supports.
         chunks: ``"auto"`` for Dask's arrays (extra ``dask``), of which the measures read some
-            samples at a time: stores larger than memory. A chunk is about 8 MiB of the largest
+            samples at a time: stores larger than memory. A chunk is about 4 MiB of the largest
             quantity, in whole chunks of the store. Or how many samples a chunk has, ``{"sample":
             640}``, or of a layer with rows of its own how many rows. None for arrays that are read
             as a whole, and kept.
