@@ -21,6 +21,7 @@ from notebook_pipeline.mlflow_runs.runs import (
     missing_artifacts,
     restore_artifacts,
 )
+from notebook_pipeline.mlflow_runs.sweeps import SweepRun
 from notebook_pipeline.mlflow_runs.store import (
     Client,
     connect,
@@ -32,6 +33,7 @@ from notebook_pipeline.mlflow_runs.store import (
 __all__ = [
     "KEY",
     "Client",
+    "SweepRun",
     "add_to_run",
     "close_dead_runs",
     "close_run",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FAILED = "reports/failed"
 """Where attempts lie that have failed, or are under way."""
 
-NO_REPORTS = {"failed", "interactive", "logs"}
+NO_REPORTS = {"failed", "interactive", "logs", "points"}
 """Folders in ``reports`` that no stage makes."""
 
 

@@ -1,0 +1,77 @@
+"""One point of a sweep with one seed, as a worker computes it."""
+
+from __future__ import annotations
+
+import math
+import os
+import traceback
+from collections.abc import Mapping
+from contextlib import chdir
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from notebook_pipeline.repository import check_loaded_code
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to compute a point with one seed: plain data.
+
+    Attributes:
+        function: As in :class:`Swept`.
+        parameters: What it is given.
+        seed: What it is given, too.
+        root: The repository.
+        environment: Variables that the worker must have.
+    """
+
+    function: str
+    parameters: Mapping[str, Any]
+    seed: int
+    root: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes:
+        metrics: Numbers by name; None stands for one that isn't finite.
+        error: What went wrong in a line; empty if nothing did.
+        story: Where it went wrong.
+    """
+
+    metrics: Mapping[str, float | None]
+    error: str = ""
+    story: str = ""
+
+
+def compute(task: Task) -> Outcome:
+    """Compute a point; whatever its function raises is told, not raised."""
+    try:
+        for name, text in task.environment.items():
+            if os.environ.get(name) != text:
+                raise RuntimeError(
+                    f"the worker has {name}={os.environ.get(name)}; it must be {text}: set it "
+                    "where the worker starts"
+                )
+        module, _, name = task.function.partition(":")
+        with chdir(task.root):
+            found = getattr(import_module(module), name)
+            metrics = found(dict(task.parameters), task.seed, task.root)
+            check_loaded_code(Path(task.root))
+        return Outcome({name: _plain(name, value) for name, value in metrics.items()})
+    except Exception as error:  # of the project's code, whatever it is
+        told = f"{type(error).__name__}: {error}".partition("\n")[0]
+        return Outcome({}, told, traceback.format_exc())
+
+
+def _plain(name: str, value: Any) -> float | None:
+    """Return a number that JSON can hold: a NumPy one as Python's own."""
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(f"{name} is {value!r}; each value that a point returns is a number")
+    return number if math.isfinite(number) else None
