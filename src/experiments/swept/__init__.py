@@ -1,1 +1,1 @@
-"""swept."""
+"""Sweeps over the documented configurations: what one of their points computes."""
