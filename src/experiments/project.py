@@ -120,7 +120,7 @@ PROJECT = Project(
     swept={
         "variable_length": Swept(
             "experiments.swept.configurations:train_variable_length",
-            chosen_by=Metric("validation_loss", "loss on the validation part", lower_is_better=True),
+            chosen_by=Metric("loss", "loss on the validation part", lower_is_better=True),
             score=Metric("score", "accuracy on the test part"),
             size=Metric("weights", "number of weights"),
             shorthand=lambda: StackSize,

@@ -68,4 +68,5 @@ def table(toy: Toy, name: str) -> dict:
 def files_of(toy: Toy, name: str) -> dict[str, bytes]:
     """Return table and page of a sweep, as far as they are there."""
     folder = Path(toy.path / "reports" / name)
-    return {path.name: path.read_bytes() for path in folder.glob("*.*") if path.name != "run.json"}
+    kept = (path for path in folder.glob("[!.]*") if path.name != "run.json")
+    return {path.name: path.read_bytes() for path in kept}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.shared.learning import make_deterministic  # first: TensorFlow then starts silently
-
 import keras
 
 from experiments.forecasting.configuration import load_configuration
 from experiments.forecasting.settings import Masked
 from experiments.forecasting.training import fit_seeds, predict_test
+from experiments.shared.learning import make_deterministic  # first: TensorFlow then starts silently
 from experiments.shared.scores import SCORES
 from experiments.swept.settings import UNREAD
 
@@ -24,7 +23,7 @@ def train_variable_length(parameters: dict[str, Any], seed: int, root: str) -> d
         root: The repository.
 
     Returns:
-        ``validation_loss`` of the epoch whose weights are kept, the ``score`` on the test part, and
+        the ``loss`` on the validation part of the epoch whose weights are kept, the ``score`` on the test part, and
         the number of ``weights``.
     """
     make_deterministic()
@@ -44,7 +43,7 @@ def train_variable_length(parameters: dict[str, Any], seed: int, root: str) -> d
     actual = configuration.part("test")["y"].values
     kept = history["val_loss"].sel(epoch=history["kept_epoch"])
     return {
-        "validation_loss": float(kept.values[0]),
+        "loss": float(kept.values[0]),
         "score": score(actual, predict_test([model], samples)[0]),
         "weights": model.count_params(),
     }

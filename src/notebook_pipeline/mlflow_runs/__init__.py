@@ -21,7 +21,6 @@ from notebook_pipeline.mlflow_runs.runs import (
     missing_artifacts,
     restore_artifacts,
 )
-from notebook_pipeline.mlflow_runs.sweeps import SweepRun
 from notebook_pipeline.mlflow_runs.store import (
     Client,
     connect,
@@ -29,6 +28,7 @@ from notebook_pipeline.mlflow_runs.store import (
     store_uri,
     without_password,
 )
+from notebook_pipeline.mlflow_runs.sweeps import SweepRun
 
 __all__ = [
     "KEY",

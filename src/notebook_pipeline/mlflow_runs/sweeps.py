@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,22 @@ class SweepRun:
             for tag, text in self._process.items():
                 client.set_tag(self.run_id, tag, text)
         else:
-            run = create_run(client, name, settings, root, stage=stage, key=key, source="params.yaml")
+            run = create_run(
+                client, name, settings, root, stage=stage, key=key, source="params.yaml"
+            )
             self.run_id = run.info.run_id
-        children = search_runs(
-            client, f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}' and status = 'FINISHED'"
-        )
-        self._known = {run.data.tags.get(POINT) for run in children}
+        self._known = set(self._finished_points())
 
-    def log(
-        self, given: Mapping[str, Any], seed: int, metrics: Mapping[str, float | None]
-    ) -> None:
+    def _finished_points(self) -> Iterator[str]:
+        """Yield the points that have a run; those that an interruption has left half made go."""
+        below = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
+        for run in search_runs(self._client, below):
+            if run.info.status == "FINISHED":
+                yield run.data.tags[POINT]
+            else:
+                self._client.delete_run(run.info.run_id)
+
+    def log(self, given: Mapping[str, Any], seed: int, metrics: Mapping[str, float | None]) -> None:
         """Make the finished run of a point with one seed, unless there is one."""
         point = _digest(given, seed)
         if point in self._known:

@@ -20,7 +20,7 @@ SIZE = (5.0, 3.6)
 COLOURS = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#949494", "#fbafe4")
 """Colours that people with any kind of sight can tell apart."""
 
-MARK = {"ms": 11, "mfc": "none", "mec": "#d55e00", "mew": 1.8, "zorder": 4}
+MARK: dict[str, Any] = {"ms": 11, "mfc": "none", "mec": "#d55e00", "mew": 1.8, "zorder": 4}
 """The ring around the best point."""
 
 SPREAD = 0.09
@@ -64,7 +64,7 @@ def plot_panel(
             points = [(place(row.given[name]) + shift, row) for row in rows]
             _plot_line(axis, points, metric, COLOURS[at % len(COLOURS)], label)
             marked = [x for x, row in points if row is best]
-            axis.plot(marked, [mean(best, metric) for _ in marked if best], "o", **MARK)
+            axis.plot(marked, [mean(row, metric) for x, row in points if row is best], "o", **MARK)
         for label, value in baselines.items():
             axis.axhline(value, color="0.55", lw=1.2, ls="--", label=label)
         unit = f" ({metric.unit})" if metric.unit != "1" else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def answer_of(name: str, root: Path) -> tuple[str, str]:
     return table.question, words.answer(table, swept, judge(table, swept))
 
 
-def render_page(table: Table, swept: Swept, baselines: dict[str, float] | Any = ()) -> str:
+def render_page(table: Table, swept: Swept, baselines: Mapping[str, float]) -> str:
     """Return the page as HTML, which loads nothing.
 
     Args:
@@ -52,9 +52,8 @@ def render_page(table: Table, swept: Swept, baselines: dict[str, float] | Any = 
         baselines: The score of simpler models, by their names.
     """
     verdict = judge(table, swept)
-    baselines = dict(baselines)
     environment = page_environment(Path(__file__).parent)
-    environment.filters |= {"number": words.number, "named": words.named}
+    environment.filters["number"] = words.number
     metrics = _shown(swept)
     return environment.get_template("sweep.html.j2").render(
         table=table,
@@ -62,7 +61,7 @@ def render_page(table: Table, swept: Swept, baselines: dict[str, float] | Any = 
         verdict=verdict,
         answer=words.answer(table, swept, verdict),
         score=words.score_in_words(table, swept, verdict) if verdict else "",
-        beside=words.beside_baselines(swept, verdict, baselines) if verdict else "",
+        beside=words.beside_baselines(swept, baselines),
         leads=_leads(swept, verdict),
         panels=list(_panels(table, swept, verdict, baselines)),
         metrics=metrics,
@@ -88,13 +87,12 @@ def _leads(swept: Swept, verdict: Verdict | None) -> list[dict[str, Any]]:
             "lead": words.interval(found),
             "says": words.lead_in_words(found),
         }
-        for what, row, both in words.leads(swept, verdict)
-        for metric, found in both
+        for what, row, metric, found in words.leads(swept, verdict)
     ]
 
 
 def _panels(
-    table: Table, swept: Swept, verdict: Verdict | None, baselines: dict[str, float]
+    table: Table, swept: Swept, verdict: Verdict | None, baselines: Mapping[str, float]
 ) -> Iterator[dict[str, str]]:
     best = verdict.best if verdict else None
     for metric in _shown(swept):

@@ -39,7 +39,7 @@ FAILED = "reports/failed"
 """Where the story of points that failed lies, in a folder of the sweep."""
 
 DASK = {"PYTHONHASHSEED": "6640"}
-"""What Dask gives every worker in place of a stage's 0 (dask#6640): another one, but always that."""
+"""What Dask gives each worker in place of a stage's 0 (dask#6640): always the same."""
 
 TOLD = 3
 """Points that failed which a message names."""
@@ -164,7 +164,7 @@ def _check_all(name: str, root: Path) -> tuple[CheckedSweep, Swept, str]:
         if name not in known:
             raise ConfigError(f"{where} has no sweep {name!r}; {near_or_all(name, known)}")
     inputs = current_inputs(root, stages[name])[stages[name]].dependencies
-    if missing := [path for path, digest in inputs.items() if digest is None]:
+    if missing := [path for path in inputs if not (root / path).exists()]:
         raise ConfigError(f"{missing[0]} is missing; `dvc repro {stages[name]}` makes it")
     sweep = sweeps[name]
     return sweep, project_of(root).swept[sweep.settings.of], stages[name]

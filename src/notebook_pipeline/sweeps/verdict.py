@@ -82,7 +82,7 @@ def judge(table: Table, swept: Swept) -> Verdict | None:
 
 
 def ranking(table: Table, metric: Metric) -> list[Row]:
-    """Return the points with a number for every seed, the best first, equal ones as in the table."""
+    """Return the points with a number for every seed: the best first, equal ones in order."""
     sign = 1 if metric.lower_is_better else -1
     whole = [row for row in table.rows if None not in row.metrics[metric.name]]
     return sorted(whole, key=lambda row: sign * mean(row, metric))

@@ -9,20 +9,99 @@ from notebook_pipeline.project import Metric, Swept
 from notebook_pipeline.sweeps.table import Row, Table
 from notebook_pipeline.sweeps.verdict import Lead, Verdict, lead, mean
 
-MINUS = "\u2212"
+NONE = "–"
+"""Stands for a number that isn't finite."""
+
+
+def answer(table: Table, swept: Swept, verdict: Verdict | None) -> str:
+    """Return the answer to a sweep's question in a sentence."""
+    if verdict is None:
+        return "No point gave a number for every seed, so there is no answer."
+    by, best, enough = swept.chosen_by, verdict.best, verdict.enough
+    found = (
+        f"the best of {len(table.rows)} points by {by.says}, mean of {_seeds(table)}, is "
+        f"{named(best)} ({with_unit(mean(best, by), by)})"
+    )
+    if enough is None:
+        return f"{_begun(found)}."
+    if enough is best:
+        return f"Nothing smaller is enough: {found}, and no smaller one is as good as it."
+    return (
+        f"{_begun(named(enough))} is enough: it is the smallest point that is as good as the best "
+        f"by the rule below. {_begun(found)}; {named(enough)} has "
+        f"{with_unit(mean(enough, by), by)}."
+    )
+
+
+def score_in_words(table: Table, swept: Swept, verdict: Verdict) -> str:
+    """Return what the best point scored, and its lead on the runner-up."""
+    score, best, other = swept.score, verdict.best, verdict.runner_up
+    if None in (values := best.metrics[score.name]):
+        return f"The best point has no {score.says} for some seed."
+    text = (
+        f"The best point's {score.says} is {with_unit(mean(best, score), score)}, mean of "
+        f"{_seeds(table)} from {number(min(values))} to {number(max(values))}."  # type: ignore[type-var]
+    )
+    if other is None or None in other.metrics[score.name]:
+        return text
+    found = lead(best, other, score)
+    return (
+        f"{text} Its lead there on the runner-up, {named(other)}, is {interval(found)}: "
+        f"{lead_in_words(found)}."
+    )
+
+
+def beside_baselines(swept: Swept, baselines: Mapping[str, float]) -> str:
+    """Return the scores of simpler models; empty without any."""
+    if not baselines:
+        return ""
+    found = ", ".join(f"{name} {number(value)}" for name, value in baselines.items())
+    return f"Simpler models on the same data have: {found}."
+
+
+def leads(swept: Swept, verdict: Verdict) -> Iterator[tuple[str, Row, Metric, Lead]]:
+    """Yield the leads of the best point: on what, on which point, in which metric, how much."""
+    others = {
+        "the runner-up": verdict.runner_up,
+        "the point that is enough": verdict.enough,
+        "the smallest point": verdict.smallest,
+    }
+    told = [verdict.best]
+    for what, row in others.items():
+        if row is None or any(row is one for one in told):
+            continue
+        told.append(row)
+        for metric in dict.fromkeys([swept.chosen_by, swept.score]):
+            if None not in (*row.metrics[metric.name], *verdict.best.metrics[metric.name]):
+                yield what, row, metric, lead(verdict.best, row, metric)
+
+
+def lead_in_words(found: Lead) -> str:
+    """Return whether a lead is more than the spread of seeds."""
+    if found.low is None or found.high is None:
+        return "one seed doesn't tell whether by chance"
+    if found.high < 0:
+        return "behind it, by more than the spread of seeds"
+    more = "more" if found.is_more_than_spread else "no more"
+    return f"{more} than the spread of seeds"
+
+
+def interval(found: Lead) -> str:
+    """Return a lead with its interval."""
+    if found.low is None:
+        return number(found.mean)
+    return f"{number(found.mean)} ({number(found.low)} to {number(found.high)})"
 
 
 def number(value: float | None) -> str:
     """Return a number as it is shown: whole, or with three digits that count."""
     if value is None or value != value:
-        return "–"
+        return NONE
     if float(value).is_integer() and abs(value) < 1e15:
         text = f"{value:,.0f}"
-    elif 0.001 <= abs(value) < 1000:
-        text = f"{value:.3f}"
     else:
-        text = f"{value:.3g}"
-    return text.replace("-", MINUS)
+        text = f"{value:.3f}" if 0.01 <= abs(value) < 1000 else f"{value:.3g}"
+    return text.replace("-", "\u2212")
 
 
 def with_unit(value: float | None, metric: Metric) -> str:
@@ -33,84 +112,6 @@ def with_unit(value: float | None, metric: Metric) -> str:
 def named(row: Row) -> str:
     """Return a point such as "depth 2, width 16"."""
     return point_in_words(row.given)
-
-
-def answer(table: Table, swept: Swept, verdict: Verdict | None) -> str:
-    """Return the answer to a sweep's question in a sentence or two."""
-    if verdict is None:
-        return "No point gave a number for every seed, so there is no answer."
-    by = swept.chosen_by
-    best = f"{named(verdict.best)} ({with_unit(mean(verdict.best, by), by)})"
-    of = f"the best of {len(table.rows)} points by {by.says}, mean of {_seeds(table)}, is {best}"
-    if verdict.enough is None:
-        return f"{_begun(of)}."
-    if verdict.enough is verdict.best:
-        return f"Nothing smaller is enough: {of}, and no smaller point is within one standard error of it."
-    enough = f"{named(verdict.enough)} ({with_unit(mean(verdict.enough, by), by)})"
-    return (
-        f"{_begun(named(verdict.enough))} is enough: {of}, and {enough} is the smallest point "
-        "within one standard error of it."
-    )
-
-
-def lead_in_words(found: Lead) -> str:
-    """Return whether a lead is more than the spread of seeds."""
-    if found.low is None:
-        return "one seed does not tell"
-    if found.is_more_than_spread:
-        return "more than the spread of seeds"
-    if found.high is not None and found.high < 0:
-        return "it is behind, by more than the spread of seeds"
-    return "no more than the spread of seeds"
-
-
-def leads(swept: Swept, verdict: Verdict) -> Iterator[tuple[str, Row, list[tuple[Metric, Lead]]]]:
-    """Yield the leads of the best point: on what point, and by how much in both metrics."""
-    others = {
-        "the runner-up": verdict.runner_up,
-        "the smallest point": verdict.smallest,
-        "the point that is enough": verdict.enough,
-    }
-    told: list[Row] = [verdict.best]
-    for what, row in others.items():
-        if row is not None and not any(row is one for one in told):
-            told.append(row)
-            both = [swept.score] if swept.score == swept.chosen_by else [swept.chosen_by, swept.score]
-            whole = [m for m in both if None not in row.metrics[m.name] + verdict.best.metrics[m.name]]
-            yield what, row, [(m, lead(verdict.best, row, m)) for m in whole]
-
-
-def interval(found: Lead) -> str:
-    """Return a lead with its interval."""
-    if found.low is None:
-        return number(found.mean)
-    return f"{number(found.mean)} ({number(found.low)} to {number(found.high)})"
-
-
-def score_in_words(table: Table, swept: Swept, verdict: Verdict) -> str:
-    """Return what the best point scored, and its lead on the runner-up."""
-    score, best = swept.score, verdict.best
-    values = [value for value in best.metrics[score.name] if value is not None]
-    text = (
-        f"The best point's {score.says} is {with_unit(mean(best, score), score)}, mean of "
-        f"{_seeds(table)}, {number(min(values))} to {number(max(values))}."
-    )
-    if verdict.runner_up is None:
-        return text
-    found = lead(best, verdict.runner_up, score)
-    sure = f" (95 % interval {number(found.low)} to {number(found.high)})" if found.low is not None else ""
-    return (
-        f"{text} Its lead there on the runner-up, {named(verdict.runner_up)}, is "
-        f"{number(found.mean)}{sure}: {lead_in_words(found)}."
-    )
-
-
-def beside_baselines(swept: Swept, verdict: Verdict, baselines: Mapping[str, float]) -> str:
-    """Return the score of the best point beside those of simpler models; empty without any."""
-    if not baselines:
-        return ""
-    found = ", ".join(f"{name} {number(value)}" for name, value in baselines.items())
-    return f"For comparison, {swept.score.says} of simpler models on the same data: {found}."
 
 
 def _seeds(table: Table) -> str:
