@@ -35,15 +35,18 @@ def lines(printed, stage):
     return [line for line in printed.splitlines() if line.startswith(f"{stage}:")]
 
 
-def start(clone, *, until, jobs=2):
+def start(clone, *arguments, until, jobs=2, **options):
     """The command `repro` as a process, once the files have appeared in the clone."""
-    process = clone.start_call("repro", "--jobs", str(jobs), stdout=subprocess.PIPE)
+    given = ("--jobs", str(jobs), *arguments)
+    process = clone.start_call("repro", *given, stdout=subprocess.PIPE, **options)
     wait_for(lambda: all((clone.path / name).exists() for name in until))
     return process
 
 
 def left_of(family):
-    return [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    """What of a family doesn't end by itself; Python's own helpers end a moment after it."""
+    alive = psutil.wait_procs(family, timeout=10)[1]
+    return [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def let_all_run_beside(toy: Toy) -> None:

@@ -1,12 +1,22 @@
 """What ends stages that run side by side, and what keeps them apart from others."""
 
+import os
 import re
 import signal
 
 import psutil
 import pytest
 
-from tests.notebook_pipeline.light import SLOW, left_of, let_all_run_beside, lines, stage, start
+from notebook_pipeline.repro.here import ONE_STAGE
+from tests.notebook_pipeline.light import (
+    SLOW,
+    left_of,
+    let_all_run_beside,
+    lines,
+    stage,
+    start,
+    write,
+)
 from tests.toy_clone import wait_for
 
 pytestmark = pytest.mark.slow
@@ -76,14 +86,57 @@ def test_a_second_signal_kills_what_takes_no_notice_of_the_first(repository):
     assert left_of(family) == []
 
 
+def test_the_terminal_s_ctrl_c_reaches_the_driver_alone(repository):
+    clone = repository(deaf=stage("exec python deaf.py", "deaf"), slow=SLOW)
+    (clone.path / "deaf.py").write_text(DEAF.replace("began", "deaf.began"), encoding="utf-8")
+    process = start(clone, until=["began", "deaf.began"], start_new_session=True)
+    family = psutil.Process(process.pid).children(recursive=True)
+    workers = [one for one in family if "spawn_main" in " ".join(one.cmdline())]
+    assert len(workers) == 2
+    os.killpg(process.pid, signal.SIGINT)
+    wait_for((clone.path / "heard").exists)
+    assert all(worker.is_running() for worker in workers)
+    os.killpg(process.pid, signal.SIGINT)
+    printed = process.communicate(timeout=200)[0]
+    assert process.returncode == 130
+    assert "Traceback" not in printed
+    assert left_of(family) == []
+
+
+def test_a_worker_that_is_killed_fails_its_stage_and_no_other(repository):
+    clone = repository(slow=SLOW, after=write("after", "slow"), other=write("other"))
+    process = start(clone, until=["began"], jobs=1)
+    dvc, command = family_of(process, "slow")
+    dvc.parent().kill()
+    printed = process.communicate(timeout=200)[0]
+    assert process.returncode == 1
+    assert re.search(
+        r"^slow: failed after \d+ s, see reports/logs/slow.log$", printed, re.MULTILINE
+    )
+    assert "Its worker was killed, possibly out of memory." in printed
+    assert "after: skipped: needs slow" in printed
+    assert lines(printed, "other")[-1].startswith("other: done after")
+    assert left_of([dvc, command]) == []
+    (clone.path / "go").touch()
+    assert lines(clone.call("repro"), "after")[-1].startswith("after: done after")
+
+
+def family_of(process, stage):
+    """DVC's process of a stage, and that of its command."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    [dvc] = [one for one in found if one.cmdline()[-2:] == [ONE_STAGE, stage]]
+    return dvc, *dvc.children()
+
+
 def test_after_a_kill_the_next_one_is_not_blocked(repository):
     clone = repository(slow=SLOW)
     process = start(clone, until=["began"])
-    stages = psutil.Process(process.pid).children()
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("one_stage" in " ".join(one.cmdline()) for one in family)
     process.kill()
     process.communicate()
-    ended, running = psutil.wait_procs(stages, timeout=200)
-    assert (len(ended), running) == (1, [])
+    assert psutil.wait_procs(family, timeout=200)[1] == []  # workers and stages end with it
+    (clone.path / "began").unlink()
     (clone.path / "go").touch()
     assert lines(clone.call("repro"), "slow")[1].startswith("slow: done after")
 

@@ -65,7 +65,8 @@ from pathlib import Path
 project_of(Path.cwd())
 print("pydantic" in sys.modules)
 status = main(["repro"])
-slow = {"joblib", "mlflow", "nbconvert", "nbformat", "numpy", "pandas", "papermill"}
+slow = {"dask", "distributed", "joblib", "mlflow"}
+slow |= {"nbconvert", "nbformat", "numpy", "pandas", "papermill"}
 print(status, len(opened), *sorted(slow & sys.modules.keys()))
 """
 

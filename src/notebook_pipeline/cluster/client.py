@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 QUIET = {
     "distributed.scheduler.allowed-failures": 0,  # what kills its worker is not done again
+    "distributed.scheduler.http.routes": [],  # they are open to all who reach the port
+    "distributed.worker.http.routes": [],
+    "distributed.nanny.pre-spawn-environ": {},  # numbers of threads: the work sets its own
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -29,7 +32,7 @@ QUIET = {
 """How Dask is used here: the work has processes and memory of its own, and Dask only hands it out.
 """
 
-PATIENCE = 60
+PATIENCE = 20
 """Seconds in which a scheduler has to answer."""
 
 
@@ -98,8 +101,9 @@ def _start(settings: ClusterSettings | None, jobs: int, security: Security) -> A
 
     return LocalCluster(
         n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1",
-        dashboard_address=None, memory_limit=0, security=security, preload=[session.__name__],
-        silence_logs=logging.CRITICAL, **lifetime, **given,
+        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, memory_limit=0,
+        security=security, preload=[session.__name__], silence_logs=logging.CRITICAL,
+        **lifetime, **given,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,14 @@ def modify_whole(path: str | Path, fs: Any = None) -> Iterator[Any]:
         part.unlink(missing_ok=True)
 
 
+def end_all(*_: object) -> None:
+    """End what the stage has started, too: it would go on writing beside the next attempt."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.killpg(0, signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, end_all)
     end_with_parent()
     dvcfile.modify_yaml = modify_whole
     sys.exit(main(["--wait-for-lock", "repro", "--single-item", *sys.argv[1:]]))

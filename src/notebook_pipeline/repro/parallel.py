@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from time import monotonic
 
 import psutil
-from dvc.repo.reproduce import plan_repro
 from rich.console import Console
 
+from notebook_pipeline.cluster.client import cluster_client
 from notebook_pipeline.errors import ReproError
 from notebook_pipeline.project import project_of
-from notebook_pipeline.repro.progress import StageLines, last_lines, read_cells
-from notebook_pipeline.stages.states import notebooks_of, open_repo
+from notebook_pipeline.repro.here import LOGS, Here
+from notebook_pipeline.repro.plan import Plan, make_plan
+from notebook_pipeline.repro.progress import StageLines
 from notebook_pipeline.system.lock import one_at_a_time
 
 CORES_A_STAGE = 2
@@ -28,13 +25,8 @@ CORES_A_STAGE = 2
 
 CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
-LOGS = Path("reports/logs")
-
 TICK = 0.2
 """Seconds between two looks at what runs."""
-
-PATIENCE = 60.0
-"""Seconds that an interrupted stage has to end by itself."""
 
 
 def default_jobs(memory_a_stage: int, cores: int = CORES_A_STAGE) -> int:
@@ -70,7 +62,7 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
             nothing was started.
     """
     with one_at_a_time("repro", root):
-        plan = _look(root)
+        plan = make_plan(root)
         if not plan.changed:
             return plan
         jobs = jobs or default_jobs(project_of(root).memory)
@@ -82,15 +74,22 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
         (root / LOGS).mkdir(parents=True, exist_ok=True)
         # Where FORCE_COLOR is set, rich takes a log for a terminal.
         console = Console(force_terminal=None if sys.stdout.isatty() else False)
-        with _stop_signals() as stop, StageLines(plan.needs, console) as lines:
-            pipeline = _Pipeline(root, plan, lines)
+        with (
+            _stop_signals() as stop,
+            cluster_client(None, min(jobs, len(plan.needs))) as client,
+            StageLines(plan.needs, console) as lines,
+        ):
+            site = Here(client, root)
+            pipeline = _Pipeline(plan, site, lines, root / "reports/failed")
             pipeline.run(jobs, stop)
         if pipeline.failed:
-            raise _failure(pipeline, root, plan.notebooks)
+            raise _failure(pipeline, site, root, plan.notebooks)
         return plan
 
 
-def _failure(pipeline: _Pipeline, root: Path, notebooks: Mapping[str, str]) -> ReproError:
+def _failure(
+    pipeline: _Pipeline, site: Here, root: Path, notebooks: Mapping[str, str]
+) -> ReproError:
     """Return what is to be said of stages that failed, once the pages are made without them."""
     from notebook_pipeline.repro.partial_pages import write_pages
 
@@ -98,42 +97,10 @@ def _failure(pipeline: _Pipeline, root: Path, notebooks: Mapping[str, str]) -> R
         stage: f"skipped: needs {' and '.join(failed)}"
         for stage, failed in pipeline.left_out.items()
     }
-    told = [f"{stage} failed. {pipeline.story(stage)}" for stage in pipeline.failed]
+    told = [f"{stage} failed. {site.story(stage)}" for stage in pipeline.failed]
     told += ["\n".join(f"{stage}: {without[stage]}" for stage in pipeline.left_out)]
     told += ["\n".join(write_pages(root, without, notebooks))]
     return ReproError("\n\n".join(filter(None, told)))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What DVC says of the stages.
-
-    Attributes:
-        needs: The stages that each stage needs, in DVC's order.
-        changed: Those that have changed.
-        measuring: Those that measure time, as ``meta: {alone: true}`` in dvc.yaml tells: nothing
-            runs beside them.
-        notebooks: The stages that run notebooks, by the notebook's name.
-    """
-
-    needs: Mapping[str, set[str]]
-    changed: frozenset[str]
-    measuring: frozenset[str]
-    notebooks: Mapping[str, str]
-
-
-def _look(root: Path) -> Plan:
-    with open_repo(root) as repo:
-        graph = repo.index.graph
-        return Plan(
-            needs={
-                stage.addressing: {other.addressing for other in graph.successors(stage)}
-                for stage in plan_repro(graph)
-            },
-            changed=frozenset(repo.status()),
-            measuring=frozenset(s.addressing for s in graph if (s.meta or {}).get("alone")),
-            notebooks=notebooks_of(repo, root),
-        )
 
 
 @contextmanager
@@ -156,17 +123,18 @@ def _stop_signals() -> Iterator[Event]:
 
 
 class _Pipeline:
-    """The stages: which wait, which run, each as a `dvc repro` of its own, and which have ended."""
+    """The stages: which wait, which run on workers, and which have ended."""
 
-    def __init__(self, root: Path, plan: Plan, lines: StageLines) -> None:
-        self._root = root
+    def __init__(self, plan: Plan, site: Here, lines: StageLines, attempts: Path) -> None:
         self._measuring = plan.measuring
         self._notebooks = {stage: name for name, stage in plan.notebooks.items()}
         self._needs = plan.needs
         self._changed = set(plan.changed)  # by themselves, or perhaps by what they depend on
+        self._site = site
         self._lines = lines
+        self._attempts = attempts
         self._waiting = list(plan.needs)
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: list[str] = []
         self._ended: set[str] = set()
         self.failed: list[str] = []
         self.left_out: dict[str, list[str]] = {}  # each with the failed stages that it needs
@@ -201,7 +169,8 @@ class _Pipeline:
                 self._end(stage, "unchanged")
             elif ready and self._has_room(stage, jobs):
                 self._lines.start(stage)
-                self._running[stage] = self._repro(stage)
+                self._site.start(stage)
+                self._running.append(stage)
         gone = {*self._running, *self._ended, *self.left_out}
         self._waiting = [stage for stage in self._waiting if stage not in gone]
 
@@ -216,29 +185,22 @@ class _Pipeline:
             return not self._running
         return len(self._running) < jobs
 
-    def _repro(self, stage: str) -> subprocess.Popen[bytes]:
-        # A session of its own: the terminal's Ctrl-C comes to us alone, and we pass it on.
-        with self._log(stage).open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "notebook_pipeline.repro.one_stage", stage],
-                cwd=self._root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-
     def _gather(self) -> None:
         """Note which stages have ended, and how."""
-        for stage, process in list(self._running.items()):
-            if process.poll() is None:
+        for stage in list(self._running):
+            state = self._site.state(stage)
+            if not state:
                 name = self._notebooks.get(stage)
-                attempt = self._root / "reports" / "failed" / name if name else None
-                self._lines.advance(stage, read_cells(self._log(stage)), attempt)
+                attempt = self._attempts / name if name else None
+                self._lines.advance(stage, self._site.cells(stage), attempt)
                 continue
-            del self._running[stage]
-            if process.returncode == 0:
-                self._end(stage, self._outcome(stage))
-            else:
+            self._running.remove(stage)
+            if state == "failed":
                 self.failed.append(stage)
-                self._lines.end(stage, "failed", f"{LOGS}/{stage}.log")
+                log = self._site.log(stage).name
+                self._lines.end(stage, "failed", f"{LOGS}/{log}")
+            else:
+                self._end(stage, state)
 
     def _end(self, stage: str, state: str) -> None:
         self._lines.end(stage, state)
@@ -246,38 +208,10 @@ class _Pipeline:
         if state != "unchanged":
             self._changed |= {other for other, needs in self._needs.items() if stage in needs}
 
-    def _outcome(self, stage: str) -> str:
-        log = self._log(stage).read_text(errors="replace", encoding="utf-8")
-        if f"Running stage '{stage}'" in log:
-            return "done"
-        return "restored" if f"Stage '{stage}' is cached" in log else "unchanged"
-
     def _interrupt(self, stop: Event) -> None:
         """Interrupt what runs and wait for all its processes; another signal kills them."""
         stop.clear()
-        family = {psutil.Process(process.pid) for process in self._running.values()}
-        for leader in family:
-            # The stage's command, and DVC above it. A kernel, in a session of its own, is shut
-            # down by what started it: interrupted itself, it would tell of a cell that failed.
-            with suppress(ProcessLookupError):
-                os.killpg(leader.pid, signal.SIGINT)
-        alive, until = family, monotonic() + PATIENCE
-        while alive and not stop.is_set() and monotonic() < until:
-            for one in list(alive):
-                with suppress(psutil.NoSuchProcess):
-                    alive |= set(one.children(recursive=True))
-            alive = set(psutil.wait_procs(alive, timeout=TICK)[1])
-        for one in alive:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
+        while self._site.end(kill=stop.is_set()):
+            stop.wait(TICK)
         for stage in self._running:
             self._lines.end(stage, "stopped")
-
-    def _log(self, stage: str) -> Path:
-        # A stage of `dvc add` is called by its file's path.
-        return self._root / LOGS / f"{stage.replace('/', '-')}.log"
-
-    def story(self, stage: str) -> str:
-        """Return how the log of a stage ends."""
-        ending = last_lines(self._log(stage))
-        return f"Its log ends with:\n{ending}\nThe full log is {LOGS}/{stage}.log"
