@@ -135,7 +135,7 @@ def repro(jobs: int | None) -> None:
     plan = reproduce(root, jobs)
     if not plan.changed:
         print("everything is up to date")
-    if not is_recorded(root, plan.notebooks):
+    if not is_recorded(root, {**plan.notebooks, **plan.sweeps}):
         _record(root)
     for line in departures_in_words(expectations_of_all(root, plan.notebooks)):
         print(line)

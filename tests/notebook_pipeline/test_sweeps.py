@@ -1,6 +1,7 @@
 """Sweeps in the toy: with real workers, a real store of runs, real signals."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -283,3 +284,22 @@ def test_two_at_once_do_not_mix(own):
     assert "another run of sweep-steps is active in" in run(own, ok=False)
     (own.path / "hold").unlink()
     assert process.wait(timeout=120) == 0
+
+
+def test_status_knows_the_runs_and_backfill_makes_them_again(own):
+    told = own.call("status", ok=False)  # no other stage has run
+    assert re.search(r"^sweep@steps +steps @\w{7} \(\w{32}\)$", told, re.MULTILINE)
+    assert "18 of points of sweeps" in told
+    assert "sweep_page@steps                   matches dvc.lock" in told
+    own.run("rm", "-r", "mlflow.db", "mlartifacts", "reports/steps/run.json")
+    assert "MLflow has no run of it: `python -m notebook_pipeline backfill`" in own.call(
+        "status", ok=False
+    )
+    assert own.call("backfill") == "created the runs of sweep@steps from its table\n"
+    [(parent, status)] = parents(own).items()
+    assert status == "FINISHED"
+    names = {one.info.run_name.replace(",", "") for one in children(own, parent)}
+    assert names == {"steps {} factor {} seed {}".format(*one.split("-")) for one in ALL}
+    assert read_run(own.path / "reports/steps")["run"] == parent
+    assert own.call("backfill") == ""
+    assert calls(own) == []

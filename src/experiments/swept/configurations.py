@@ -23,8 +23,8 @@ def train_variable_length(parameters: dict[str, Any], seed: int, root: str) -> d
         root: The repository.
 
     Returns:
-        the ``loss`` on the validation part of the epoch whose weights are kept, the ``score`` on the test part, and
-        the number of ``weights``.
+        ``loss`` on the validation part, of the epoch whose weights are kept; ``score`` on the test
+        part; the number of ``weights``.
     """
     make_deterministic()
     keras.backend.clear_session()  # of the worker's last point

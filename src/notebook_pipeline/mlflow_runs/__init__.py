@@ -28,10 +28,11 @@ from notebook_pipeline.mlflow_runs.store import (
     store_uri,
     without_password,
 )
-from notebook_pipeline.mlflow_runs.sweeps import SweepRun
+from notebook_pipeline.mlflow_runs.sweeps import POINT, SweepRun
 
 __all__ = [
     "KEY",
+    "POINT",
     "Client",
     "SweepRun",
     "add_to_run",

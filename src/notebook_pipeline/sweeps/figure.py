@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from notebook_pipeline.project import Metric
-from notebook_pipeline.sweeps.table import Row, Table
+from notebook_pipeline.stages.points import Row, Table
 from notebook_pipeline.sweeps.verdict import mean
 
 if TYPE_CHECKING:

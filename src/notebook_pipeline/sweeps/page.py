@@ -10,9 +10,9 @@ from typing import Any
 from notebook_pipeline.project import Metric, Swept, project_of
 from notebook_pipeline.reports.templating import page_environment
 from notebook_pipeline.stages.outputs import replace_text
+from notebook_pipeline.stages.points import Row, Table, read_table
 from notebook_pipeline.sweeps import words
 from notebook_pipeline.sweeps.figure import plot_panel
-from notebook_pipeline.sweeps.table import Row, Table, read_table
 from notebook_pipeline.sweeps.verdict import Verdict, judge, mean, ranking
 
 FILE = "sweep.html"

@@ -20,12 +20,12 @@ from notebook_pipeline.project import Swept, project_of
 from notebook_pipeline.repository import check_loaded_code
 from notebook_pipeline.repro.parallel import default_jobs
 from notebook_pipeline.stages.outputs import replace_text
+from notebook_pipeline.stages.points import Row, Table, write_table
 from notebook_pipeline.stages.provenance import write_run
 from notebook_pipeline.stages.states import StageInputs, changes, current_inputs, sweep_stages
 from notebook_pipeline.sweeps.kept import KeptPoints
 from notebook_pipeline.sweeps.point import Outcome, Task
 from notebook_pipeline.sweeps.progress import PointsLine
-from notebook_pipeline.sweeps.table import Row, Table, write_table
 from notebook_pipeline.sweeps.workers import outcomes
 from notebook_pipeline.system.environment import FIXED
 from notebook_pipeline.system.lock import one_at_a_time

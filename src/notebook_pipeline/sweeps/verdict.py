@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from notebook_pipeline.project import Metric, Swept
-from notebook_pipeline.sweeps.table import Row, Table
+from notebook_pipeline.stages.points import Row, Table
 
 LEVEL = 0.95
 

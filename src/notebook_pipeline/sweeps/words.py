@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from notebook_pipeline.parameters.sweeps import point_in_words
 from notebook_pipeline.project import Metric, Swept
-from notebook_pipeline.sweeps.table import Row, Table
+from notebook_pipeline.stages.points import Row, Table
 from notebook_pipeline.sweeps.verdict import Lead, Verdict, lead, mean
 
 NONE = "–"
