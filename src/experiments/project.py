@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.forecasting.settings import SECTIONS
-from experiments.swept.settings import UNREAD, StackSize
-from notebook_pipeline.project import Champion, Metric, Page, Project, Swept
+from experiments.swept.scores import SWEPT
+from notebook_pipeline.project import Champion, Page, Project
 from notebook_pipeline.reports.missing import Missing
 
 if TYPE_CHECKING:
@@ -58,22 +57,6 @@ def _write_index(root: Path, missing: Sequence[Missing]) -> Path:
     return write_index(root, missing)
 
 
-def _baselines(root: Path, parameters: Mapping[str, Any]) -> dict[str, float]:
-    """Return what simpler models score on the test part of `variable_length`.
-
-    They are of its report; on other data, or with another target, they say nothing.
-    """
-    from notebook_pipeline.parameters.file import load_parameters
-    from notebook_pipeline.stages.outputs import find_output
-
-    own = load_parameters(root).variable_length
-    if any(parameters.get(name) != getattr(own, name) for name in ("dataset", "target", "loss")):
-        return {}
-    path = find_output("variable_length", "metrics.json", root)
-    kept = json.loads(path.read_text(encoding="utf-8"))["baselines"]
-    return {name.replace("_", " "): values["accuracy"] for name, values in kept.items()}
-
-
 def _verdicts(rows: Any) -> dict[str, str]:
     """Return each claim's verdict with the outcome of each side; an undecided one's are noise."""
     return {
@@ -117,16 +100,6 @@ PROJECT = Project(
         name: {"explorer.html": "Explore the states"}
         for name in SECTIONS
     },
-    swept={
-        "variable_length": Swept(
-            "experiments.swept.configurations:train_variable_length",
-            chosen_by=Metric("loss", "loss on the validation part", lower_is_better=True),
-            score=Metric("score", "accuracy on the test part"),
-            size=Metric("weights", "number of weights"),
-            shorthand=lambda: StackSize,
-            unread=tuple(UNREAD),
-            baselines=_baselines,
-        )
-    },
+    swept=SWEPT,
     compared={"claims.json": _verdicts},
 )  # fmt: skip

@@ -68,7 +68,8 @@ def plot_panel(
         for label, value in baselines.items():
             axis.axhline(value, color="0.55", lw=1.2, ls="--", label=label)
         unit = f" ({metric.unit})" if metric.unit != "1" else ""
-        axis.set(xlabel=name, ylabel=f"{metric.says}{unit}")
+        better = "lower is better" if metric.lower_is_better else "higher is better"
+        axis.set(xlabel=name, ylabel=f"{metric.says}{unit}\n{better}")
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="0.9")
         axis.set_axisbelow(True)

@@ -54,7 +54,7 @@ def render_page(table: Table, swept: Swept, baselines: Mapping[str, float]) -> s
     verdict = judge(table, swept)
     environment = page_environment(Path(__file__).parent)
     environment.filters["number"] = words.number
-    metrics = _shown(swept)
+    metrics = words.shown(swept)
     return environment.get_template("sweep.html.j2").render(
         table=table,
         swept=swept,
@@ -62,7 +62,7 @@ def render_page(table: Table, swept: Swept, baselines: Mapping[str, float]) -> s
         answer=words.answer(table, swept, verdict),
         score=words.score_in_words(table, swept, verdict) if verdict else "",
         beside=words.beside_baselines(swept, baselines),
-        leads=_leads(swept, verdict),
+        leads=list(_leads(swept, verdict)),
         panels=list(_panels(table, swept, verdict, baselines)),
         metrics=metrics,
         rows=list(_rows(table, swept, metrics)),
@@ -71,38 +71,36 @@ def render_page(table: Table, swept: Swept, baselines: Mapping[str, float]) -> s
     )
 
 
-def _shown(swept: Swept) -> list[Metric]:
-    """Return what the table of points shows, each metric once."""
-    return list(dict.fromkeys([swept.chosen_by, swept.score]))
-
-
-def _leads(swept: Swept, verdict: Verdict | None) -> list[dict[str, Any]]:
-    if verdict is None:
-        return []
-    return [
-        {
-            "what": what,
-            "point": words.named(row),
-            "metric": metric,
-            "lead": words.interval(found),
-            "says": words.lead_in_words(found),
-        }
-        for what, row, metric, found in words.leads(swept, verdict)
-    ]
+def _leads(swept: Swept, verdict: Verdict | None) -> Iterator[dict[str, Any]]:
+    for what, row, found in words.leads(swept, verdict) if verdict else ():
+        cells = [
+            {"lead": words.interval(one), "says": words.lead_in_words(one)}
+            if one
+            else {"lead": words.NONE, "says": ""}
+            for one in found
+        ]
+        yield {"what": what, "point": words.named(row), "cells": cells}
 
 
 def _panels(
     table: Table, swept: Swept, verdict: Verdict | None, baselines: Mapping[str, float]
 ) -> Iterator[dict[str, str]]:
     best = verdict.best if verdict else None
-    for metric in _shown(swept):
+    for metric in words.shown(swept):
         for name in table.names:
-            beside = baselines if metric == swept.score else {}
+            beside = _strongest(baselines, swept.score) if metric == swept.score else {}
             picture = plot_panel(table, name, metric, best, beside)
             yield {
                 "picture": base64.b64encode(picture).decode(),
                 "says": f"{metric.says} by {name}",
             }
+
+
+def _strongest(baselines: Mapping[str, float], score: Metric) -> dict[str, float]:
+    """Return the best of simpler models: the others may be so far off that no seed can be seen."""
+    sign = -1 if score.lower_is_better else 1
+    ranked = sorted(baselines.items(), key=lambda item: sign * item[1])
+    return dict(ranked[-1:])
 
 
 def _rows(table: Table, swept: Swept, metrics: list[Metric]) -> Iterator[dict[str, Any]]:

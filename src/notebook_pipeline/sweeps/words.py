@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from notebook_pipeline.parameters.sweeps import point_in_words
 from notebook_pipeline.project import Metric, Swept
 from notebook_pipeline.stages.points import Row, Table
 from notebook_pipeline.sweeps.verdict import Lead, Verdict, lead, mean
+
+MINUS = "\u2212"
 
 NONE = "–"
 """Stands for a number that isn't finite."""
@@ -18,18 +21,18 @@ def answer(table: Table, swept: Swept, verdict: Verdict | None) -> str:
     if verdict is None:
         return "No point gave a number for every seed, so there is no answer."
     by, best, enough = swept.chosen_by, verdict.best, verdict.enough
-    found = (
-        f"the best of {len(table.rows)} points by {by.says}, mean of {_seeds(table)}, is "
-        f"{named(best)} ({with_unit(mean(best, by), by)})"
-    )
+    ranked = f"of {len(table.rows)} points by {by.says}, mean of {_seeds(table)}"
+    value = with_unit(mean(best, by), by)
     if enough is None:
-        return f"{_begun(found)}."
+        return f"The best {ranked}, is {named(best)} with {value}."
     if enough is best:
-        return f"Nothing smaller is enough: {found}, and no smaller one is as good as it."
+        return (
+            f"{_begun(named(best))} is enough, and nothing smaller is: it is the best {ranked} "
+            f"({value}), and by the rule below no smaller one is as good."
+        )
     return (
-        f"{_begun(named(enough))} is enough: it is the smallest point that is as good as the best "
-        f"by the rule below. {_begun(found)}; {named(enough)} has "
-        f"{with_unit(mean(enough, by), by)}."
+        f"{_begun(named(enough))} is enough ({with_unit(mean(enough, by), by)}): by the rule below "
+        f"it is as good as the best {ranked}, {named(best)} ({value}), and no smaller one is."
     )
 
 
@@ -59,8 +62,12 @@ def beside_baselines(swept: Swept, baselines: Mapping[str, float]) -> str:
     return f"Simpler models on the same data have: {found}."
 
 
-def leads(swept: Swept, verdict: Verdict) -> Iterator[tuple[str, Row, Metric, Lead]]:
-    """Yield the leads of the best point: on what, on which point, in which metric, how much."""
+def leads(swept: Swept, verdict: Verdict) -> Iterator[tuple[str, Row, list[Lead | None]]]:
+    """Yield the leads of the best point: on what, on which point, and how much in each metric.
+
+    The metrics are those that chose the point and that is reported, once if they are the same. None
+    stands where a point has no number for some seed.
+    """
     others = {
         "the runner-up": verdict.runner_up,
         "the point that is enough": verdict.enough,
@@ -71,9 +78,18 @@ def leads(swept: Swept, verdict: Verdict) -> Iterator[tuple[str, Row, Metric, Le
         if row is None or any(row is one for one in told):
             continue
         told.append(row)
-        for metric in dict.fromkeys([swept.chosen_by, swept.score]):
-            if None not in (*row.metrics[metric.name], *verdict.best.metrics[metric.name]):
-                yield what, row, metric, lead(verdict.best, row, metric)
+        yield what, row, [_lead(verdict.best, row, metric) for metric in shown(swept)]
+
+
+def shown(swept: Swept) -> list[Metric]:
+    """Return the metrics that a page shows, each once."""
+    return list(dict.fromkeys([swept.chosen_by, swept.score]))
+
+
+def _lead(best: Row, row: Row, metric: Metric) -> Lead | None:
+    if None in (*best.metrics[metric.name], *row.metrics[metric.name]):
+        return None
+    return lead(best, row, metric)
 
 
 def lead_in_words(found: Lead) -> str:
@@ -87,10 +103,16 @@ def lead_in_words(found: Lead) -> str:
 
 
 def interval(found: Lead) -> str:
-    """Return a lead with its interval."""
-    if found.low is None:
+    """Return a lead with its interval, all with as many decimals."""
+    if found.low is None or found.high is None:
         return number(found.mean)
-    return f"{number(found.mean)} ({number(found.low)} to {number(found.high)})"
+    largest = max(abs(found.low), abs(found.high))
+    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 12) if largest else 0
+    mean, low, high = (
+        f"{value + 0.0:.{decimals}f}".replace("-", MINUS)
+        for value in (found.mean, found.low, found.high)
+    )
+    return f"{mean} ({low} to {high})"
 
 
 def number(value: float | None) -> str:
@@ -101,7 +123,7 @@ def number(value: float | None) -> str:
         text = f"{value:,.0f}"
     else:
         text = f"{value:.3f}" if 0.01 <= abs(value) < 1000 else f"{value:.3g}"
-    return text.replace("-", "\u2212")
+    return text.replace("-", MINUS)
 
 
 def with_unit(value: float | None, metric: Metric) -> str:
