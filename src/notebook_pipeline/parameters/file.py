@@ -78,9 +78,10 @@ def _schema(root: Path) -> type[BaseModel]:
         except ImportError as error:
             raise ConfigError(f"the schema of {FILE} can't be imported: {error}") from error
     path = root / FILE
-    sections: dict[str, Any] = {"sweeps": (Sweeps, {})}
+    sections: dict[str, Any] = {}
     for name, section in _named(_read(path), path.name).items():
-        if name in sections:
+        if name == "sweeps":
+            sections[name] = Sweeps, ...
             continue
         values = _named(section, f"{path.name}: {name}")
         types: dict[str, Any] = {key: (_type_beside(value), ...) for key, value in values.items()}
