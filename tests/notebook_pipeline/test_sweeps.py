@@ -303,3 +303,16 @@ def test_status_knows_the_runs_and_backfill_makes_them_again(own):
     assert read_run(own.path / "reports/steps")["run"] == parent
     assert own.call("backfill") == ""
     assert calls(own) == []
+
+
+@pytest.mark.nightly
+def test_a_thousand_points_cost_at_most_50_ms_each(own):
+    """All of the overhead: start, workers, files and runs in MLflow; the points take no time."""
+    many = {"steps": list(range(1, 101)), "factor": [1.0, 2.0]}
+    set_sweeps(own, steps={**STEPS, "grid": many, "seeds": [5, 6, 7, 8, 9]})
+    began = time.monotonic()
+    own.run("python", "-m", "notebook_pipeline", "sweep", "steps", "--jobs", "2")
+    took = time.monotonic() - began
+    assert len(calls(own)) == 1000
+    print(f"{took:.1f} s for 1,000 points")
+    assert took / 1000 < 0.05

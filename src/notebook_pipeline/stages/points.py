@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from notebook_pipeline.parameters.sweeps import point_in_words
 from notebook_pipeline.stages.outputs import find_output, replace_text
 
 FILE = "points.json"
@@ -64,6 +65,16 @@ class Table:
         for row in self.rows:
             for at, seed in enumerate(self.seeds):
                 yield row.given, seed, {name: row.metrics[name][at] for name in row.metrics}
+
+
+def numbers_of(kept: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the numbers in the JSON of a table, by metric, point and seed."""
+    return {
+        f"{metric}.{point_in_words(row['given'])}, seed {seed}": value
+        for row in kept["rows"]
+        for metric, values in row["metrics"].items()
+        for seed, value in zip(kept["seeds"], values, strict=True)
+    }
 
 
 def write_table(table: Table, folder: Path) -> Path:
