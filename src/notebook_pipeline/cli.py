@@ -21,6 +21,7 @@ from notebook_pipeline.system.environment import enter_environment
 from notebook_pipeline.system.signals import end_with_dvc
 
 if TYPE_CHECKING:
+    from notebook_pipeline.cluster.settings import ClusterSettings
     from notebook_pipeline.reports.missing import Missing
 
 
@@ -125,20 +126,32 @@ def pages() -> None:
     "--jobs", type=click.IntRange(min=1), metavar="N",
     help="Stages to run at a time. Default: as many as the machine allows.",
 )  # fmt: skip
-def repro(jobs: int | None) -> None:
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE",
+    help="Run them on the cluster that a cluster.yaml describes, not on this machine.",
+)  # fmt: skip
+def repro(jobs: int | None, cluster: Path | None) -> None:
     """Run all stages that have changed, in parallel."""
     from notebook_pipeline.departures import departures_in_words, expectations_of_all
     from notebook_pipeline.repro.parallel import reproduce
     from notebook_pipeline.stages.provenance import is_recorded
 
     root = checked_root()
-    plan = reproduce(root, jobs)
+    plan = reproduce(root, jobs, _settings(cluster))
     if not plan.changed:
         print("everything is up to date")
     if not is_recorded(root, {**plan.notebooks, **plan.sweeps}):
         _record(root)
     for line in departures_in_words(expectations_of_all(root, plan.notebooks)):
         print(line)
+
+
+def _settings(cluster: Path | None) -> ClusterSettings | None:
+    if cluster is None:
+        return None
+    from notebook_pipeline.cluster.settings import load_settings
+
+    return load_settings(cluster)
 
 
 class SweepName(NotebookName):
@@ -160,17 +173,15 @@ class SweepName(NotebookName):
     help="Points to compute at a time. Default: as many as the machine allows.",
 )  # fmt: skip
 @click.option(
-    "--cluster", "file", type=click.Path(path_type=Path, exists=True), metavar="FILE",
-    help="A cluster.yaml, which says where the points are computed.",
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE",
+    help="Compute them on the cluster that a cluster.yaml describes, not on this machine.",
 )  # fmt: skip
-def sweep(name: str, jobs: int | None, file: Path | None) -> None:
+def sweep(name: str, jobs: int | None, cluster: Path | None) -> None:
     """Compute the points of a sweep that are not there yet, and write their table."""
-    from notebook_pipeline.cluster.settings import load_settings
     from notebook_pipeline.sweeps.sweep import run_sweep
 
     root = project_root()
-    cluster = load_settings(file) if file else None
-    path = run_sweep(name, root, jobs=jobs, cluster=cluster)
+    path = run_sweep(name, root, jobs, _settings(cluster))
     print(f"wrote {path.relative_to(root)}")
 
 

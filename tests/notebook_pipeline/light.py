@@ -37,7 +37,7 @@ def lines(printed, stage):
 
 def start(clone, *arguments, until, jobs=2, **options):
     """The command `repro` as a process, once the files have appeared in the clone."""
-    given = ("--jobs", str(jobs), *arguments)
+    given = (*(("--jobs", str(jobs)) if jobs else ()), *arguments)
     process = clone.start_call("repro", *given, stdout=subprocess.PIPE, **options)
     wait_for(lambda: all((clone.path / name).exists() for name in until))
     return process

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from notebook_pipeline.errors import ConfigError
-from notebook_pipeline.verification.clone import environment_of, temporary_clone
+from notebook_pipeline.system.environment import clone_environment
+from notebook_pipeline.verification.clone import temporary_clone
 
 
 def git(folder, *arguments):
@@ -53,7 +54,7 @@ def test_commands_in_the_clone_run_its_own_code_and_keep_their_runs_there(tmp_pa
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    environment = environment_of(tmp_path)
+    environment = clone_environment(tmp_path)
     assert "elsewhere" not in environment.values()
     assert environment["PYTHONPATH"] == str(tmp_path / "src")
     assert environment["ONEDNN_MAX_CPU_ISA"] == "AVX2"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from experiments.shared.learning import make_deterministic  # isort: skip (TensorFlow starts silently)
+
 import keras
 
 from experiments.forecasting.configuration import load_configuration
 from experiments.forecasting.settings import Masked
 from experiments.forecasting.training import fit_seeds, predict_test
-from experiments.shared.learning import make_deterministic  # first: TensorFlow then starts silently
 from experiments.shared.scores import SCORES
 from experiments.swept.settings import UNREAD
 

@@ -45,8 +45,8 @@ class ClusterSettings(Strict):
         jobs: The most that runs at a time.
         lifetime: How long a worker takes work, such as "50 minutes"; less than the walltime.
         security: TLS, where something else than this machine is reached.
-        remote: The remote of DVC through which files go; none where all machines share the cache
-            of this clone by the same path.
+        remote: Whether files go through DVC's default remote. Otherwise all machines share the
+            cache of this clone, by the same path.
     """
 
     kind: Literal["local", "slurm", "pbs", "ssh", "kubernetes", "address"]
@@ -54,7 +54,7 @@ class ClusterSettings(Strict):
     jobs: Count | None = None
     lifetime: str | None = None
     security: TlsFiles | None = None
-    remote: str | None = None
+    remote: bool = False
 
 
 def load_settings(path: Path) -> ClusterSettings:
@@ -65,6 +65,8 @@ def load_settings(path: Path) -> ClusterSettings:
             command that installs it, or a connection that others could read and use.
     """
     settings: ClusterSettings = read_file(path, ClusterSettings)
+    if settings.kind != "local" and settings.jobs is None:
+        raise ConfigError(f"{path.name}: jobs is missing: how many stages may run at a time")
     package = PACKAGES.get(settings.kind)
     if package and find_spec(package) is None:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
@@ -19,7 +20,7 @@ LOGS = Path("reports/logs")
 
 ONE_STAGE = "notebook_pipeline.repro.one_stage"
 
-LOST = "Its worker was killed, possibly out of memory.\n"
+LOST = "Its worker was killed, possibly out of memory."
 
 PATIENCE = 60
 """Half seconds that the process of a stage has to end once its worker is gone."""
@@ -32,10 +33,10 @@ class Here:
     """
 
     def __init__(self, client: Client, root: Path) -> None:
-        self._client = client
-        self._root = root
-        self._driver = uuid4().hex
-        self._futures: dict[str, Future] = {}
+        self.client = client
+        self.root = root
+        self.driver = uuid4().hex
+        self.futures: dict[str, Future] = {}
 
     def start(self, stage: str) -> None:
         """Give a stage to a worker."""
@@ -43,51 +44,74 @@ class Here:
 
         log = self.log(stage)
         log.write_bytes(b"")
-        self._futures[stage] = self._client.submit(
-            run_in_clone, stage, str(self._root), str(log), self._driver,
-            key=f"{stage}-{uuid4().hex}", pure=False, retries=0,
-        )  # fmt: skip
+        self.submit(stage, run_in_clone, stage, str(self.root), str(log), self.driver)
+
+    def submit(self, stage: str, function: Callable[..., object], *arguments: object) -> None:
+        """Have a worker call a function for a stage, once."""
+        key = f"{stage}-{uuid4().hex}"
+        self.futures[stage] = self.client.submit(
+            function, *arguments, key=key, pure=False, retries=0
+        )
 
     def state(self, stage: str) -> str:
         """Return how a stage has ended: "done", "restored", "unchanged" or "failed"; "" if not."""
-        future = self._futures[stage]
+        future = self.futures[stage]
         if not future.done():
             return ""
-        del self._futures[stage]
+        del self.futures[stage]
         if future.status != "finished":
-            self._lost(stage, future)
+            self.lose(stage, future)
+            self._wait_for_processes(stage)
             return "failed"
-        return self._outcome(stage) if future.result() == 0 else "failed"
+        return self.outcome(stage) if future.result() == 0 else "failed"
 
     def cells(self, stage: str) -> str:
         """Return how far the notebook of a stage is, such as "cell 9/20"."""
         return read_cells(self.log(stage))
 
+    def again(self, stage: str) -> str:
+        """Return why a stage has begun anew since the last call; "" if it has not."""
+        return ""
+
     def end(self, *, kill: bool) -> bool:
         """Have all stages interrupted, or killed; return whether any still runs."""
         from notebook_pipeline.repro.stage_process import end_stages
 
-        running = self._client.run(end_stages, self._driver, kill, on_error="ignore")
+        running = self.client.run(end_stages, self.driver, kill, on_error="ignore")
         return any(running.values())
 
     def log(self, stage: str) -> Path:
         """Return the path of the log of a stage."""
         # A stage of `dvc add` is called by its file's path.
-        return self._root / LOGS / f"{stage.replace('/', '-')}.log"
+        return self.root / LOGS / f"{stage.replace('/', '-')}.log"
 
     def story(self, stage: str) -> str:
         """Return how the log of a stage ends."""
         log = self.log(stage)
         return f"Its log ends with:\n{last_lines(log)}\nThe full log is {LOGS}/{log.name}"
 
-    def _lost(self, stage: str, future: Future) -> None:
-        """Note in the log of a stage that it has lost its worker, and let its process end."""
+    def note(self, stage: str, text: str) -> None:
+        """Add a line to the log of a stage."""
+        with self.log(stage).open("a", encoding="utf-8") as log:
+            log.write(f"\n{text}\n")
+
+    def lose(self, stage: str, future: Future) -> None:
+        """Note in the log of a stage why its worker has not come to an end with it."""
         from distributed import KilledWorker
 
         error = future.exception()
-        why = LOST if isinstance(error, KilledWorker) else f"{type(error).__name__}: {error}\n"
-        with self.log(stage).open("a", encoding="utf-8") as log:
-            log.write(f"\n{why}")
+        is_killed = isinstance(error, KilledWorker)
+        self.note(stage, LOST if is_killed else f"{type(error).__name__}: {error}")
+
+    def outcome(self, stage: str, begin: int = 0) -> str:
+        """Return what DVC did with a stage that has not failed, by its log from a byte on."""
+        text = self.log(stage).read_bytes()[begin:].decode(errors="replace")
+        if f"Running stage '{stage}'" in text:
+            return "done"
+        return "restored" if f"Stage '{stage}' is cached" in text else "unchanged"
+
+    def _wait_for_processes(self, stage: str) -> None:
+        """Wait for the processes of a stage that have lost their worker, and end for that."""
         for _ in range(PATIENCE):
             if not any(self._is_of(stage, process) for process in psutil.process_iter()):
                 return
@@ -97,15 +121,8 @@ class Here:
         """Whether a process is DVC's for a stage of this clone, or was started by it."""
         with suppress(psutil.Error):
             if process.cmdline()[-2:] == [ONE_STAGE, stage]:
-                return process.cwd() == str(self._root)
+                return process.cwd() == str(self.root)
             variables = process.environ()
-            return (variables.get("DVC_ROOT"), variables.get("DVC_STAGE")) == (
-                str(self._root), stage,
-            )  # fmt: skip
+            found = variables.get("DVC_ROOT"), variables.get("DVC_STAGE")
+            return found == (str(self.root), stage)
         return False
-
-    def _outcome(self, stage: str) -> str:
-        log = self.log(stage).read_text(errors="replace", encoding="utf-8")
-        if f"Running stage '{stage}'" in log:
-            return "done"
-        return "restored" if f"Stage '{stage}' is cached" in log else "unchanged"

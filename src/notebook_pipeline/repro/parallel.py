@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import psutil
 from rich.console import Console
@@ -19,6 +20,11 @@ from notebook_pipeline.repro.here import LOGS, Here
 from notebook_pipeline.repro.plan import Plan, make_plan
 from notebook_pipeline.repro.progress import StageLines
 from notebook_pipeline.system.lock import one_at_a_time
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from notebook_pipeline.cluster.settings import ClusterSettings
 
 CORES_A_STAGE = 2
 """Threads that a stage computes with."""
@@ -46,12 +52,17 @@ def default_jobs(memory_a_stage: int, cores: int = CORES_A_STAGE) -> int:
     return max(1, min(joblib.cpu_count() // cores, memory // memory_a_stage))
 
 
-def reproduce(root: Path, jobs: int | None) -> Plan:
+def reproduce(root: Path, jobs: int | None, settings: ClusterSettings | None = None) -> Plan:
     """Bring all stages up to date, at most ``jobs`` of them at a time, or as many as fit.
 
     A stage starts once all that it depends on is up to date. Where one fails, those that need it
     are left out, all others run, and the pages are made of what there is. Interrupted, or asked to
     terminate, it interrupts those under way and waits for them.
+
+    Args:
+        root: The clone.
+        jobs: The most that run at a time; by default as many as cluster.yaml says, or as fit.
+        settings: Of cluster.yaml; None for processes of this machine.
 
     Returns:
         What DVC said of the stages before; if none had changed, nothing was done.
@@ -65,7 +76,7 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
         plan = make_plan(root)
         if not plan.changed:
             return plan
-        jobs = jobs or default_jobs(project_of(root).memory)
+        jobs = jobs or (settings and settings.jobs) or default_jobs(project_of(root).memory)
         if jobs > 1 and plan.notebooks:
             # Imported here: it takes seconds that nothing to do doesn't need.
             from notebook_pipeline import mlflow_runs
@@ -76,15 +87,23 @@ def reproduce(root: Path, jobs: int | None) -> Plan:
         console = Console(force_terminal=None if sys.stdout.isatty() else False)
         with (
             _stop_signals() as stop,
-            cluster_client(None, min(jobs, len(plan.needs))) as client,
+            cluster_client(settings, min(jobs, len(plan.needs))) as client,
             StageLines(plan.needs, console) as lines,
         ):
-            site = Here(client, root)
+            site = _site(client, root, plan, settings)
             pipeline = _Pipeline(plan, site, lines, root / "reports/failed")
             pipeline.run(jobs, stop)
         if pipeline.failed:
             raise _failure(pipeline, site, root, plan.notebooks)
         return plan
+
+
+def _site(client: Client, root: Path, plan: Plan, settings: ClusterSettings | None) -> Here:
+    if settings is None or settings.kind == "local":
+        return Here(client, root)
+    from notebook_pipeline.repro.there import There
+
+    return There(client, root, plan.notebooks, remote=settings.remote)
 
 
 def _failure(
@@ -189,6 +208,8 @@ class _Pipeline:
         """Note which stages have ended, and how."""
         for stage in list(self._running):
             state = self._site.state(stage)
+            if why := self._site.again(stage):
+                self._lines.restart(stage, why)
             if not state:
                 name = self._notebooks.get(stage)
                 attempt = self._attempts / name if name else None

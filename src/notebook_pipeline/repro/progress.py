@@ -83,6 +83,11 @@ class StageLines:
                 far += [f"{cells} since {_time(now - self._cells[stage][1])}", shown]
             self._say(stage, "running", ", ".join(filter(None, far)))
 
+    def restart(self, stage: str, why: str) -> None:
+        """Say that a stage has begun anew, and why."""
+        self._say(stage, "running again", f": {why}")
+        self._progress.update(self._tasks[stage], cells=why)
+
     def end(self, stage: str, state: str, log: str = "") -> None:
         """Say how a stage ended, after what time if it ran, and which log says why."""
         task = self._progress.tasks[self._tasks[stage]]

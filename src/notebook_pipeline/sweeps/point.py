@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Task:
         seed: What it is given, too.
         root: The repository.
         environment: Variables that the worker must have.
+        is_remote: Whether the worker may have other packages than this machine.
     """
 
     function: str
@@ -32,6 +34,7 @@ class Task:
     seed: int
     root: str
     environment: Mapping[str, str]
+    is_remote: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,7 @@ class Outcome:
 def compute(task: Task) -> Outcome:
     """Compute a point; whatever its function raises is told, not raised."""
     try:
-        for name, text in task.environment.items():
-            if os.environ.get(name) != text:
-                raise RuntimeError(
-                    f"the worker has {name}={os.environ.get(name)}; it must be {text}: set it "
-                    "where the worker starts"
-                )
+        _check_worker(task)
         module, _, name = task.function.partition(":")
         with chdir(task.root):
             found = getattr(import_module(module), name)
@@ -67,6 +65,25 @@ def compute(task: Task) -> Outcome:
     except Exception as error:  # of the project's code, whatever it is
         told = f"{type(error).__name__}: {error}".partition("\n")[0]
         return Outcome({}, told, traceback.format_exc())
+
+
+def _check_worker(task: Task) -> None:
+    """Refuse to compute with other variables or packages than a stage has."""
+    for name, text in task.environment.items():
+        if os.environ.get(name) != text:
+            raise RuntimeError(
+                f"the worker has {name}={os.environ.get(name)}; it must be {text}: set it where "
+                "the worker starts"
+            )
+    if task.is_remote and (other := _other_packages(Path(task.root, "requirements.lock"))):
+        raise RuntimeError(f"the worker has {other}; install what requirements.lock says")
+
+
+@cache
+def _other_packages(lock: Path) -> str:
+    from notebook_pipeline.system.packages import package_differences
+
+    return ", ".join(package_differences(lock)[:3]) if lock.is_file() else ""
 
 
 def _plain(name: str, value: Any) -> float | None:

@@ -97,7 +97,7 @@ class _Work:
         missing = [one for one in self.all if one not in self.found]
         if not missing:
             return
-        tasks = {one: self._task(*one) for one in missing}
+        tasks = {one: self._task(*one, is_remote=_is_remote(settings)) for one in missing}
         jobs = min(jobs, len(tasks))
         with cluster_client(settings, jobs) as client:
             for (at, seed), outcome in outcomes(client, tasks, jobs):
@@ -109,14 +109,15 @@ class _Work:
                     self.take(at, seed, outcome.metrics)
                 line.show(len(self.found), len(self.failed))
 
-    def _task(self, at: int, seed: int) -> Task:
+    def _task(self, at: int, seed: int, *, is_remote: bool) -> Task:
         environment = {**FIXED, **project_of(self.root).environment, **DASK}
         parameters = dict(self.point(at).parameters)
-        return Task(self.swept.function, parameters, seed, str(self.root), environment)
+        root = str(self.root)
+        return Task(self.swept.function, parameters, seed, root, environment, is_remote)
 
 
 def run_sweep(
-    name: str, root: Path, *, jobs: int | None = None, cluster: ClusterSettings | None = None
+    name: str, root: Path, jobs: int | None, cluster: ClusterSettings | None = None
 ) -> Path:
     """Run the points of a sweep that are not kept yet, and write its table.
 
@@ -141,7 +142,7 @@ def run_sweep(
         client = mlflow_runs.connect(root)
         mlflow_runs.close_dead_runs(client)
         state = current_inputs(root, stage)[stage]
-        kept = KeptPoints(root, _made_from(swept, state, root))
+        kept = KeptPoints(root, _made_from(swept, state, root, cluster))
         shared = _shared(sweep)
         run = mlflow_runs.SweepRun(client, name, shared, root, stage=stage, key=state.key)
         work = _Work(name, sweep, swept, root, kept, run)
@@ -170,11 +171,21 @@ def _check_all(name: str, root: Path) -> tuple[CheckedSweep, Swept, str]:
     return sweep, project_of(root).swept[sweep.settings.of], stages[name]
 
 
-def _made_from(swept: Swept, state: StageInputs, root: Path) -> dict[str, Any]:
-    """Return all that decides what a point gives beside its parameters and its seed."""
+def _made_from(
+    swept: Swept, state: StageInputs, root: Path, cluster: ClusterSettings | None
+) -> dict[str, Any]:
+    """Return all that decides what a point gives beside its parameters and its seed.
+
+    What a cluster's machines are is not known here: their points are kept apart.
+    """
     deciding = {path: md5 for path, md5 in state.dependencies.items() if path != POINTS}
     machine = machine_class(project_of(root).packages)
-    return {"function": swept.function, "dependencies": deciding, "machine": machine}
+    where = {"cluster": cluster.kind} if _is_remote(cluster) and cluster else machine
+    return {"function": swept.function, "dependencies": deciding, "machine": where}
+
+
+def _is_remote(cluster: ClusterSettings | None) -> bool:
+    return cluster is not None and cluster.kind != "local"
 
 
 def _finish(

@@ -47,6 +47,9 @@ HARMLESS = (
 )  # fmt: skip
 """Variables that stay all the same: where things lie, and what changes no result."""
 
+OTHERS = ("DVC_", "GIT_", "MLFLOW_")
+"""Beginnings of variables that would lead a command in a clone back to another repository."""
+
 _STARTED = "NOTEBOOK_PIPELINE_STARTED"
 
 
@@ -74,6 +77,17 @@ def stage_environment(variables: Mapping[str, str], root: Path, project: Project
         "PATH": os.pathsep.join([commands, *others]),
         "PYTHONPATH": source_path(variables, root),
     }  # fmt: skip
+
+
+def clone_environment(clone: Path) -> dict[str, str]:
+    """Return an environment in which a clone's own code runs and keeps its runs to itself."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(OTHERS)}
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": source_path(os.environ, clone),
+        "DVC_NO_ANALYTICS": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
 
 
 def source_path(variables: Mapping[str, str], root: Path) -> str:

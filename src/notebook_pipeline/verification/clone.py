@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from notebook_pipeline.errors import ConfigError
-from notebook_pipeline.system.environment import source_path
-
-OWN = ("DVC_", "GIT_", "MLFLOW_")
-"""Beginnings of variables that would lead a command in the clone back to another repository."""
 
 
 @contextmanager
@@ -51,17 +45,6 @@ def temporary_clone(root: Path, data: Iterable[str] = ()) -> Iterator[Path]:
             else:
                 shutil.copy2(root / name, project / name)
         yield project
-
-
-def environment_of(clone: Path) -> dict[str, str]:
-    """Return an environment in which the clone's own code runs and keeps its runs to itself."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(OWN)}
-    return kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": source_path(os.environ, clone),
-        "DVC_NO_ANALYTICS": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
 
 
 def _git(*arguments: str) -> str:

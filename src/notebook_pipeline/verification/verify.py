@@ -24,9 +24,10 @@ from notebook_pipeline.stages.states import (
     open_repo,
     output_problems,
 )
+from notebook_pipeline.system.environment import clone_environment
 from notebook_pipeline.system.machine import class_difference, machine_class
 from notebook_pipeline.system.signals import ended_by_signals
-from notebook_pipeline.verification.clone import environment_of, temporary_clone
+from notebook_pipeline.verification.clone import temporary_clone
 from notebook_pipeline.verification.differences import Difference, differences
 from notebook_pipeline.verification.tolerances import (
     Tolerances,
@@ -147,7 +148,7 @@ def _reproduce(clone: Path, targets: Sequence[str]) -> None:
     """Run stages and all that they depend on, whatever DVC may know of them."""
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--no-run-cache", "--no-commit"]
     process = subprocess.Popen(
-        [*command, *targets], cwd=clone, env=environment_of(clone), start_new_session=True
+        [*command, *targets], cwd=clone, env=clone_environment(clone), start_new_session=True
     )
     try:
         status = process.wait()
