@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
@@ -11,6 +12,8 @@ import pytest
 
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.stages.provenance import read_run
+from notebook_pipeline.system.environment import FIXED
+from notebook_pipeline.system.lock import one_at_a_time
 from tests.notebook_pipeline.sweeping import (
     GRID,
     STEPS,
@@ -20,6 +23,7 @@ from tests.notebook_pipeline.sweeping import (
     set_sweeps,
     table,
 )
+from tests.repository import ROOT
 from tests.toy_clone import Toy, copy_toy, make_toy, wait_for
 
 pytestmark = pytest.mark.slow
@@ -277,13 +281,38 @@ def test_a_missing_input_is_told(own):
 
 
 def test_two_at_once_do_not_mix(own):
-    (own.path / "hold").touch()
-    set_sweeps(own, steps={**STEPS, "seeds": [7, 8]})
-    process = own.start_call("sweep", "steps")
-    wait_for(lambda: (own.path / "calls").is_dir() and any((own.path / "calls").iterdir()))
-    assert "another run of sweep-steps is active in" in run(own, ok=False)
-    (own.path / "hold").unlink()
-    assert process.wait(timeout=120) == 0
+    with one_at_a_time("sweep-steps", own.path):
+        assert "another run of sweep-steps is active in" in run(own, ok=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (FIXED | {"TOY_MOOD": "good"}, ""),
+        (FIXED, "RuntimeError: the worker has TOY_MOOD=None; it must be good: set it where the"),
+    ],
+)
+def test_workers_of_a_cluster_compute_the_same_if_they_have_the_variables(
+    swept, fresh, variables, told
+):
+    environment = fresh.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"} | variables
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.workers", "2"], cwd=ROOT, env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    with process:
+        address = json.loads(process.stdout.readline())
+        settings = {"kind": "address", "arguments": {"address": address}, "jobs": 2}
+        file = fresh.path.parent / "cluster.yaml"
+        file.write_text(json.dumps(settings), encoding="utf-8")
+        printed = run(fresh, "--cluster", str(file), ok=not told)
+        process.stdin.close()
+    if told:
+        assert told in printed
+    else:
+        assert files_of(fresh, "steps")["points.json"] == files_of(swept[0], "steps")["points.json"]
+        # What a machine computes that is not this one is not taken for what this one does.
+        assert "0 of 18 points are kept from before" in run(fresh)
 
 
 def test_status_knows_the_runs_and_backfill_makes_them_again(own):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import chdir
@@ -57,6 +58,8 @@ def compute(task: Task) -> Outcome:
     try:
         _check_worker(task)
         module, _, name = task.function.partition(":")
+        if (source := str(Path(task.root, "src"))) not in sys.path:
+            sys.path.insert(0, source)  # of a worker that was started elsewhere
         with chdir(task.root):
             found = getattr(import_module(module), name)
             metrics = found(dict(task.parameters), task.seed, task.root)
