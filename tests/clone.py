@@ -114,6 +114,9 @@ def make_clone(path: Path) -> Clone:
         }
     )
     params = yaml.safe_load((path / "params.yaml").read_text(encoding="utf-8"))
+    params["sweeps"]["depth_and_width"] |= {
+        "grid": {"depth": [1, 2], "width": [4]}, "fixed": {"epochs": 1}, "seeds": [0, 1],
+    }  # fmt: skip
     params["datasets"]["order_book"] |= {"bar_ms": 500, "horizon_bars": 2}
     (path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     for notebook in (path / "notebooks").glob("*.ipynb"):

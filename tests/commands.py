@@ -14,12 +14,15 @@ from notebook_pipeline.repository import nearest_project
 from notebook_pipeline.system.environment import stage_environment
 
 for name in (
+    "distributed",  # which a sweep imports once there is something to compute
     "mlflow.store.tracking.sqlalchemy_store",  # which MLflow imports once it opens a store
     "notebook_pipeline.mlflow_runs.backfill",
     "notebook_pipeline.mlflow_runs.status",
     "notebook_pipeline.reports.page",
     "notebook_pipeline.repro.parallel",
     "notebook_pipeline.repro.partial_pages",
+    "notebook_pipeline.sweeps.page",
+    "notebook_pipeline.sweeps.sweep",
     "notebook_pipeline.verification.verify",
 ):
     import_module(name)

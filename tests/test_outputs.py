@@ -14,6 +14,7 @@ from experiments.shared.scores import METRICS
 from lstm_states import check_traces, open_traces
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.departures import departures_in_words, expectations_of_all
+from notebook_pipeline.stages.points import numbers_of
 from notebook_pipeline.stages.states import notebook_stages
 from notebook_pipeline.verification.differences import flattened
 from notebook_pipeline.verification.tolerances import load_tolerances
@@ -155,7 +156,9 @@ def metrics_here():
         found = json.loads(path.read_text(encoding="utf-8"))
         if path.name == "evidence.json":
             found = {measure: kept["values"] for measure, kept in found.items()}
-        if path.name in ("evidence.json", "metrics.json"):
+        if path.name == "points.json":
+            found = numbers_of(found)
+        if path.name in ("evidence.json", "metrics.json", "points.json"):
             yield from ((f"{path.parent.name}.{key}", value) for key, value in flattened(found))
 
 

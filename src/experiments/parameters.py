@@ -13,6 +13,7 @@ from experiments.data import table
 from experiments.data.catalogue import DatasetName, any_data_set, unknown_data_sets
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.strict import Strict
+from notebook_pipeline.parameters.sweeps import Sweeps
 
 
 def _settings_modules() -> Iterator[ModuleType]:
@@ -41,7 +42,7 @@ def _sections() -> dict[str, type[BaseModel]]:
         ConfigError: if two experiments have a section of one name, which is the other's.
     """
     found: dict[str, type[BaseModel]] = {}
-    homes = {"datasets": "of the data sets"}
+    homes = {"datasets": "of the data sets", "sweeps": "of the sweeps"}
     for module in SETTINGS:
         for name, schema in getattr(module, "SECTIONS", {}).items():
             if name in homes:
@@ -60,6 +61,7 @@ Parameters = create_model(
     "Parameters",
     __base__=_Parameters,
     datasets=(dict[DatasetName, any_data_set()], ...),  # type: ignore[misc]
+    sweeps=(Sweeps, {}),
     **{name: (schema, ...) for name, schema in SECTIONS.items()},  # type: ignore[call-overload]
 )
 """All of params.yaml."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.forecasting.settings import SECTIONS
+from experiments.swept.scores import SWEPT
 from notebook_pipeline.project import Beside, Champion, Page, Project
 from notebook_pipeline.reports.missing import Missing
 
@@ -106,6 +107,7 @@ PROJECT = Project(
         name: [Beside("explorer.html", "Explore the states", still="figures/states.png")]
         for name in SECTIONS
     },
+    swept=SWEPT,
     compared={"claims.json": _verdicts},
     distances={"states.zarr": _measure_states},
 )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,24 +67,30 @@ class NotebookName(click.ParamType):
     """The name of a notebook that a stage of dvc.yaml runs."""
 
     name = "name"
+    kind = "notebook"
+
+    def known(self) -> Mapping[str, str]:
+        """Return the stages by the notebook's name."""
+        from notebook_pipeline.stages.states import notebook_stages
+
+        return notebook_stages(project_root())
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name, or fail with the nearest name."""
         from notebook_pipeline.parameters.names import near_or_all
-        from notebook_pipeline.stages.states import notebook_stages
 
-        known = notebook_stages(project_root())
+        known = self.known()
         if value not in known:
-            self.fail(f"{value!r} is not a notebook; {near_or_all(value, known)}", param, ctx)
+            self.fail(f"{value!r} is not a {self.kind}; {near_or_all(value, known)}", param, ctx)
         return value
 
 
 def checked_root() -> Path:
     """Return the repository after checking params.yaml: our messages say more than DVC's."""
-    from notebook_pipeline.parameters.file import load_parameters
+    from notebook_pipeline.parameters.points import check_sweeps
 
     root = project_root()
-    load_parameters(root)
+    check_sweeps(root)
     return root
 
 
@@ -138,7 +144,7 @@ def repro(jobs: int | None, cluster: Path | None) -> None:
     plan = reproduce(root, jobs, _settings(cluster))
     if not plan.changed:
         print("everything is up to date")
-    if not is_recorded(root, plan.notebooks):
+    if not is_recorded(root, {**plan.notebooks, **plan.sweeps}):
         _record(root)
     for line in departures_in_words(expectations_of_all(root, plan.notebooks)):
         print(line)
@@ -150,6 +156,51 @@ def _settings(cluster: Path | None) -> ClusterSettings | None:
     from notebook_pipeline.cluster.settings import load_settings
 
     return load_settings(cluster)
+
+
+class SweepName(NotebookName):
+    """The name of a sweep that a stage of dvc.yaml runs."""
+
+    kind = "sweep"
+
+    def known(self) -> Mapping[str, str]:
+        """Return the stages by the sweep's name."""
+        from notebook_pipeline.stages.states import sweep_stages
+
+        return sweep_stages(project_root())
+
+
+@click.command()
+@click.argument("name", type=SweepName())
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N",
+    help="Points to compute at a time. Default: as many as the machine allows.",
+)  # fmt: skip
+@click.option(
+    "--cluster", type=click.Path(path_type=Path), metavar="FILE",
+    help="Compute them on the cluster that a cluster.yaml describes, not on this machine.",
+)  # fmt: skip
+def sweep(name: str, jobs: int | None, cluster: Path | None) -> None:
+    """Compute the points of a sweep that are not there yet, and write their table."""
+    from notebook_pipeline.sweeps.sweep import run_sweep
+
+    root = project_root()
+    path = run_sweep(name, root, jobs, _settings(cluster))
+    print(f"wrote {path.relative_to(root)}")
+
+
+@click.command("sweep-page")
+@click.argument("name", type=SweepName())
+def sweep_page(name: str) -> None:
+    """Write the page of a sweep from its table."""
+    from notebook_pipeline.mlflow_runs import add_to_run
+    from notebook_pipeline.sweeps.page import write_page
+
+    root = project_root()
+    path = write_page(name, root)
+    check_loaded_code(root)
+    add_to_run(path, root)
+    print(f"wrote {path.relative_to(root)}")
 
 
 @click.command()
@@ -260,7 +311,9 @@ def compare(runs: Sequence[str], names: Sequence[str], out: Path | None) -> int:
     return 1 if found.missing else 0
 
 
-COMMANDS = (run, pages, repro, backfill, status, origin, debug, verify, compare)
+COMMANDS = (
+    run, sweep, sweep_page, pages, repro, backfill, status, origin, debug, verify, compare,
+)  # fmt: skip
 
 
 def page_command(stage: str, about: str) -> click.Command:

@@ -23,3 +23,7 @@ class StoreError(UserError, RuntimeError):
 
 class NotebookError(UserError, RuntimeError):
     """A notebook stopped; names the cell, the error and the place of the results so far."""
+
+
+class SweepError(UserError, RuntimeError):
+    """Points of a sweep failed; names them, their errors and the place of the whole story."""

@@ -86,6 +86,50 @@ class Beside:
     still: str
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A number that each point of a sweep gives.
+
+    Attributes:
+        name: Its name in what the function of the points returns.
+        says: What it is, in words.
+        unit: Its unit; "1" of a pure number.
+        lower_is_better: Whether a smaller value is a better one.
+    """
+
+    name: str
+    says: str
+    unit: str = "1"
+    lower_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What the points of sweeps over a section of params.yaml compute.
+
+    Attributes:
+        function: As ``package.module:name``, of a module that workers import. It is called as
+            ``function(parameters, seed, root)``, with the parameters by name and the path of the
+            repository as a string, and returns numbers by name.
+        chosen_by: By what the best point is chosen: of data on which no result is reported.
+        score: What is reported of the points.
+        size: What is small in a simple point; None if no point is simpler than another.
+        shorthand: Returns the schema of further parameters, which stand for some of the section;
+            an object of it says by ``parameters()`` for which. All of them are given, or none.
+        unread: Parameters of the section that the function isn't given.
+        baselines: Returns results to compare the score with, by their names in words; called with
+            the repository and the parameters of a point.
+    """
+
+    function: str
+    chosen_by: Metric
+    score: Metric
+    size: Metric | None = None
+    shorthand: Callable[[], type[Any]] | None = None
+    unread: Collection[str] = ()
+    baselines: Callable[[Path, Mapping[str, Any]], Mapping[str, float]] | None = None
+
+
 def _nothing_to_check(name: str, settings: Any, root: Path) -> None:
     """Accept every notebook: a project without a preflight of its own."""
 
@@ -118,6 +162,7 @@ class Project:
         champion: Which logged models to prefer; None registers none.
         pages: The pages by stage, in the order in which they are made.
         beside: The pages beside the report of a notebook, by the notebook's name.
+        swept: What sweeps can be over: by section of params.yaml, what a point computes.
         compared: By the name of a JSON file, the numbers and words in it, by name, that must agree
             on another class of machine. Metrics and evidence are always compared.
         distances: By the name of an output, what measures how far those of two reports are apart:
@@ -141,6 +186,7 @@ class Project:
     champion: Champion | None = None
     pages: Mapping[str, Page] = field(default_factory=dict)
     beside: Mapping[str, Sequence[Beside]] = field(default_factory=dict)
+    swept: Mapping[str, Swept] = field(default_factory=dict)
     compared: Mapping[str, Callable[[Any], Mapping[str, Any]]] = field(default_factory=dict)
     distances: Mapping[str, Callable[[Path, Path], pd.DataFrame]] = field(default_factory=dict)
 

@@ -14,6 +14,9 @@ Others decide the form of an output, but no value in it; CONTRIBUTING.md names t
 CELL = "src/notebook_pipeline/parameters/cell.py"
 """The one module beside those of pages by which pages read what a report holds."""
 
+POINTS = "src/notebook_pipeline/parameters/sweeps.py"
+"""The one module of the engine that decides which points a sweep has."""
+
 FINDS = ("errors", "parameters", "project", "repository", "stages", "system")
 """Parts of the engine by which pages start, find what they show, and say why they can't."""
 
@@ -40,7 +43,7 @@ def of_the_engine(file, *, page):
         page: Whether the stage makes a page, on which more of the engine has a say.
     """
     inside = Path(file).parts[2:]
-    if not file.startswith("src/notebook_pipeline/") or file == CANONICAL:
+    if not file.startswith("src/notebook_pipeline/") or file in (CANONICAL, POINTS):
         return False
     finds = Path(inside[0]).stem in (*FINDS, "__init__", "__main__", "cli")
     return not page or (finds and file != CELL)

@@ -10,9 +10,10 @@ import yaml
 
 import lstm_states
 from experiments.data.catalogue import _KINDS, any_data_set
+from experiments.project import PROJECT
 from notebook_pipeline.parameters.file import load_parameters
 from notebook_pipeline.repository import find_notebook
-from notebook_pipeline.stages.states import notebooks_of, open_repo, stages_of
+from notebook_pipeline.stages.states import notebooks_of, open_repo, stages_of, sweeps_of
 from tests.experiments.declared import of_the_engine, starts_the_work
 from tests.repository import ROOT
 
@@ -20,6 +21,7 @@ GRAPH = grimp.build_graph("lstm_states", "lstm_explorer", "notebook_pipeline", "
 any_data_set()  # imports all kinds
 with open_repo(ROOT) as repo:
     STAGES = notebooks_of(repo, ROOT)
+    SWEEPS = sweeps_of(repo, ROOT)
     DECLARED = {stage.addressing: stage.deps for stage in stages_of(repo)}
 
 OURS = {
@@ -145,17 +147,38 @@ def test_inputs_of_a_notebook(name):
 
 
 @pytest.mark.parametrize(
-    ("stage", "module"),
+    ("stage", "modules"),
     [
-        ("claims", "experiments.claims.page"),
-        ("explorer@stacked", "experiments.explorer"),
-        ("index", "experiments.index.index"),
-        ("pages", "notebook_pipeline.reports.page"),
+        ("claims", {"experiments.claims.page"}),
+        ("explorer@stacked", {"experiments.explorer"}),
+        # What a sweep is judged by is the project's, which the engine finds by its name.
+        ("index", {"experiments.index.index", "experiments.swept.scores"}),
+        ("pages", {"notebook_pipeline.reports.page"}),
+        (
+            "sweep_page@depth_and_width",
+            {"notebook_pipeline.sweeps.page", "experiments.swept.scores"},
+        ),
     ],
 )
-def test_code_of_a_page(stage, module):
-    assert undeclared({module}, deps_of(stage), page=True) == set()
-    assert idle({module}, deps_of(stage)) == set()
+def test_code_of_a_page(stage, modules):
+    assert undeclared(modules, deps_of(stage), page=True) == set()
+    assert idle(modules, deps_of(stage)) == set()
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_code_and_inputs_of_a_sweep(name):
+    settings = load_parameters(ROOT).sweeps[name]
+    function = PROJECT.swept[settings.of].function
+    modules = {function.partition(":")[0], "notebook_pipeline.parameters.sweeps"}
+    deps = deps_of(SWEEPS[name])
+    assert undeclared(modules, deps) == set()
+    assert idle(modules, deps) == set()
+    dataset = getattr(load_parameters(ROOT), settings.of).dataset
+    assert {dep for dep in deps if not dep.startswith("src/")} == {
+        f"data/processed/{dataset}.zarr",
+        "requirements.lock",
+    }
+    assert params_of(SWEEPS[name]) == {settings.of, f"sweeps.{name}"}
 
 
 @pytest.mark.parametrize(("maker", "kind"), _KINDS.items())

@@ -53,6 +53,35 @@ def test_it_decides_claims_from_what_the_trial_measured(clone):
     assert not [o for c in notebook["cells"] for o in c.get("outputs", ()) if "name" in o]
 
 
+def test_it_sweeps_and_shows_the_answer(clone):
+    folder = clone.path / "reports/depth_and_width"
+    rows = json.loads((folder / "points.json").read_text(encoding="utf-8"))["rows"]
+    assert [row["given"] for row in rows] == [{"depth": d, "width": 4} for d in (1, 2)]
+    assert rows[0]["metrics"]["weights"] == [4 * 4 * (12 + 4 + 1) + 9 * 5] * 2
+    page = (folder / "sweep.html").read_text(encoding="utf-8")
+    assert "most frequent 0.084" in page
+    index = (clone.path / "reports/index.html").read_text(encoding="utf-8")
+    assert '<a href="depth_and_width/sweep.html">How deep is deep enough here?</a>' in index
+
+
+A_POINT = """
+import json
+from experiments.swept.configurations import train_variable_length
+from experiments.swept.settings import UNREAD
+from notebook_pipeline import load_parameters
+own = load_parameters().variable_length
+print(json.dumps(train_variable_length(own.model_dump(exclude=set(UNREAD)), own.seeds[0], ".")))
+"""
+
+
+def test_a_point_is_trained_as_the_notebook_trains(clone):
+    point = json.loads(clone.run("python", "-W", "ignore", "-c", A_POINT).splitlines()[-1])
+    path = clone.path / "reports/variable_length/metrics.json"
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    assert point["score"] == pytest.approx(metrics["test"]["accuracy"], abs=1e-3)
+    assert point["loss"] == pytest.approx(metrics["validation"]["kept_loss"], rel=1e-4)
+
+
 @pytest.mark.nightly
 def test_each_configuration_gives_the_same_metrics_without_the_kernel(clone, tmp_path):
     shutil.copytree(clone.path, tmp_path / "stock", symlinks=True)

@@ -7,6 +7,7 @@ from notebook_pipeline.stages.states import notebook_stages, open_repo
 from tests.clone import Clone, make_clone
 
 PAGES = {"pages", "claims", "index"}
+SWEEP, SWEEP_PAGE = "sweep@depth_and_width", "sweep_page@depth_and_width"
 EXPLORERS = {f"explorer@{name}" for name in ("stacked", "intermediate_outputs", "variable_length")}
 
 NEW = "made_by_a_test"
@@ -63,8 +64,12 @@ def change(root):
 @pytest.mark.parametrize(
     ("file", "rerun"),
     [
-        ("src/notebook_pipeline/reports/templates/report/index.html.j2", PAGES),
-        ("src/notebook_pipeline/reports/page.py", PAGES),
+        ("src/notebook_pipeline/reports/templates/report/index.html.j2", {*PAGES, SWEEP_PAGE}),
+        ("src/notebook_pipeline/reports/page.py", {*PAGES, SWEEP_PAGE}),
+        ("src/notebook_pipeline/sweeps/sweep.html.j2", {SWEEP_PAGE, "index"}),
+        ("src/experiments/swept/scores.py", {SWEEP_PAGE, "index"}),
+        ("src/experiments/swept/configurations.py", {SWEEP, "index"}),
+        ("src/notebook_pipeline/cluster/client.py", set()),
         ("src/notebook_pipeline/parameters/cell.py", PAGES),
         ("src/lstm_explorer/page.js", EXPLORERS),
         ("src/experiments/explorer.py", EXPLORERS),
@@ -115,7 +120,14 @@ def test_what_decides_all_results_makes_all_run_again(root, change, file):
         (
             "variable_length",
             {"epochs": 50},
-            {"experiment@variable_length", "explorer@variable_length", "masking", "index"},
+            {
+                "experiment@variable_length",
+                "explorer@variable_length",
+                "masking",
+                "index",
+                SWEEP,
+                SWEEP_PAGE,
+            },
         ),
         (
             "intermediate_outputs",

@@ -4,7 +4,12 @@ import math
 import pytest
 
 from notebook_pipeline.errors import ConfigError
-from notebook_pipeline.verification.tolerances import Tolerance, beyond_tolerance, load_tolerances
+from notebook_pipeline.verification.tolerances import (
+    Tolerance,
+    beyond_tolerance,
+    is_compared,
+    load_tolerances,
+)
 
 
 def tolerances(tmp_path, text):
@@ -106,3 +111,17 @@ def test_a_metric_may_be_left_to_its_verdict(tmp_path):
 def test_a_wrong_file_is_refused(tmp_path, entry, said):
     with pytest.raises(ConfigError, match=r"^tolerances\.yaml: " + said):
         tolerances(tmp_path, f"metrics: {{a: {entry}}}")
+
+
+def test_the_points_of_a_sweep_are_compared_by_metric_point_and_seed(tmp_path):
+    here = {
+        "seeds": [0, 1],
+        "rows": [{"given": {"steps": 3}, "metrics": {"far": [1.0, None], "weights": [3, 3]}}],
+    }
+    again = json.loads(json.dumps(here).replace("1.0", "1.5").replace("[3, 3]", "[3, 4]"))
+    text = 'metrics: {"sums.far.*": {absolute: 0.6}, "*": {}}'
+    assert is_compared("reports/sums/points.json", {})
+    assert beyond(tmp_path, "reports/sums/points.json", here, again, text) == [
+        "reports/sums/points.json, sums.weights.steps 3, seed 1: 3.0 here, 4.0 in the clone, 1 "
+        "apart, allowed are 0 + 0 of the larger"
+    ]

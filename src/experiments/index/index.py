@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from markupsafe import escape
+
 from experiments.claims.rules import load_ledger
 from experiments.forecasting.settings import SECTIONS as CONFIGURATIONS
 from experiments.forecasting.words import lead_in_words
@@ -18,7 +20,9 @@ from notebook_pipeline.parameters.file import load_parameters
 from notebook_pipeline.reports.missing import Missing
 from notebook_pipeline.reports.readable import answer, first_heading
 from notebook_pipeline.stages.outputs import find_output, read_report, replace_text
-from notebook_pipeline.stages.states import notebook_stages
+from notebook_pipeline.stages.states import notebook_stages, sweep_stages
+from notebook_pipeline.sweeps.page import FILE as SWEEP_PAGE
+from notebook_pipeline.sweeps.page import answer_of
 
 THUMBNAILS = {
     "results": "Result and baselines",
@@ -64,12 +68,14 @@ def write_index(root: Path, missing: Sequence[Missing] = ()) -> Path:
         for name in shown
         if name not in scored
     ]
+    swept = [name for name, stage in sweep_stages(root).items() if stage not in without]
     page = root / "reports" / "index.html"
     text = render_index(
         rows,
         title="How hidden states are handled",
         intro=INTRO,
         trials=trials,
+        sweeps=[_sweep(name, root) for name in swept],
         own_claims=own_claims,
         departures=departures_in_words(found),
         missing=missing,
@@ -88,6 +94,11 @@ def _trial(name: str, root: Path, *, decides: bool, departs: str) -> TrialRow:
     notebook = read_report(name, root)
     report = f"{name}/report.html"
     return TrialRow(first_heading(notebook), answer(notebook), report, decides, departs)
+
+
+def _sweep(name: str, root: Path) -> TrialRow:
+    question, found = answer_of(name, root)
+    return TrialRow(question, str(escape(found)), f"{name}/{SWEEP_PAGE}", decides=False)
 
 
 def _row(name: str, root: Path) -> ReportRow:

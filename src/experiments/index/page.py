@@ -65,7 +65,7 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """What the index says of one trial.
+    """What the index says of one trial, or of a sweep.
 
     Attributes:
         question: The question that it answers.
@@ -97,6 +97,7 @@ def render_index(
     title: str,
     intro: str,
     trials: Sequence[TrialRow],
+    sweeps: Sequence[TrialRow] = (),
     own_claims: int = 0,
     departures: Sequence[str] = (),
     missing: Sequence[Missing] = (),
@@ -107,6 +108,7 @@ def render_index(
         rows: The configurations, in the order to show them.
         title: The page's title and heading.
         trials: The other experiments, in the order to show them.
+        sweeps: The sweeps, in the order to show them.
         own_claims: How many claims the article does not make.
         departures: Where runs depart from what the committed ones found, the summary first.
         intro: A paragraph below the heading; plain text, empty lines separate paragraphs.
@@ -123,6 +125,7 @@ def render_index(
             rows=rows,
             title=title,
             trials=trials,
+            sweeps=sweeps,
             own_claims=own_claims,
             departures=departures,
             missing=missing,

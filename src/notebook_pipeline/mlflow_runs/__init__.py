@@ -28,10 +28,13 @@ from notebook_pipeline.mlflow_runs.store import (
     store_uri,
     without_password,
 )
+from notebook_pipeline.mlflow_runs.sweeps import POINT, SweepRun
 
 __all__ = [
     "KEY",
+    "POINT",
     "Client",
+    "SweepRun",
     "add_to_run",
     "close_dead_runs",
     "close_run",

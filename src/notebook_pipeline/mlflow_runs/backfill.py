@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dvc.repo import Repo
+
+from notebook_pipeline.stages.points import FILE, read_table
 from notebook_pipeline.stages.provenance import read_run, write_run
 from notebook_pipeline.stages.states import (
     StageInputs,
@@ -13,6 +16,7 @@ from notebook_pipeline.stages.states import (
     notebooks_of,
     open_repo,
     output_problems,
+    sweeps_of,
 )
 
 
@@ -49,7 +53,30 @@ def record_missing_runs(root: Path) -> list[str]:
                 done.append(f"restored in the run of {stage}: {', '.join(files)}")
         store = mlflow_runs.without_password(mlflow_runs.store_uri(root))
         _point_to(client, run_id, root / "reports" / name, store, state)
-    return done
+    return done + list(_record_sweeps(client, root, known))
+
+
+def _record_sweeps(client: Any, root: Path, known: Mapping[str, Any]) -> Iterator[str]:
+    """Make the runs of sweeps that have none, from tables that are here as dvc.lock tells them."""
+    from notebook_pipeline import mlflow_runs
+
+    store = mlflow_runs.without_password(mlflow_runs.store_uri(root))
+    for name, stage, state in _restored(root, sweeps_of):
+        folder = root / "reports" / name
+        if state.key in known:
+            run_id = known[state.key][0].info.run_id
+        else:
+            table, made_by = read_table(name, root), {"stage": stage, "key": state.key}
+            run = mlflow_runs.SweepRun(client, name, table.shared, root, **made_by)
+            for given, seed, metrics in table.each():
+                run.log(given, seed, metrics)
+            run.add(folder / FILE)
+            run.end("FINISHED")
+            run_id = run.run_id
+            yield f"created the runs of {stage} from its table"
+        record = {"key": state.key, "run": run_id, "store": store}
+        if {**(read_run(folder) or {}), **record} != read_run(folder):
+            write_run(folder, record)
 
 
 def _point_to(client: Any, run_id: str, folder: Path, store: str, state: StageInputs) -> None:
@@ -65,11 +92,18 @@ def _point_to(client: Any, run_id: str, folder: Path, store: str, state: StageIn
     write_run(folder, {**record, "run": run_id, "store": store})
 
 
-def _restored(root: Path) -> Iterator[tuple[str, str, StageInputs]]:
-    """Yield notebooks, their stages and states, whose outputs are here as dvc.lock tells them."""
+def _restored(
+    root: Path, stages_of: Callable[[Repo, Path], Mapping[str, str]] = notebooks_of
+) -> Iterator[tuple[str, str, StageInputs]]:
+    """Yield notebooks, their stages and states, whose outputs are here as dvc.lock tells them.
+
+    Args:
+        root: The repository.
+        stages_of: Returns the stages by name; others than of notebooks if it does.
+    """
     states = locked_inputs(root)
     with open_repo(root) as repo:
-        for name, stage in notebooks_of(repo, root).items():
+        for name, stage in stages_of(repo, root).items():
             state = states.get(stage)
             if state and not output_problems(repo, stage):
                 yield name, stage, state

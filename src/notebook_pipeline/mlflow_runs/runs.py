@@ -40,6 +40,7 @@ def create_run(
     *,
     stage: str = "",
     key: str = "",
+    source: str = "",
 ) -> Run:
     """Make a run with a readable name, the parameters, and tags that say what it was made from.
 
@@ -50,6 +51,7 @@ def create_run(
         root: The repository.
         stage: The one that runs it; empty if a person does, not the pipeline.
         key: Of the state of the stage.
+        source: The file that says what runs, where that is not the notebook.
     """
     git = git_state(root)
     about = project_of(root).title(name, settings)
@@ -62,8 +64,8 @@ def create_run(
         KEY: key,
         "dvc.experiment": experiment_name,
         "params.sha256": _digest(json.dumps(dict(settings), sort_keys=True).encode()),
-        "mlflow.source.name": find_notebook(name, root).relative_to(root).as_posix(),
-        "mlflow.source.type": "NOTEBOOK",
+        "mlflow.source.name": source or find_notebook(name, root).relative_to(root).as_posix(),
+        "mlflow.source.type": "LOCAL" if source else "NOTEBOOK",
         **_state_tags(git, root),
         **process_tags(),
     }

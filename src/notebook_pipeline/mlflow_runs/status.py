@@ -24,6 +24,7 @@ from notebook_pipeline.stages.states import (
     open_repo,
     output_problems,
     stages_of,
+    sweeps_of,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FAILED = "reports/failed"
 """Where attempts lie that have failed, or are under way."""
 
-NO_REPORTS = {"failed", "interactive", "logs"}
+NO_REPORTS = {"failed", "interactive", "logs", "points"}
 """Folders in ``reports`` that no stage makes."""
 
 
@@ -96,16 +97,20 @@ def _stage_statuses(
     finished = mlflow_runs.finished_runs(client)
     with open_repo(root) as repo:
         names = {stage: name for name, stage in notebooks_of(repo, root).items()}
+        sweeps = {stage: name for name, stage in sweeps_of(repo, root).items()}
+        mend = f"`{project_of(root).command} backfill`"
         for stage, state in states.items():
             problems = list(_pipeline_problems(repo, stage, state, locked.get(stage)))
             mine = finished.get(locked[stage].key, []) if stage in locked else []
             if stage in names and stage in locked and not problems:
                 folder = root / "reports" / names[stage]
-                mend = f"`{project_of(root).command} backfill`"
                 problems += _record_problems(folder, locked[stage], mine, mend)
                 problems += _artifact_problems(client, folder, stage, mine, mend)
-            if problems and stage in names and (root / FAILED / names[stage]).is_dir():
-                kept = f"{FAILED}/{names[stage]}"
+            if stage in sweeps and not problems and not mine:
+                problems.append(f"MLflow has no run of it: {mend} creates it")
+            name = names.get(stage) or sweeps.get(stage)
+            if problems and name and (root / FAILED / name).is_dir():
+                kept = f"{FAILED}/{name}"
                 problems.append(f"its last attempt failed or is still running: see {kept}")
             run = f"{mine[0].info.run_name} ({mine[0].info.run_id})" if mine else ""
             yield StageStatus(stage, run, tuple(problems))
@@ -144,6 +149,8 @@ def origin_of(file: Path, root: Path) -> dict[str, Any]:
 
 
 def _kind(run: Run, keys: set[str], stages: Collection[str]) -> str:
+    if mlflow_runs.POINT in run.data.tags:
+        return "of points of sweeps"
     stage = run.data.tags.get("stage")
     if stage and stage not in stages:
         return f"of {stage}, which is no longer a stage"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from inspect import isclass
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ValidationError, WrapValidator, create_model
@@ -15,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.names import near_or_all
 from notebook_pipeline.parameters.strict import Strict
+from notebook_pipeline.parameters.sweeps import Sweeps
 from notebook_pipeline.project import project_of
 from notebook_pipeline.repository import project_root
 
@@ -78,6 +80,9 @@ def _schema(root: Path) -> type[BaseModel]:
     path = root / FILE
     sections: dict[str, Any] = {}
     for name, section in _named(_read(path), path.name).items():
+        if name == "sweeps":
+            sections[name] = Sweeps, ...
+            continue
         values = _named(section, f"{path.name}: {name}")
         types: dict[str, Any] = {key: (_type_beside(value), ...) for key, value in values.items()}
         sections[name] = create_model(name, __base__=Strict, **types), ...
@@ -137,11 +142,18 @@ def _validated(schema: type[BaseModel], values: Any, where: str, sections_from: 
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        problems = [_explained(schema, problem, sections_from) for problem in error.errors()]
+        problems = [explained(schema, problem, sections_from) for problem in error.errors()]
         raise ConfigError(f"{where}: " + "\n  ".join(problems)) from None
 
 
-def _explained(schema: type[BaseModel], problem: Any, sections_from: str) -> str:
+def explained(schema: type[BaseModel], problem: Any, sections_from: str = "") -> str:
+    """Say what is wrong with a value, and what would be right.
+
+    Args:
+        schema: What the value is a part of.
+        problem: One of pydantic's errors.
+        sections_from: As for :func:`read_file`.
+    """
     location, part = _place(schema, [str(part) for part in problem["loc"]])
     key = ".".join(location) or "parameters"
     if location[-1:] == ["[key]"]:
@@ -170,6 +182,7 @@ def _place(schema: Any, location: Sequence[str]) -> tuple[list[str], Any]:
     """
     keys, model, inner = [], schema, schema
     for name in location:
+        inner = _given(inner)
         if isclass(inner) and issubclass(inner, BaseModel):
             model = inner
             inner = inner.model_fields[name].annotation if name in inner.model_fields else None
@@ -180,6 +193,14 @@ def _place(schema: Any, location: Sequence[str]) -> tuple[list[str], Any]:
             inner = arguments[-1]  # the values of a mapping or a list
         keys.append(name)
     return keys, model
+
+
+def _given(annotation: Any) -> Any:
+    """Return what an annotation such as ``Part | None`` stands for where there is a value."""
+    arguments = get_args(annotation)
+    given = [one for one in arguments if one is not NoneType]
+    inner = given[0] if len(given) == 1 < len(arguments) else annotation
+    return get_args(inner)[0] if hasattr(inner, "__metadata__") else inner
 
 
 def _member(union: Any, tag: str) -> Any:

@@ -8,8 +8,9 @@ from pathlib import Path
 from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.project import project_of
 from notebook_pipeline.reports.missing import Missing
-from notebook_pipeline.stages.provenance import read_provenance
-from notebook_pipeline.stages.states import current_inputs, notebooks_of, open_repo
+from notebook_pipeline.stages.points import FILE
+from notebook_pipeline.stages.provenance import read_provenance, read_run
+from notebook_pipeline.stages.states import current_inputs, notebooks_of, open_repo, sweeps_of
 
 
 def write_pages(root: Path, without: Mapping[str, str], notebooks: Mapping[str, str]) -> list[str]:
@@ -81,7 +82,8 @@ def missing_now(page: str, root: Path) -> list[Missing]:
         graph = repo.index.graph
         needed = {s.addressing for s in graph.successors(repo.stage.load_one(name=page))}
         stages = {s: name for name, s in notebooks_of(repo, root).items() if s in needed}
-    states = current_inputs(root, *stages)
+        sweeps = {s: name for name, s in sweeps_of(repo, root).items() if s in needed}
+    states = current_inputs(root, *stages, *sweeps)
     found = []
     for stage, name in stages.items():
         made = read_provenance(root / "reports" / name)
@@ -90,6 +92,12 @@ def missing_now(page: str, root: Path) -> list[Missing]:
         elif made.get("key") != states[stage].key:
             why = "has changed since its report was made"
             found.append(missing_result(stage, why, root, name))
-    if len(found) == len(stages):
+    for stage, name in sweeps.items():
+        made = read_run(root / "reports" / name)
+        if not (root / "reports" / name / FILE).is_file():
+            found.append(missing_result(stage, "has not run", root, name))
+        elif made and made["key"] != states[stage].key:
+            found.append(missing_result(stage, "has changed since it ran", root, name))
+    if len(found) == len(stages) + len(sweeps):
         raise OutputsError("no report is up to date; `dvc repro` makes them")
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dvc.repo.reproduce import plan_repro
 
-from notebook_pipeline.stages.states import notebooks_of, open_repo
+from notebook_pipeline.stages.states import notebooks_of, open_repo, sweeps_of
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class Plan:
         measuring: Those that measure time, as ``meta: {alone: true}`` in dvc.yaml tells: nothing
             runs beside them.
         notebooks: The stages that run notebooks, by the notebook's name.
+        sweeps: The stages that run sweeps, by the sweep's name.
     """
 
     needs: Mapping[str, set[str]]
     changed: frozenset[str]
     measuring: frozenset[str]
     notebooks: Mapping[str, str]
+    sweeps: Mapping[str, str]
 
 
 def make_plan(root: Path) -> Plan:
@@ -45,4 +47,5 @@ def make_plan(root: Path) -> Plan:
             changed=frozenset(repo.status()),
             measuring=frozenset(s.addressing for s in graph if (s.meta or {}).get("alone")),
             notebooks=notebooks_of(repo, root),
+            sweeps=sweeps_of(repo, root),
         )

@@ -6,21 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_pipeline.errors import OutputsError
-from notebook_pipeline.stages.states import notebook_stages
+from notebook_pipeline.stages.states import notebook_stages, sweep_stages
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
 def find_output(name: str, file: str, root: Path) -> Path:
-    """Return a file that the stage of a notebook has made.
+    """Return a file that the stage of a notebook or a sweep has made.
 
     Raises:
         OutputsError: if it isn't there.
     """
     path = root / "reports" / name / file
     if not path.is_file():
-        raise OutputsError(f"{path} is missing; `dvc repro {notebook_stages(root)[name]}` makes it")
+        stage = {**notebook_stages(root), **sweep_stages(root)}[name]
+        raise OutputsError(f"{path} is missing; `dvc repro {stage}` makes it")
     return path
 
 

@@ -81,7 +81,7 @@ def is_recorded(root: Path, stages: Mapping[str, str]) -> bool:
 
     Args:
         root: The repository.
-        stages: Those that run notebooks, by the notebook's name.
+        stages: Those that run notebooks or sweeps, by the notebook's or the sweep's name.
     """
     if not stages:
         return True

@@ -77,9 +77,18 @@ def notebooks_of(repo: Repo, root: Path) -> dict[str, str]:
 
     Their commands end in ``run NAME`` of the project's own command, or of the engine's.
     """
+    return _stages_that("run", repo, root)
+
+
+def sweeps_of(repo: Repo, root: Path) -> dict[str, str]:
+    """Return the stages that run sweeps by the sweep's name, as :func:`notebooks_of` does."""
+    return _stages_that("sweep", repo, root)
+
+
+def _stages_that(does: str, repo: Repo, root: Path) -> dict[str, str]:
     own = re.escape(project_of(root).command)
-    runs = re.compile(rf"(?<![\w.-])(?:{own}|notebook_pipeline) run (\w+)$")
-    found = ((runs.search(str(stage.cmd)), stage.addressing) for stage in stages_of(repo))
+    command = re.compile(rf"(?<![\w.-])(?:{own}|notebook_pipeline) {does} (\w+)$")
+    found = ((command.search(str(stage.cmd)), stage.addressing) for stage in stages_of(repo))
     return {match[1]: stage for match, stage in found if match}
 
 
@@ -87,6 +96,12 @@ def notebook_stages(root: Path) -> dict[str, str]:
     """Return what :func:`notebooks_of` does of the repository ``root``."""
     with open_repo(root) as repo:
         return notebooks_of(repo, root)
+
+
+def sweep_stages(root: Path) -> dict[str, str]:
+    """Return what :func:`sweeps_of` does of the repository ``root``."""
+    with open_repo(root) as repo:
+        return sweeps_of(repo, root)
 
 
 def locked_inputs(root: Path) -> dict[str, StageInputs]:

@@ -10,17 +10,23 @@ import click
 
 from notebook_pipeline.cli import page_command
 from notebook_pipeline.errors import ConfigError
-from notebook_pipeline.project import Page, Project
+from notebook_pipeline.project import Metric, Page, Project, Swept
 from notebook_pipeline.reports.missing import Missing
 
 if TYPE_CHECKING:
-    from toy.parameters import Parameters
+    from toy.parameters import Parameters, Stride
 
 
 def _schema() -> type[Parameters]:
     from toy.parameters import Parameters
 
     return Parameters
+
+
+def _stride() -> type[Stride]:
+    from toy.parameters import Stride
+
+    return Stride
 
 
 def _check(name: str, settings: Any, root: Path) -> None:
@@ -76,6 +82,16 @@ PROJECT = Project(
     deciding=("TOY_",),
     packages=("numpy", "matplotlib"),
     preflight=_check,
+    swept={
+        "walking": Swept(
+            "toy.points:measure",
+            chosen_by=Metric("error", "error on the validation part", lower_is_better=True),
+            score=Metric("far", "distance on the test part", "m"),
+            size=Metric("weights", "steps"),
+            shorthand=_stride,
+            unread=("label",),
+        )
+    },
     pages={
         "answers": Page("answers.html", _write_answers),
         "index": Page("index.html", _write_index),

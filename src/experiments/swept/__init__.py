@@ -1,0 +1,1 @@
+"""Sweeps over the documented configurations: what one of their points computes."""

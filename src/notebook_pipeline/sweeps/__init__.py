@@ -1,0 +1,1 @@
+"""Sweeps: many points of parameters and seeds as one stage."""
