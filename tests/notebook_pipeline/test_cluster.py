@@ -110,7 +110,10 @@ def test_what_dvc_cannot_hand_on_runs_here(repository):
     )
     with workers(clone) as (_, file):
         clone.call("repro", "--cluster", file)
-    where = [(clone.path / f"{name}.txt").read_text() for name in ("alone", "kept", "sent")]
+    where = [
+        (clone.path / f"{name}.txt").read_text(encoding="utf-8")
+        for name in ("alone", "kept", "sent")
+    ]
     assert where[:2] == [f"{clone.path}\n"] * 2
     assert where[2] != where[0]
     assert "up to date" in clone.run("dvc", "status")

@@ -33,7 +33,9 @@ def python(tmp_path_factory):
     home = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     [packages] = home.glob("lib/python*/site-packages")
-    (packages / "all.pth").write_text(f"{sysconfig.get_path('purelib')}\n{extra}\n", "utf-8")
+    (packages / "all.pth").write_text(
+        f"{sysconfig.get_path('purelib')}\n{extra}\n", encoding="utf-8"
+    )
     (home / "share").symlink_to(Path(sys.prefix) / "share")
     return str(home / "bin/python")
 

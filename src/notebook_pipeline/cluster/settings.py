@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.file import read_file
@@ -20,6 +21,9 @@ PACKAGES = {
 }
 """What a kind of cluster needs on top of Dask: pip knows these by the names with a dash."""
 
+HomePath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path that may begin with ``~``."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -29,9 +33,9 @@ class TlsFiles(Strict):
     Workers find them by the same paths.
     """
 
-    ca: str
-    certificate: str
-    key: str
+    ca: HomePath
+    certificate: HomePath
+    key: HomePath
 
 
 class ClusterSettings(Strict):
@@ -115,5 +119,5 @@ def _check_connection(name: str, settings: ClusterSettings) -> None:
 
 def _check_files(name: str, security: TlsFiles | None) -> None:
     for key, path in security or ():
-        if not Path(path).expanduser().is_file():
+        if not Path(path).is_file():
             raise ConfigError(f"{name}: security.{key} is {path!r}: there is no such file")

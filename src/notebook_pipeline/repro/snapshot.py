@@ -83,7 +83,7 @@ def pack(root: Path, other: Iterable[str]) -> bytes:
     """
     names = {*_known(root), *(name for name in other if (root / name).exists())}
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1, encoding="utf-8") as tar:
         for name in sorted(names):
             if (root / name).is_dir() or (root / name).is_file():
                 tar.add(root / name, name)
@@ -92,7 +92,7 @@ def pack(root: Path, other: Iterable[str]) -> bytes:
 
 def unpack(packed: bytes, folder: Path) -> None:
     """Make a clone of what was packed, a git repository without a commit."""
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz", encoding="utf-8") as tar:
         tar.extractall(folder, filter="data")
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
 
