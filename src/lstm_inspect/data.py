@@ -88,7 +88,7 @@ def _load_archive(path: Path) -> dict[str, np.ndarray]:
     held: dict[str, np.ndarray] = {}
     what = str(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 what = f"{path}: array {name!r}"
                 held[name] = np.asarray(archive[name])

@@ -60,6 +60,10 @@ def translate(described: Any) -> None:
             if key.endswith("activation") and value == "hard_sigmoid":
                 name = hard_sigmoid_of_keras_2.__name__
                 config[key] = {"module": "builtins", "class_name": "function", "config": name}
+        inner = [config.get(key) for key in ("layer", "backward_layer", "cell")]
+        for one in [*inner, *config.get("cells", [])]:  # before 2.12 without their module
+            if isinstance(one, dict) and hasattr(keras.layers, kind_of(one)):
+                one.setdefault("module", "keras.layers")
         if "output_layers" in config:
             _translate_graph(config)
         elif kind_of(part) == "Sequential" and kind_of(config["layers"][0]) == "InputLayer":
@@ -72,17 +76,30 @@ def _translate_graph(config: dict[str, Any]) -> None:
     kinds = {layer["name"]: kind_of(layer) for layer in config["layers"]}
     for layer in config["layers"]:
         for place, call in enumerate(layer["inbound_nodes"]):
-            for tensor in call:
+            read = list(_places(call))
+            for tensor in read:
                 # Keras 2 counts the making of a model as its first call.
                 if kinds.get(tensor[0]) in MODELS:
                     tensor[1] = max(tensor[1] - 1, 0)
-            if kind_of(layer) in RECURRENT and len(call) > 1:
-                first, *states = [_tensor(tensor) for tensor in call]
-                options = {"initial_state": states, **call[0][3]}
+            if kind_of(layer) in RECURRENT and len(read) > 1:
+                first, *states = map(_tensor, read)
+                options = {"initial_state": states, **read[0][3]}
                 layer["inbound_nodes"][place] = {"args": [first], "kwargs": options}
-    for tensor in config["output_layers"]:
+    for tensor in _places(config["output_layers"]):
         if kinds.get(tensor[0]) == "Sequential":  # Keras 3 counts for the others itself
             tensor[1] = max(tensor[1] - 1, 0)
+
+
+def _places(nested: Any) -> Iterator[list[Any]]:
+    """Yield each tensor, which is the name of a layer, the number of a call, and that of an output.
+
+    A single one may stand by itself, or in a list.
+    """
+    if isinstance(nested, list) and nested and isinstance(nested[0], str):
+        yield nested
+    elif isinstance(nested, list | dict):
+        for part in nested.values() if isinstance(nested, dict) else nested:
+            yield from _places(part)
 
 
 def _tensor(place: list[Any]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _is_empty(column: pd.Series) -> bool:
     return all(value == "" or (isinstance(value, float) and np.isnan(value)) for value in column)
 
 
-SHARES = ("shut", "open", "|h| above 0.9", "share of the range", "commonest class")
+SHARES = ("shut", "open", "|h| above 0.9", "share of the range")
 """What the columns end with whose values are shown in percent."""
 
 

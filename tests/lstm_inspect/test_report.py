@@ -13,12 +13,15 @@ from tests.lstm_inspect.models import L, numbers, padded, sequential, waves
 EVIL = '</script><img src="http://127.0.0.1:9/x.png" onerror="document.title=1">'
 
 
+LONG = "a_name_that_somebody_gave_without_thinking_of_tables_" * 3
+
+
 @pytest.fixture(scope="module")
 def found():
     model = sequential(
         (None, 2),
         L.Bidirectional(L.LSTM(5, return_sequences=True), name="both"),
-        L.GRU(4, name="top"),
+        L.GRU(4, name=LONG),
         L.Dense(1),
     )
     return inspect_model(model, padded(12), labels=[EVIL, *"bcbcbcbcbcb"], title=EVIL)
@@ -56,13 +59,36 @@ def test_a_model_in_no_trap():
 
 
 def test_tables_hold_what_was_measured(found):
-    assert list(found.layers.index) == ["both/forward", "both/backward", "top"]
+    assert list(found.layers.index) == ["both/forward", "both/backward", LONG]
     assert found.layers["residual"].max() < 1e-5
     assert set(found.layers["mask"]) == {"none arrives; there is padding"}
     np.testing.assert_allclose(
         found.probes["selectivity"], found.probes["score"] - found.probes["control"]
     )
     assert (found.sensitivity["share of the range"] >= 0).all()
+
+
+def test_a_report_of_states_that_are_nan():
+    x = numbers(12)
+    x[3, 2] = np.nan
+    found = inspect_model(sequential((None, 2), L.LSTM(3)), x, labels=np.arange(12) % 2)
+    assert np.isnan(found.probes["score"]).all()
+    assert "Its states are NaN" in found.page
+
+
+def test_the_commonest_class_is_that_of_the_steps_that_are_scored():
+    model = sequential((None, 2), L.Masking(), L.LSTM(3))
+    x = padded(20)
+    labels = np.where((x == 0).all(2), 7, x[..., 0] > 0)  # padding has a class of its own
+    found = inspect_model(model, x, labels=labels)
+    held_out = np.random.default_rng(0).permutation(20)[:10]
+    real = labels[held_out][labels[held_out] < 7]
+    assert found.probes["commonest class"].item() == max(real.mean(), 1 - real.mean())
+
+
+def test_a_finding_brings_the_answer_along(found):
+    told = "What is the output at masked steps? the last real output; zeros before the first real"
+    assert told in found.page
 
 
 def test_numbers_are_read_as_numbers():
@@ -84,6 +110,9 @@ def test_a_model_with_a_layer_whose_states_are_no_vectors():
     [
         ({"labels": [1, 2]}, r"labels has shape \(2,\); it must be \(8,\)"),
         ({"labels": [np.nan] * 8}, "labels holds NaN"),
+        ({"labels": ["a", None] * 4}, "labels holds NaN or nothing for sample 1"),
+        ({"labels": [[1], [2, 3]] * 4}, "labels is no array"),
+        ({"labels": [1j] * 8}, "labels holds complex128 values; they must be texts or numbers"),
         ({"mask": np.ones((8, 3))}, r"mask has shape \(8, 3\); it must be \(8, 6\)"),
         ({"tokens": ["a"]}, "tokens needs inputs that are whole numbers"),
         ({"samples": 0}, "samples is 0"),
@@ -119,6 +148,9 @@ def test_the_page_in_a_browser(found, browser, tmp_path, width, scheme):
     assert told == []
     assert page.title() == EVIL
     assert page.locator("h1").inner_text() == EVIL
+    # A long name leaves room for what is said of the layer.
+    widths = page.locator("tbody th").evaluate_all("all => all.map(one => one.offsetWidth)")
+    assert max(widths) <= 0.5 * width
     heads = page.locator("h1, h2, h3").evaluate_all("all => all.map(one => one.tagName)")
     assert heads == ["H1", *["H2"] * 6]
     sizes = page.locator("main *").evaluate_all(
