@@ -7,7 +7,7 @@ import yaml
 
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.points import check_sweeps
-from notebook_pipeline.parameters.sweeps import Sweep
+from notebook_pipeline.parameters.sweeps import Draw, Sweep
 from tests.notebook_pipeline.sweeping import GRID, STEPS
 from tests.toy_clone import TOY
 
@@ -51,10 +51,19 @@ def test_draws_are_the_same_wherever_and_whenever():
 def test_draws_stay_within_their_range_and_reach_both_ends():
     found = draws(400)
     assert all(0.001 <= point["rate"] <= 0.1 for point in found)
-    assert {point["width"] for point in found} == {4, 5, 6}
+    widths = [point["width"] for point in found]
+    assert {width: widths.count(width) > 100 for width in widths} == {4: True, 5: True, 6: True}
     assert {point["cell"] for point in found} == {"a", "b"}
     below = sum(point["rate"] < 0.01 for point in found)  # the middle of the logarithmic range
     assert 150 < below < 250
+
+
+@pytest.mark.parametrize("share", [0.0, 1 - 2**-53])
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(("low", "high"), [(5, 6), (0.12345649, 0.12345651)])
+def test_no_draw_leaves_its_range_by_rounding(low, high, log, share):
+    drawn = Draw(low=low, high=high, log=log)._value(share)
+    assert low <= drawn <= high
 
 
 def test_more_draws_begin_with_the_fewer_and_another_parameter_changes_none():

@@ -58,15 +58,21 @@ class Draw(Strict):
     def _value(self, share: float) -> Any:
         if self.choices is not None:
             return self.choices[int(share * len(self.choices))]
-        low, high = self.low, self.high
-        whole = isinstance(low, int) and isinstance(high, int)
-        if whole:
-            low, high = low - 0.5, high + 0.5  # type: ignore[operator]
+        assert self.low is not None
+        assert self.high is not None
+        low, high, whole = self.low, self.high, self._is_whole
+        if whole:  # each number has as much of the range as the others, those at the ends too
+            low, high = low - 0.5, high + 0.5
         if self.log:
-            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))  # type: ignore[arg-type]
+            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
         else:
-            value = low + share * (high - low)  # type: ignore[operator]
-        return round(value) if whole else float(f"{value:.{DIGITS}g}")
+            value = low + share * (high - low)
+        shown = round(value) if whole else float(f"{value:.{DIGITS}g}")
+        return min(max(shown, self.low), self.high)
+
+    @property
+    def _is_whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 class Draws(Strict):
