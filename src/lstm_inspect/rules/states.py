@@ -37,7 +37,7 @@ def idle_units(seen: Evidence) -> Iterator[Finding]:
                 "note", "dead_units", address,
                 f"{dead} of {units} units hardly vary over these data.",
                 f"Fewer units would do as much: {units - dead}, say." if dead < units else
-                "Look at the data: do they vary, and do they reach this layer?",
+                "Look at the data: they may not vary, or not reach this layer.",
             )  # fmt: skip
         if len(twins) >= max(1, IDLE * units):
             one, other = int(found["pair_unit"][0]), int(found["pair_other"][0])
