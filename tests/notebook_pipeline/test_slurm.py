@@ -101,11 +101,10 @@ def test_a_job_that_slurm_kills_at_its_walltime_fails_its_stage(
     assert not (clone.path / "dvc.lock").exists()
 
 
-def test_a_driver_that_is_killed_leaves_no_job(repository, python, slurm):
-    clone = repository(slow=stage("touch {0}/began; sleep 600; touch slow.txt", "slow"))
-    began = clone.path.parent / "began"
+def test_a_driver_that_is_killed_leaves_no_job(repository, tmp_path, python, slurm):
+    began = tmp_path / "began"
     slow = stage(f"touch {began}; sleep 600; touch slow.txt", "slow") | {"deps": ["given"]}
-    repository(slow=slow)
+    clone = repository(slow=slow)
     (clone.path / "given").write_text("", encoding="utf-8")
     with repro(clone, python, slurm, settings_file(clone, jobs=1)) as process:
         wait_for(began.exists)
