@@ -27,7 +27,6 @@ from notebook_pipeline.sweeps.kept import KeptPoints
 from notebook_pipeline.sweeps.point import Outcome, Task
 from notebook_pipeline.sweeps.progress import PointsLine
 from notebook_pipeline.sweeps.workers import outcomes
-from notebook_pipeline.system.environment import FIXED
 from notebook_pipeline.system.lock import one_at_a_time
 from notebook_pipeline.system.machine import machine_class
 from notebook_pipeline.system.signals import ended_by_signals
@@ -37,9 +36,6 @@ POINTS = "src/notebook_pipeline/parameters/sweeps.py"
 
 FAILED = "reports/failed"
 """Where the story of points that failed lies, in a folder of the sweep."""
-
-DASK = {"PYTHONHASHSEED": "6640"}
-"""What Dask gives each worker in place of a stage's 0 (dask#6640): always the same."""
 
 TOLD = 3
 """Points that failed which a message names."""
@@ -110,10 +106,8 @@ class _Work:
                 line.show(len(self.found), len(self.failed))
 
     def _task(self, at: int, seed: int, *, is_remote: bool) -> Task:
-        environment = {**FIXED, **project_of(self.root).environment, **DASK}
-        parameters = dict(self.point(at).parameters)
-        root = str(self.root)
-        return Task(self.swept.function, parameters, seed, root, environment, is_remote)
+        parameters, root = dict(self.point(at).parameters), str(self.root)
+        return Task(self.swept.function, parameters, seed, root, is_remote)
 
 
 def run_sweep(
