@@ -189,6 +189,21 @@ def test_killed_it_goes_on_to_the_same_bytes_and_no_worker_stays(swept, fresh):
     assert files_of(fresh, "steps")["points.json"] == files_of(swept[0], "steps")["points.json"]
 
 
+def test_what_is_computed_while_an_input_changes_is_not_kept(fresh):
+    (fresh.path / "hold").touch()
+    process = fresh.start_call("sweep", "steps", "--jobs", "2", stdout=subprocess.PIPE)
+    points = fresh.path / "reports/points"
+    wait_for(lambda: len(list(points.glob("[!.]*.json"))) == 2)
+    data = fresh.path / "data/numbers.csv"
+    data.write_text(data.read_text(encoding="utf-8") + "9.0\n", encoding="utf-8")
+    (fresh.path / "hold").unlink()
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "changed while sweep@steps ran: data/numbers.csv. What was computed meanwhile" in told
+    assert list(points.iterdir()) == []
+    assert list(parents(fresh).values()) == ["FAILED"]
+
+
 def test_where_points_fail_the_others_are_kept_and_the_stage_fails(swept, fresh):
     (fresh.path / "fail").touch()
     told = run(fresh, ok=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,11 @@ class _Work:
                     self.take(at, seed, outcome.metrics)
                 line.show(len(self.found), len(self.failed))
 
+    def drop(self, places: Iterable[tuple[int, int]]) -> None:
+        """Keep some points no longer: nobody knows from which files they were computed."""
+        for at, seed in places:
+            self.kept.drop(self.point(at).parameters, seed)
+
     def _task(self, at: int, seed: int, *, is_remote: bool) -> Task:
         parameters, root = dict(self.point(at).parameters), str(self.root)
         return Task(self.swept.function, parameters, seed, root, is_remote)
@@ -174,8 +179,9 @@ def _made_from(
     """
     deciding = {path: md5 for path, md5 in state.dependencies.items() if path != POINTS}
     machine = machine_class(project_of(root).packages)
-    where = {"cluster": cluster.kind} if _is_remote(cluster) and cluster else machine
-    return {"function": swept.function, "dependencies": deciding, "machine": where}
+    if cluster and _is_remote(cluster):
+        machine = {"cluster": cluster.kind}
+    return {"function": swept.function, "dependencies": deciding, "machine": machine}
 
 
 def _is_remote(cluster: ClusterSettings | None) -> bool:
@@ -190,16 +196,20 @@ def _finish(
     with PointsLine(len(work.all)) as line:
         work.take_kept()
         line.show_kept(len(work.found))
-        reused = len(work.found)
-        work.compute(cluster, jobs, line)
-    if work.failed:
-        raise _failure(work)
-    now = current_inputs(work.root, stage)[stage]
+        kept = set(work.found)
+        try:
+            work.compute(cluster, jobs, line)
+        finally:
+            now = current_inputs(work.root, stage)[stage]
+            if now.dependencies != state.dependencies:
+                work.drop(work.found.keys() - kept)
     if now != state:
         raise SweepError(
-            f"changed while {stage} ran: {', '.join(changes(state, now))}. Its points belong to "
-            "neither state; run it again"
+            f"changed while {stage} ran: {', '.join(changes(state, now))}. What was computed "
+            "meanwhile belongs to neither state and is not kept; run it again"
         )
+    if work.failed:
+        raise _failure(work)
     check_loaded_code(work.root)
     path = write_table(_table(work), work.root / "reports" / work.name)
     work.run.add(path)
@@ -207,7 +217,7 @@ def _finish(
     store = mlflow_runs.without_password(mlflow_runs.store_uri(work.root))
     seconds = round(time.monotonic() - began, 1)
     record = {"key": state.key, "run": work.run.run_id, "store": store, "seconds": seconds}
-    write_run(path.parent, {**record, "points": len(work.all), "reused": reused})
+    write_run(path.parent, {**record, "points": len(work.all), "reused": len(kept)})
     return path
 
 
