@@ -46,6 +46,10 @@ class KeptPoints:
         kept = {"parameters": dict(parameters), "seed": seed, "metrics": dict(metrics)}
         replace_text(path, json.dumps(kept, indent=2) + "\n")
 
+    def drop(self, parameters: Mapping[str, Any], seed: int) -> None:
+        """Keep a point no longer."""
+        self._file(parameters, seed).unlink(missing_ok=True)
+
     def _file(self, parameters: Mapping[str, Any], seed: int) -> Path:
         whole = [dict(self.made_from), dict(parameters), seed]
         key = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

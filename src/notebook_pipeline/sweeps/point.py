@@ -1,20 +1,34 @@
-"""One point of a sweep with one seed, as a worker computes it."""
+"""One point of a sweep with one seed: `python -m notebook_pipeline.sweeps.point` computes them.
+
+A worker of Dask doesn't do it itself. Its other threads draw from Python's random numbers, from
+which a model may take its first weights; and it has another hash seed than a stage. So each worker
+has a process of its own for points, in the environment of a stage, with nothing beside them.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
-from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from notebook_pipeline.project import project_of
 from notebook_pipeline.repository import check_loaded_code
+from notebook_pipeline.system.environment import stage_environment
+from notebook_pipeline.system.packages import package_differences
+from notebook_pipeline.system.signals import end_with_parent
+
+
+class PointKilledError(Exception):
+    """The process that computed a point is gone."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,6 @@ class Task:
         parameters: What it is given.
         seed: What it is given, too.
         root: The repository.
-        environment: Variables that the worker must have.
         is_remote: Whether the worker may have other packages than this machine.
     """
 
@@ -34,7 +47,6 @@ class Task:
     parameters: Mapping[str, Any]
     seed: int
     root: str
-    environment: Mapping[str, str]
     is_remote: bool = False
 
 
@@ -53,39 +65,74 @@ class Outcome:
     story: str = ""
 
 
+def compute_apart(task: Task) -> Outcome:
+    """Compute a point in the process that this worker has for them.
+
+    Raises:
+        PointKilledError: if that process ends under way.
+    """
+    process = _process(task.root)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(asdict(task)) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except BrokenPipeError:
+        line = ""
+    if not line:
+        process.wait()
+        _process.cache_clear()
+        raise PointKilledError(f"its process ended with {process.returncode}")
+    return Outcome(**json.loads(line))
+
+
+@cache
+def _process(root: str) -> subprocess.Popen[str]:
+    """Start the process of this worker's points; it ends with the worker."""
+    source = str(Path(root, "src"))
+    if source not in sys.path:
+        sys.path.insert(0, source)  # of a worker that was started elsewhere
+    environment = stage_environment(os.environ, Path(root), project_of(Path(root)))
+    return subprocess.Popen(
+        [sys.executable, "-m", "notebook_pipeline.sweeps.point"], cwd=root, env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Compute the points that come in, a line each; an outcome goes out for each."""
+    end_with_parent()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a point prints is no answer
+    serve(sys.stdin, answers)
+
+
+def serve(tasks: IO[str], answers: IO[str]) -> None:
+    """Answer each line of ``tasks`` by a line."""
+    for line in tasks:
+        outcome = compute(Task(**json.loads(line)))
+        answers.write(json.dumps(asdict(outcome)) + "\n")
+        answers.flush()
+
+
 def compute(task: Task) -> Outcome:
     """Compute a point; whatever its function raises is told, not raised."""
     try:
-        _check_worker(task)
+        if task.is_remote and (other := _other_packages(Path(task.root, "requirements.lock"))):
+            raise RuntimeError(f"the worker has {other}; install what requirements.lock says")
         module, _, name = task.function.partition(":")
-        if (source := str(Path(task.root, "src"))) not in sys.path:
-            sys.path.insert(0, source)  # of a worker that was started elsewhere
-        with chdir(task.root):
-            found = getattr(import_module(module), name)
-            metrics = found(dict(task.parameters), task.seed, task.root)
-            check_loaded_code(Path(task.root))
+        found = getattr(import_module(module), name)
+        metrics = found(dict(task.parameters), task.seed, task.root)
+        check_loaded_code(Path(task.root))
         return Outcome({name: _plain(name, value) for name, value in metrics.items()})
     except Exception as error:  # of the project's code, whatever it is
         told = f"{type(error).__name__}: {error}".partition("\n")[0]
         return Outcome({}, told, traceback.format_exc())
 
 
-def _check_worker(task: Task) -> None:
-    """Refuse to compute with other variables or packages than a stage has."""
-    for name, text in task.environment.items():
-        if os.environ.get(name) != text:
-            raise RuntimeError(
-                f"the worker has {name}={os.environ.get(name)}; it must be {text}: set it where "
-                "the worker starts"
-            )
-    if task.is_remote and (other := _other_packages(Path(task.root, "requirements.lock"))):
-        raise RuntimeError(f"the worker has {other}; install what requirements.lock says")
-
-
 @cache
 def _other_packages(lock: Path) -> str:
-    from notebook_pipeline.system.packages import package_differences
-
     return ", ".join(package_differences(lock)[:3]) if lock.is_file() else ""
 
 
@@ -95,3 +142,7 @@ def _plain(name: str, value: Any) -> float | None:
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise TypeError(f"{name} is {value!r}; each value that a point returns is a number")
     return number if math.isfinite(number) else None
+
+
+if __name__ == "__main__":
+    main()

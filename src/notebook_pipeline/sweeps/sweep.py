@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from notebook_pipeline.sweeps.kept import KeptPoints
 from notebook_pipeline.sweeps.point import Outcome, Task
 from notebook_pipeline.sweeps.progress import PointsLine
 from notebook_pipeline.sweeps.workers import outcomes
-from notebook_pipeline.system.environment import FIXED
 from notebook_pipeline.system.lock import one_at_a_time
 from notebook_pipeline.system.machine import machine_class
 from notebook_pipeline.system.signals import ended_by_signals
@@ -37,9 +36,6 @@ POINTS = "src/notebook_pipeline/parameters/sweeps.py"
 
 FAILED = "reports/failed"
 """Where the story of points that failed lies, in a folder of the sweep."""
-
-DASK = {"PYTHONHASHSEED": "6640"}
-"""What Dask gives each worker in place of a stage's 0 (dask#6640): always the same."""
 
 TOLD = 3
 """Points that failed which a message names."""
@@ -109,11 +105,14 @@ class _Work:
                     self.take(at, seed, outcome.metrics)
                 line.show(len(self.found), len(self.failed))
 
+    def drop(self, places: Iterable[tuple[int, int]]) -> None:
+        """Keep some points no longer: nobody knows from which files they were computed."""
+        for at, seed in places:
+            self.kept.drop(self.point(at).parameters, seed)
+
     def _task(self, at: int, seed: int, *, is_remote: bool) -> Task:
-        environment = {**FIXED, **project_of(self.root).environment, **DASK}
-        parameters = dict(self.point(at).parameters)
-        root = str(self.root)
-        return Task(self.swept.function, parameters, seed, root, environment, is_remote)
+        parameters, root = dict(self.point(at).parameters), str(self.root)
+        return Task(self.swept.function, parameters, seed, root, is_remote)
 
 
 def run_sweep(
@@ -180,8 +179,9 @@ def _made_from(
     """
     deciding = {path: md5 for path, md5 in state.dependencies.items() if path != POINTS}
     machine = machine_class(project_of(root).packages)
-    where = {"cluster": cluster.kind} if _is_remote(cluster) and cluster else machine
-    return {"function": swept.function, "dependencies": deciding, "machine": where}
+    if cluster and _is_remote(cluster):
+        machine = {"cluster": cluster.kind}
+    return {"function": swept.function, "dependencies": deciding, "machine": machine}
 
 
 def _is_remote(cluster: ClusterSettings | None) -> bool:
@@ -196,16 +196,20 @@ def _finish(
     with PointsLine(len(work.all)) as line:
         work.take_kept()
         line.show_kept(len(work.found))
-        reused = len(work.found)
-        work.compute(cluster, jobs, line)
-    if work.failed:
-        raise _failure(work)
-    now = current_inputs(work.root, stage)[stage]
+        kept = set(work.found)
+        try:
+            work.compute(cluster, jobs, line)
+        finally:
+            now = current_inputs(work.root, stage)[stage]
+            if now.dependencies != state.dependencies:
+                work.drop(work.found.keys() - kept)
     if now != state:
         raise SweepError(
-            f"changed while {stage} ran: {', '.join(changes(state, now))}. Its points belong to "
-            "neither state; run it again"
+            f"changed while {stage} ran: {', '.join(changes(state, now))}. What was computed "
+            "meanwhile belongs to neither state and is not kept; run it again"
         )
+    if work.failed:
+        raise _failure(work)
     check_loaded_code(work.root)
     path = write_table(_table(work), work.root / "reports" / work.name)
     work.run.add(path)
@@ -213,7 +217,7 @@ def _finish(
     store = mlflow_runs.without_password(mlflow_runs.store_uri(work.root))
     seconds = round(time.monotonic() - began, 1)
     record = {"key": state.key, "run": work.run.run_id, "store": store, "seconds": seconds}
-    write_run(path.parent, {**record, "points": len(work.all), "reused": reused})
+    write_run(path.parent, {**record, "points": len(work.all), "reused": len(kept)})
     return path
 
 

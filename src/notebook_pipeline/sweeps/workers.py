@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_pipeline.errors import ReproError
-from notebook_pipeline.sweeps.point import Outcome, Task, compute
+from notebook_pipeline.sweeps.point import Outcome, PointKilledError, Task, compute_apart
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRIES = 3
-"""How often a point is begun whose worker is killed."""
+"""How often a point is begun whose process, or worker, is killed."""
 
 
 def outcomes(client: Client, tasks: Mapping[T, Task], jobs: int) -> Iterator[tuple[T, Outcome]]:
@@ -39,7 +39,7 @@ def outcomes(client: Client, tasks: Mapping[T, Task], jobs: int) -> Iterator[tup
     def start() -> None:
         name = waiting.popleft()
         tries[name] += 1
-        future = client.submit(compute, tasks[name], pure=False)
+        future = client.submit(compute_apart, tasks[name], pure=False)
         running[future] = name
         ended.add(future)
 
@@ -65,8 +65,8 @@ def _outcome(future: Future, tried: int) -> Outcome | None:
     if future.status != "error":
         raise ReproError("the connection to the workers is lost; what they gave before is kept")
     problem = future.exception()
-    if not isinstance(problem, KilledWorker):
+    if not isinstance(problem, KilledWorker | PointKilledError):
         return Outcome({}, f"{type(problem).__name__}: {problem}")
     if tried < TRIES:
         return None
-    return Outcome({}, f"its worker was killed {TRIES} times, possibly out of memory")
+    return Outcome({}, f"its process was killed {TRIES} times, possibly out of memory")

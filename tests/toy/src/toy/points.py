@@ -16,7 +16,7 @@ def measure(settings: dict[str, Any], seed: int, root: str) -> dict[str, float]:
     """Walk, and leave a file for each call, by which tests count them.
 
     Files at the root make a test's trouble: ``hold`` has every point wait, ``fail`` has points of 7
-    steps fail, and ``kill`` takes the process of as many calls as the file has lines.
+    steps fail, and each line of ``kill`` takes the process of a call, or its ``worker``.
     """
     calls = Path(root, "calls")
     calls.mkdir(exist_ok=True)
@@ -36,4 +36,5 @@ def measure(settings: dict[str, Any], seed: int, root: str) -> dict[str, float]:
 def _kill_itself(path: Path) -> None:
     if path.exists() and (lines := path.read_text(encoding="utf-8").splitlines()):
         path.write_text("\n".join(lines[1:]), encoding="utf-8")
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getppid() if lines[0] == "worker" else os.getpid(), signal.SIGKILL)
+        time.sleep(60)
