@@ -215,10 +215,11 @@ def _sums_of_piece(
     check_finite(address, rows)
     largest = np.abs(rows).max(0)
     rows = rows.astype(np.float64)
-    moves = rows - rows[0]
+    first = rows[0].copy()  # a view would keep all rows
+    moves = rows - first
     centre = moves.mean(0)
     return _Summed(
-        len(rows), rows[0], rows[0] + centre, (moves - centre).T @ (moves - centre), largest
+        len(rows), first, first + centre, (moves - centre).T @ (moves - centre), largest
     )
 
 
