@@ -113,6 +113,8 @@ def test_a_file_of_keras_2(folder, model, capsys):
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 def test_a_gate_of_keras_2_is_another_function(folder):
+    values = hard_sigmoid_of_keras_2(np.array([-3, -1, 0, 1, 3], "float32"))
+    np.testing.assert_allclose(values, [0, 0.3, 0.5, 0.7, 1], rtol=1e-6)
     cells = L.RNN([L.GRUCell(3, recurrent_activation=hard_sigmoid_of_keras_2)], name="cells")
     both = L.LSTM(3, recurrent_activation=hard_sigmoid_of_keras_2, return_sequences=True)
     with keras.saving.custom_object_scope(OBJECTS):  # Bidirectional makes copies

@@ -183,6 +183,10 @@ def test_padding_is_that_of_the_input_that_a_layer_reads():
     assert found(mask_missing, two_inputs(padded(), numbers(8, 8), model)) == []
     (told,) = found(mask_missing, two_inputs(numbers(8, 8), padded(), model))
     assert told.layer == "decoder"
+    start = L.Dense(3)(one[:, 0])
+    model = keras.Model([one, other], L.GRU(3, name="started")(other, initial_state=start))
+    (told,) = found(mask_missing, two_inputs(numbers(8, 8), padded(), model))
+    assert told.layer == "started"
     shared, masking = L.GRU(3, name="shared"), L.Masking()
     model = keras.Model([one, other], [shared(masking(one)), shared(other)])
     assert found(mask_missing, two_inputs(padded(), numbers(8, 8), model)) == []
