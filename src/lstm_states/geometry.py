@@ -218,9 +218,7 @@ def _sums_of_piece(
     first = rows[0].copy()  # a view would keep all rows
     moves = rows - first
     centre = moves.mean(0)
-    return _Summed(
-        len(rows), first, first + centre, (moves - centre).T @ (moves - centre), largest
-    )
+    return _Summed(len(rows), first, first + centre, (moves - centre).T @ (moves - centre), largest)
 
 
 def _joined(one: _Summed, other: _Summed) -> _Summed:
