@@ -22,6 +22,10 @@ class Location:
     def __str__(self) -> str:
         return self._address
 
+    def shared(self) -> str:
+        """Return the address for processes with another working directory."""
+        return self._path if isinstance(self._files, LocalFileSystem) else self._address
+
     def zarr(self) -> Any:
         """Return Zarr's own view of the place; nothing is made there yet."""
         if isinstance(self._files, LocalFileSystem):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
+from lstm_states.store.arrays import GROWING, StoredArrays, errors_of
 from lstm_states.store.location import Location
 
 UNFINISHED = "unfinished"
@@ -23,8 +25,6 @@ It is changed after the samples that it counts, in one atomic write.
 """
 
 SAMPLES_PER_CHUNK = 64
-_GROWING = ("sample", "row")
-_ERROR = "layer_output_error"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # Floats of gates hardly compress, their bit planes do: smaller and faster than Zarr's own zstd.
@@ -47,6 +47,7 @@ class TraceWriter:
         recording: What is being recorded, in JSON types; nothing else is resumed.
 
     Attributes:
+        recording: What is being recorded.
         recorded: Samples that are safe in the store.
         progress: What was given together with the last of them.
 
@@ -66,15 +67,19 @@ class TraceWriter:
         self.recorded = 0
         self._rows: dict[str, int] = {}
         self.progress: dict[str, Any] = {}
-        self._recording = _plain(recording)
+        self.recording = _plain(recording)
         self._location = Location(store)
         self._root: zarr.Group
-        self._arrays: dict[str, zarr.Array] = {}
+        self._arrays: StoredArrays | None = None
         unfinished = self._location.attrs().get(UNFINISHED)
         if unfinished:
             self._resume(**unfinished)
         else:
             self._location.check_free()
+
+    def __str__(self) -> str:
+        """Name the store, for messages."""
+        return str(self._location)
 
     def append(self, nodes: Mapping[str, xr.Dataset], progress: Mapping[str, Any]) -> None:
         """Add a batch that is laid out like the result of ``record_traces``; on return it is safe.
@@ -92,31 +97,54 @@ class TraceWriter:
             OSError: with ENOSPC if the store has no room; it can be resumed.
         """
         recorded, rows = self.recorded + _sample_count(nodes), self._rows_with(nodes)
-        state = self._state(recorded, _plain(progress), rows)
-        with self._room():
+        progress = _plain(progress)
+        with self.room():
             # The count comes last. Killed before it, the store holds more than it says, and the
             # next append writes over that.
             if self.recorded:
                 self._extend(nodes, recorded, rows)
             else:
                 self._create(nodes)
-            self._root.attrs.put({UNFINISHED: state})
-        self.recorded, self.progress, self._rows = recorded, state["progress"], rows
+            self._count(recorded, rows, progress)
+
+    def reserve(self, before: int, samples: int) -> None:
+        """Make room for ``samples`` behind so many ``before``, which :func:`write_part` adds.
+
+        Raises:
+            ValueError: if they begin inside of a chunk, which has one writer.
+        """
+        with self.room():
+            self._open().check_start(before)
+            self._open().grow(before + samples)
+
+    def count(self, samples: int, errors: Mapping[str, float], progress: Mapping[str, Any]) -> None:
+        """Count ``samples`` that :func:`write_part` has added behind the others: they are safe.
+
+        Args:
+            samples: How many.
+            errors: Of each layer by its path, what ``write_part`` returned.
+            progress: As :meth:`append` takes it.
+        """
+        with self.room():
+            self._open().raise_errors(errors)
+            self._count(self.recorded + samples, {}, _plain(progress))
 
     def finish(self, attrs: Mapping[str, Any]) -> None:
         """Give the root its ``attrs``, ``layers`` among them: the recording is complete."""
         if not self.recorded:
             raise ValueError(f"{self._location} has no samples; append a batch before finish")
-        with self._room():
-            self._open()
-            for name, array in self._arrays.items():
-                # An append that was cut short may have left more.
-                _resize(array, self.recorded, self._rows.get(_node_of(name), 0))
+        with self.room():
+            # An append that was cut short may have left more.
+            self._open().resize(self.recorded, self._rows)
             self._root.attrs.put(_plain(attrs))
 
     def _state(self, recorded: int, progress: dict[str, Any], rows: dict[str, int]) -> dict:
         counts = {"recorded": recorded, "rows": rows}
-        return {"recording": self._recording, **counts, "progress": progress}
+        return {"recording": self.recording, **counts, "progress": progress}
+
+    def _count(self, recorded: int, rows: dict[str, int], progress: dict[str, Any]) -> None:
+        self._root.attrs.put({UNFINISHED: self._state(recorded, progress, rows)})
+        self.recorded, self.progress, self._rows = recorded, progress, rows
 
     def _rows_with(self, nodes: Mapping[str, xr.Dataset]) -> dict[str, int]:
         """Count, with those of ``nodes``, the rows of the nodes that have rows of their own."""
@@ -127,7 +155,7 @@ class TraceWriter:
         self, recording: dict, recorded: int, progress: dict, rows: dict | None = None
     ) -> None:
         # A part written before rows were told apart has none of its own.
-        old, new = recording, self._recording
+        old, new = recording, self.recording
         differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         if differing:
             facts = [f"{k} is {old.get(k)!r} there, not {new.get(k)!r}" for k in differing]
@@ -154,59 +182,25 @@ class TraceWriter:
         options: dict[str, Any] = {"consolidated": False, "write_empty_chunks": True}
         tree.to_zarr(store, mode="a", encoding=encoding, **options)
 
-    def _open(self) -> None:
-        if not self._arrays:
-            self._root = zarr.open_group(self._location.zarr(), mode="r+")
-            # Finding out whether a chunk is empty takes longer than writing it.
-            with zarr.config.set({"array.write_empty_chunks": True}):
-                members = self._root.members(max_depth=None)
-            self._arrays = {k: v for k, v in members if isinstance(v, zarr.Array)}
+    def _open(self) -> StoredArrays:
+        if self._arrays is None:
+            self._arrays = StoredArrays(self._location)
+            self._root = self._arrays.root
+        return self._arrays
 
     def _extend(
         self, nodes: Mapping[str, xr.Dataset], recorded: int, rows: Mapping[str, int]
     ) -> None:
         """Write another batch with Zarr; xarray can append too, but takes half as long again."""
-        self._open()
-        shared = nodes["/"].coords  # a tree keeps a coordinate that its root has there alone
-        variables = {
-            f"{path}/{name}".strip("/"): variable
-            for path, node in nodes.items()
-            for name, variable in node.variables.items()
-            if path == "/" or name not in shared
-        }
-        self._check(variables)
-        # What doesn't grow is kept from the first batch.
-        for name, variable in variables.items():
-            if set(_GROWING) & set(variable.dims):
-                place = _node_of(name)
-                _resize(self._arrays[name], recorded, rows.get(place, 0))
-                before = {"sample": self.recorded, "row": self._rows.get(place, 0)}
-                starts = [before.get(str(dim), 0) for dim in variable.dims]
-                self._arrays[name][tuple(slice(start, None) for start in starts)] = variable.values
-        for path, node in nodes.items():
-            if _ERROR in node.attrs:
-                attrs: Any = self._root[path].attrs
-                attrs[_ERROR] = max(attrs.get(_ERROR, 0.0), float(node.attrs[_ERROR]))
-
-    def _check(self, variables: dict[str, xr.Variable]) -> None:
-        """Refuse a batch that leaves a gap or would be cast, before any of it is written."""
-        for name in sorted(self._arrays.keys() ^ variables.keys()):
-            places = ["store", "batch"] if name in self._arrays else ["batch", "store"]
-            raise ValueError(
-                f"{self._location}: {name!r} is in the {' and not in the '.join(places)}"
-            )
-        for name, variable in variables.items():
-            layer, _, quantity = name.rpartition("/")
-            old = _layout(self._arrays[name].dtype, _sizes(self._arrays[name]))
-            new = _layout(variable.dtype, variable.sizes)
-            for key in [key for key in {**new, **old} if old.get(key) != new.get(key)]:
-                raise ValueError(
-                    f"layer {layer or '/'!r}: {quantity!r} has {key} {new.get(key)} in the batch "
-                    f"and {key} {old.get(key)} in {self._location}; they must be the same"
-                )
+        arrays = self._open()
+        arrays.check(nodes)
+        arrays.resize(recorded, rows)
+        arrays.write(nodes, self.recorded, self._rows)
+        arrays.raise_errors(errors_of(nodes))
 
     @contextmanager
-    def _room(self) -> Iterator[None]:
+    def room(self) -> Iterator[None]:
+        """Say of a store without room what is safe in it."""
         try:
             yield
         except OSError as error:
@@ -218,6 +212,36 @@ class TraceWriter:
                 "free some space, then repeat the call of record_traces to resume"
             )
             raise OSError(errno.ENOSPC, message) from error
+
+
+def write_part(
+    store: str, recording: Mapping[str, Any], nodes: Mapping[str, xr.Dataset], before: int
+) -> dict[str, float]:
+    """Write a batch behind so many samples of a store that another process counts.
+
+    Args:
+        store: The place of a half-written recording, which has room for the batch.
+        recording: What is being recorded there.
+        nodes: The batch, as :meth:`TraceWriter.append` takes it.
+        before: The number of samples before it.
+
+    Returns:
+        The error of each layer by its path, for :meth:`TraceWriter.count`.
+
+    Raises:
+        FileNotFoundError: if this recording isn't at this place.
+        ValueError: if the batch doesn't fit the store, which stays as it was.
+    """
+    location = Location(store)
+    if location.attrs().get(UNFINISHED, {}).get("recording") != recording:
+        raise FileNotFoundError(
+            f"{store} on {gethostname()} isn't the store that is being recorded: all workers must "
+            "reach it by the same path or address, and nothing else may change it meanwhile"
+        )
+    arrays = StoredArrays(location)
+    arrays.check(nodes)
+    arrays.write(nodes, before, {})
+    return errors_of(nodes)
 
 
 def _sample_count(nodes: Mapping[str, xr.Dataset]) -> int:
@@ -233,31 +257,10 @@ def _encoding(node: xr.Dataset) -> dict[str, dict[str, Any]]:
     def chunks(sizes: Mapping[Any, int]) -> tuple[int, ...]:
         # An array that begins with no row may grow.
         most = {dim: max(1, min(n, SAMPLES_PER_CHUNK)) for dim, n in sizes.items()}
-        return tuple(most[d] if d in _GROWING else n for d, n in sizes.items())
+        return tuple(most[d] if d in GROWING else n for d, n in sizes.items())
 
     common = {"compressors": (_COMPRESSOR,)}
     return {str(k): {"chunks": chunks(v.sizes), **common} for k, v in node.data_vars.items()}
-
-
-def _sizes(array: Any) -> dict[str, int]:
-    return dict(zip(array.metadata.dimension_names or (), array.shape, strict=True))
-
-
-def _layout(dtype: Any, sizes: Mapping[Any, int]) -> dict[str, Any]:
-    """Return what is the same for all batches."""
-    rest = {dim: size for dim, size in sizes.items() if dim not in _GROWING}
-    return {**rest, "dims": tuple(sizes), "dtype": dtype}
-
-
-def _node_of(name: str) -> str:
-    return name.rpartition("/")[0]
-
-
-def _resize(array: zarr.Array, recorded: int, rows: int) -> None:
-    grown = dict(zip(_GROWING, (recorded, rows), strict=True))
-    shape = tuple(grown.get(dim, n) for dim, n in _sizes(array).items())
-    if shape != array.shape:
-        array.resize(shape)
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,15 @@ Batch = tuple[Any, Any, dict[str, tuple[np.ndarray, ...]], list[Any]]
 
 
 class DigestedBatches:
-    """Batches with a digest of all that were taken so far, to recognise them when resuming."""
+    """Batches with a digest of all that were taken so far, to recognise them when resuming.
+
+    Attributes:
+        samples: How many were taken.
+        digest: Of all of them.
+        last: The last batch.
+    """
+
+    last: Batch
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self.samples = 0
@@ -30,6 +38,7 @@ class DigestedBatches:
         batch = next(self._batches)
         self.digest = digest_of(batch, self.digest)
         self.samples += len(keras.tree.flatten(batch[0])[0])
+        self.last = batch
         return batch
 
 

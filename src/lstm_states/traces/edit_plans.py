@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
@@ -69,6 +71,8 @@ class CellPlan:
         layer: The address of the layer.
         address: The address of the cell.
         target: What a function is compiled for.
+        by_sample: Whether it isn't the same for all samples.
+        by_step: Whether it does something else at each step.
 
     Raises:
         ValueError: if the edit doesn't fit the cell; it names what would be right.
@@ -94,7 +98,10 @@ class CellPlan:
             dict(zip(input_dims(cell), state_dims(cell), strict=True)),
         )
         self._operands = [self._axes.place(value) for value in self._values()]
-        time, timed = edit.time, any(v.shape[1] > 1 for v in self._operands)
+        chosen = self._axes.chosen["sample"] is not None
+        self.by_sample = chosen or any(v.shape[0] > 1 for v in self._operands)
+        self.by_step = any(v.shape[1] > 1 for v in self._operands)
+        time, timed = edit.time, self.by_step
         self._fixed = (
             (time.start, time.stop, time.step) if isinstance(time, slice) and timed else None
         )
@@ -106,16 +113,14 @@ class CellPlan:
             *(str(edit), address, edit.quantity, edit.action, self._fixed, whole, function)
         )
 
-    @property
-    def by_sample(self) -> bool:
-        """Whether it isn't the same for all samples."""
-        chosen = self._axes.chosen["sample"]
-        return chosen is not None or any(v.shape[0] > 1 for v in self._operands)
-
-    @property
-    def by_step(self) -> bool:
-        """Whether it does something else at each step."""
-        return any(v.shape[1] > 1 for v in self._operands)
+    def without_operands(self) -> CellPlan:
+        """Return the plan for who is given its parts, which hold the operands."""
+        plan = copy(self)
+        del plan._operands, plan._axes
+        if self.edit.action in ("set", "add", "scale"):
+            zero: dict[str, Any] = {self.edit.action: 0.0}
+            plan.edit = replace(self.edit, **zero)
+        return plan
 
     def part(self, samples: np.ndarray) -> Part:
         """Return what a compiled function receives for the samples of these numbers."""

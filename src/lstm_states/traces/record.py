@@ -32,6 +32,7 @@ def record_traces(
     edits: Sequence[Edit] = (),
     outputs: bool = True,
     store: str | Path | None = None,
+    client: Any = None,
     progress: bool = False,
 ) -> xr.DataTree:
     """Record the states and gates of the recurrent layers of ``model`` while it predicts ``x``.
@@ -73,6 +74,13 @@ def record_traces(
             attribute ``edits``.
         outputs: Whether to record the model's outputs, which may be much larger than the states.
         store: Where to write a new Zarr store: a path or any address that fsspec supports.
+        client: A ``distributed.Client`` (extra ``dask``) whose workers record and write all batches
+            but the first. The store is the same as without one, and either can continue the other.
+            Workers must reach ``store``, import the classes of the model, and give the same bits as
+            this process, which each of them proves by the first batch. A batch must fill whole
+            chunks of the store: ``batch_size`` is at most 64 or a multiple of it. Refused are
+            models that carry something from batch to batch, layers with rows of their own, and
+            edits by a function.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -114,6 +122,8 @@ def record_traces(
             another recording; the message names it.
         FileExistsError: if ``store`` holds anything else.
         OSError: if ``store`` has no space left; the recording can be resumed.
+        ConnectionError: if the scheduler of ``client`` is lost; the recording can be resumed.
+        RuntimeError: if a batch ends several workers; the recording can be resumed.
 
     Example:
         >>> traces = record_traces(model, x)
@@ -131,8 +141,10 @@ def record_traces(
         edits=edits,
         outputs=outputs,
     )
+    if client is not None and store is None:
+        raise ValueError("client requires store: workers write there what they record")
     with tqdm(total=request.size, unit="sample", disable=not progress) as bar:
         if store is None:
             return gather(request, bar)
-        write_recording(request, store, bar)
+        write_recording(request, store, bar, client)
     return open_traces(store)

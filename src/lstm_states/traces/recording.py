@@ -151,3 +151,13 @@ def check_any(samples: int) -> None:
     """Refuse a recording without ``samples``."""
     if not samples:
         raise ValueError("x yields no batch; it must yield at least one")
+
+
+def check_rows(new: Set[str], before: int, store: Any) -> None:
+    """Refuse layers whose rows are the samples in the batches of a store before, and now aren't."""
+    if new:
+        raise ValueError(
+            f"layers {sorted(new)} receive other rows than the samples after sample {before}, but "
+            f"not before: {store} can't hold both; record without store, or with a batch_size that "
+            "covers all samples"
+        )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from lstm_states.store.writer import TraceWriter
@@ -11,9 +14,11 @@ from lstm_states.traces.batches import DigestedBatches, digest_of
 from lstm_states.traces.edit_plans import check_touched
 from lstm_states.traces.gather import Gathered
 from lstm_states.traces.moving import Moving
+from lstm_states.traces.notes import Notes
 from lstm_states.traces.recorder import Recorder
 from lstm_states.traces.recording import (
     check_any,
+    check_rows,
     gather_batch,
     notes_of,
     prepare,
@@ -21,10 +26,21 @@ from lstm_states.traces.recording import (
 )
 from lstm_states.traces.request import Request
 from lstm_states.traces.select import describe_selection
+from lstm_states.traces.shared import check_batch, check_shareable, make_job, share_batches
 
 
-def write_recording(request: Request, store: str | Path, bar: tqdm) -> None:
-    """Write each batch as it comes, after those that the store holds already."""
+def write_recording(request: Request, store: str | Path, bar: tqdm, client: Any = None) -> None:
+    """Write each batch as it comes, after those that the store holds already.
+
+    Args:
+        request: What to record.
+        store: Where.
+        bar: Told of the samples.
+        client: A ``distributed.Client`` whose workers share all batches but the first; None to
+            record all of them here.
+    """
+    if client is not None:
+        check_shareable(request, str(store), client)
     recorder, layout = prepare(request)
     recording = {**layout.attrs, "layers": list(layout.cells), "quantities": request.quantities}
     recording |= {"isel": describe_selection(request.selection), "outputs": request.outputs}
@@ -39,28 +55,49 @@ def write_recording(request: Request, store: str | Path, bar: tqdm) -> None:
     for samples, outputs, nodes, live in record_batches(recorder, inputs, before, own_rows, notes):
         gathered = Gathered(None, own_rows)
         gather_batch(gathered, layout, samples, outputs, nodes)
-        if writer.recorded and (new := own_rows - set(writer.progress["own_rows"])):
-            raise ValueError(
-                f"layers {sorted(new)} receive other rows than the samples after sample "
-                f"{writer.recorded}, but not before: {store} can't hold both; record without "
-                "store, or with a batch_size that covers all samples"
-            )
-        progress = {
-            "inputs_sha256": inputs.digest,
-            "live_sha256": digest_of(list(live.values())),
-            "layers": list(gathered.nodes),
-            "own_rows": sorted(own_rows),
-            "missed": notes.missed,
-            "nan": notes.nan,
-            "touched": recorder.touched,
-        }
-        writer.append(layout.datasets(gathered, writer.recorded), progress)
+        if writer.recorded:
+            check_rows(own_rows - set(writer.progress["own_rows"]), writer.recorded, store)
+        parts = layout.datasets(gathered, writer.recorded)
+        job = None
+        if client is not None:
+            check_batch(request, inputs.last, live, own_rows)
+            job = make_job(request, writer, str(store), inputs.last, parts)
+        progress = _progress(recorder, notes, inputs.digest, list(gathered.nodes))
+        progress |= {"live_sha256": digest_of(list(live.values())), "own_rows": sorted(own_rows)}
+        writer.append(parts, progress)
         bar.update(samples)
-        del outputs, nodes, gathered
+        del outputs, nodes, gathered, parts
+        if job is not None:
+            shared = share_batches(client, job, inputs, request.size, writer)
+            _count_shared(shared, writer, recorder, notes, bar)
     check_any(writer.recorded)
     check_touched(recorder.plans, recorder.touched)
     writer.finish({**layout.attrs, "layers": writer.progress["layers"], **notes.attrs()})
     notes.warn(stacklevel=3)
+
+
+def _progress(recorder: Recorder, notes: Notes, digest: str, layers: list[str]) -> dict[str, Any]:
+    """Return what a store holds besides its samples, to go on after them."""
+    noted = {"missed": notes.missed, "nan": notes.nan, "touched": recorder.touched}
+    return {"inputs_sha256": digest, "layers": layers, **noted}
+
+
+def _count_shared(
+    shared: Iterator[tuple[dict[str, Any], str]],
+    writer: TraceWriter,
+    recorder: Recorder,
+    notes: Notes,
+    bar: tqdm,
+) -> None:
+    """Count batches that workers have written, in their order, and note what they tell."""
+    for facts, digest in shared:
+        notes.missed |= facts["missed"]
+        notes.nan = {**notes.nan, **{a: n for a, n in facts["nan"].items() if a not in notes.nan}}
+        notes.cause = notes.cause or facts["cause"]
+        recorder.touched[:] = np.logical_or(recorder.touched, facts["touched"]).tolist()
+        progress = _progress(recorder, notes, digest, facts["layers"])
+        writer.count(facts["samples"], facts["errors"], {**writer.progress, **progress})
+        bar.update(facts["samples"])
 
 
 def _pass_recorded(recorder: Recorder, inputs: DigestedBatches, writer: TraceWriter) -> Moving:
