@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,8 @@ from lstm_states.nodes import select_nodes
 
 FADED = float(np.exp(-1))
 """Share of its peak to which a distance must fall."""
+
+_DISTANCES = ("euclidean", "relative", "cosine")
 
 
 def measure_distances(
@@ -35,6 +38,7 @@ def measure_distances(
         ``euclidean``, |b - a|; ``relative``, |b - a| / |a|; ``cosine``, 1 - a·b / (|a| |b|).
         ``relative`` is infinity or NaN where a is zero, ``cosine`` NaN where one of both is. All
         are NaN where ``mask``, of the same dimensions, is false: where a step isn't real in both.
+        Of traces with Dask's arrays, it has Dask's arrays.
 
     Raises:
         ValueError: if the trees or layers don't fit each other, or lack the quantity; it says
@@ -68,14 +72,29 @@ def _distances(address: str, node: xr.Dataset, other: xr.Dataset, quantity: str)
     if not one.coords.equals(two.coords):
         raise ValueError(f"layer {address!r} holds other samples, steps or units in others")
     real = node["mask"] & other["mask"]
-    a, b = one.astype(np.float64), two.astype(np.float64)
     behind = one.dims[2:]
+    found = xr.apply_ufunc(
+        partial(_apart, axes=tuple(range(-len(behind), 0))),
+        *(one, two, real),
+        input_core_dims=[behind, behind, ()],
+        output_core_dims=[()] * len(_DISTANCES),
+        dask="parallelized",
+        output_dtypes=[np.float64] * len(_DISTANCES),
+    )
+    return xr.Dataset({**dict(zip(_DISTANCES, found, strict=True)), "mask": real})
+
+
+def _apart(
+    one: np.ndarray, two: np.ndarray, real: np.ndarray, axes: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
+    """Return the distances between vectors along ``axes``, NaN where ``real`` is false."""
+    a, b = one.astype(np.float64), two.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        size, other_size = ((values**2).sum(behind, skipna=False) ** 0.5 for values in (a, b))
-        euclidean = ((b - a) ** 2).sum(behind, skipna=False) ** 0.5
-        cosine = 1 - (a * b).sum(behind, skipna=False) / (size * other_size)
-        found = {"euclidean": euclidean, "relative": euclidean / size, "cosine": cosine}
-    return xr.Dataset({name: values.where(real) for name, values in found.items()} | {"mask": real})
+        size, other_size = ((values**2).sum(axes) ** 0.5 for values in (a, b))
+        euclidean = ((b - a) ** 2).sum(axes) ** 0.5
+        cosine = 1 - (a * b).sum(axes) / (size * other_size)
+        found = (euclidean, euclidean / size, cosine)
+    return tuple(np.where(real, values, np.nan) for values in found)
 
 
 def measure_time_scales(distances: xr.Dataset, *, time: int) -> xr.Dataset:

@@ -17,7 +17,7 @@ import tensorflow as tf
 import xarray as xr
 
 from lstm_states.kernels.cells import features_of, kind_of, units_of
-from lstm_states.nodes import real_rows, select_nodes
+from lstm_states.nodes import check_vectors, real_rows, select_nodes
 from lstm_states.traces.traced_layers import vector_cell
 
 MOST_STEPS = 200
@@ -137,7 +137,8 @@ def _starts(starts: Any, layer: str, names: Sequence[str], units: int, most: int
     """Return all states side by side, ``(start, number of states * unit)``."""
     if isinstance(starts, xr.DataTree):
         nodes = [select_nodes(starts, name, [layer])[layer] for name in names]
-        arrays = [real_rows(layer, *own) for own in zip(nodes, names, strict=True)]
+        pairs = zip(nodes, names, strict=True)
+        arrays = [_states_of(layer, node, name, most) for node, name in pairs]
     else:
         arrays = [np.asarray(a) for a in (starts if isinstance(starts, list | tuple) else [starts])]
     shapes = [array.shape for array in arrays]
@@ -153,8 +154,24 @@ def _starts(starts: Any, layer: str, names: Sequence[str], units: int, most: int
         raise ValueError("starts holds NaN, infinity or what is no real number")
     joined = joined.astype(np.float64)
     if len(joined) > most:
-        joined = joined[np.sort(np.random.default_rng(0).choice(len(joined), most, replace=False))]
+        joined = joined[_choice(len(joined), most)]
     return joined
+
+
+def _choice(size: int, most: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
+
+
+def _states_of(layer: str, node: xr.Dataset, name: str, most: int) -> np.ndarray:
+    """Return a state at the real steps; of Dask's arrays those alone that are chosen."""
+    if not node.chunks:
+        return real_rows(layer, node, name)
+    check_vectors(layer, node, name, ("unit",))
+    places = np.argwhere(node["mask"].values)
+    places = places[_choice(len(places), most)] if len(places) > most else places
+    dims = node["mask"].dims
+    chosen = {dim: xr.DataArray(own, dims="start") for dim, own in zip(dims, places.T, strict=True)}
+    return node[name].isel(chosen).values
 
 
 def _check_finite(layer: str, what: str, values: np.ndarray) -> None:

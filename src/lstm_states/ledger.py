@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -40,7 +41,7 @@ def measure_memory(
         ``start`` and ``edited (sample, time, unit)``, what the steps beyond the window, the initial
         state and edits contribute; ``state``, the recorded state; and ``residual (time)``, the
         largest difference between the state and the sum of all. Masked steps keep all and write
-        nothing.
+        nothing. Of traces with Dask's arrays, it has Dask's arrays.
 
     Raises:
         ValueError: if ``traces`` or an argument doesn't allow it; it says which.
@@ -59,27 +60,50 @@ def measure_memory(
     if window is not None and (not isinstance(window, int | np.integer) or window < 1):
         raise ValueError(f"window is {window!r}; it must be an integer of at least 1")
     chosen = chosen % steps
-    flows = _flows(node, memory)
-    places = steps - 1 - chosen if node.attrs["go_backwards"] else chosen
+    backwards = bool(node.attrs["go_backwards"])
+    places = steps - 1 - chosen if backwards else chosen
     lags = steps if window is None else min(window, steps)
-    parts = [_split(flows, place, lags) for place in places]
-    row, unit = node[memory.state].dims[0], ("time", "unit")
-    names = ("written", "older", "start", "edited")
-    found = {
-        name: np.stack(own, 1) for name, own in zip(names, zip(*parts, strict=True), strict=True)
-    }
-    state = flows.state[:, places]
-    total = found["written"].sum(2) + found["older"] + found["start"] + found["edited"]
-    return xr.Dataset(
-        {
-            "written": ((row, "time", "lag", "unit"), found.pop("written")),
-            **{name: ((row, *unit), values) for name, values in found.items()},
-            "state": ((row, *unit), state),
-            "residual": ("time", np.abs(state - total).max((0, 2))),
-        },
-        coords={"time": chosen, "lag": np.arange(lags)},
-        attrs={"layer": layer, "state": memory.state},
+    names = [*KINDS[node.attrs["cell"]].quantities, f"initial_{memory.state}", "mask"]
+    names += ["edited"] if "edited" in node else []
+    given = [node[name].variable for name in names]
+    found = xr.apply_ufunc(
+        partial(
+            _entries, names=names, memory=memory, backwards=backwards, places=places, lags=lags
+        ),
+        *given,
+        input_core_dims=[values.dims[1:] for values in given],
+        output_core_dims=[("place", "lag", "unit"), *[("place", "unit")] * 4, ("place",)],
+        exclude_dims={"time"},
+        keep_attrs=False,
+        dask="parallelized",
+        output_dtypes=[np.float64] * 6,
+        dask_gufunc_kwargs={"output_sizes": {"place": len(places), "lag": lags}},
     )
+    entries = ("written", "older", "start", "edited", "state", "residual")
+    ledger = xr.Dataset(dict(zip(entries, found, strict=True))).rename_dims(place="time")
+    residual = ledger["residual"].max(str(node[memory.state].dims[0]), skipna=False)
+    return (
+        ledger.assign(residual=residual)
+        .assign_coords({"time": chosen, "lag": np.arange(lags)})
+        .assign_attrs(layer=layer, state=memory.state)
+    )
+
+
+def _entries(
+    *given: np.ndarray,
+    names: Sequence[str],
+    memory: Memory,
+    backwards: bool,
+    places: np.ndarray,
+    lags: int,
+) -> tuple[np.ndarray, ...]:
+    """Return the variables of a ledger, but for the residual that of each sample."""
+    flows = _flows(dict(zip(names, given, strict=True)), memory, backwards)
+    parts = [_split(flows, place, lags) for place in places]
+    found = [np.stack(own, 1) for own in zip(*parts, strict=True)]
+    state = flows.state[:, places]
+    total = found[0].sum(2) + found[1] + found[2] + found[3]
+    return (*found, state, np.abs(state - total).max(2))
 
 
 @dataclass(frozen=True)
@@ -119,19 +143,23 @@ def _checked(traces: xr.DataTree, layer: str) -> xr.Dataset:
     return node
 
 
-def _flows(node: xr.Dataset, memory: Memory) -> _Flows:
-    order = slice(None, None, -1) if node.attrs["go_backwards"] else slice(None)
-    own = KINDS[node.attrs["cell"]].quantities
-    values = {name: np.asarray(node[name].values[:, order], np.float64) for name in own}
-    real = node["mask"].values[:, order, np.newaxis]
+def _flows(given: Mapping[str, np.ndarray], memory: Memory, backwards: bool) -> _Flows:
+    order = slice(None, None, -1) if backwards else slice(None)
+    first, no_steps = f"initial_{memory.state}", (f"initial_{memory.state}", "mask", "edited")
+    values = {
+        name: np.asarray(array[:, order], np.float64)
+        for name, array in given.items()
+        if name not in no_steps
+    }
+    real = given["mask"][:, order, np.newaxis]
     kept = np.where(real, values[memory.kept], 1.0)
     written = np.where(real, memory.written(values), 0.0)
     state = values[memory.state]
-    start = np.asarray(node[f"initial_{memory.state}"].values, np.float64)
+    start = np.asarray(given[first], np.float64)
     edited = np.zeros_like(state)
-    if "edited" in node:
+    if "edited" in given:
         before = np.concatenate([start[:, np.newaxis], state[:, :-1]], 1)
-        where = node["edited"].values[:, order, np.newaxis]
+        where = given["edited"][:, order, np.newaxis]
         edited = np.where(where, state - (kept * before + written), 0.0)
     return _Flows(state, kept, written, edited, start)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
 
 from lstm_states.cells import layers_of
+
+Found = TypeVar("Found")
 
 _NO_VALUES = ("mask", "edited")
 """Variables with steps that say something about the values, and are none."""
@@ -57,6 +60,26 @@ def select_nodes(
     return {address: nodes[address] for address in wanted}
 
 
+def by_piece(function: Callable[[xr.Dataset], Found], node: xr.Dataset) -> list[Found]:
+    """Return what a function makes of a node, or of each of its chunks of samples, in their order.
+
+    Args:
+        function: Makes of loaded samples something small. Dask's workers may call it.
+        node: What a tree holds of a layer; with Dask's arrays, some chunks are loaded at a time.
+    """
+    if not node.chunks:
+        return [function(node)]
+    import dask
+
+    dim = node["mask"].dims[0]
+    ends = np.cumsum(node.chunks[dim])
+    pieces = [
+        node.isel({dim: slice(end - size, end)})
+        for end, size in zip(ends, node.chunks[dim], strict=True)
+    ]
+    return list(dask.compute(*(dask.delayed(function)(piece) for piece in pieces)))
+
+
 def real_rows(
     address: str, node: xr.Dataset, quantity: str, axes: Sequence[str] = ("unit", "feature")
 ) -> np.ndarray:
@@ -71,13 +94,18 @@ def real_rows(
     Raises:
         ValueError: if it has other axes.
     """
+    check_vectors(address, node, quantity, axes)
+    return node[quantity].values[node["mask"].values]
+
+
+def check_vectors(address: str, node: xr.Dataset, quantity: str, axes: Sequence[str]) -> None:
+    """Refuse a quantity that has other axes behind its steps than one of ``axes``."""
     behind = node[quantity].dims[2:]
     if len(behind) != 1 or behind[0] not in axes:
         raise ValueError(
             f"layer {address!r} has {quantity!r} with axes {behind}; this measure is for vectors "
             f"of {' or '.join(f'{axis}s' for axis in axes)}"
         )
-    return node[quantity].values[node["mask"].values]
 
 
 def check_finite(address: str, rows: np.ndarray) -> None:

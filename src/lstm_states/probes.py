@@ -40,7 +40,8 @@ def probe_states(
     control.
 
     Args:
-        traces: A tree from ``record_traces``.
+        traces: A tree from ``record_traces``; not with Dask's arrays, as a probe needs all states
+            at once.
         numbers: The numbers to read, ``(sample,)``, ``(sample, time)`` or ``(sample, time,
             target)``; NaN where there is none.
         classes: In place of numbers the classes to read, ``(sample,)`` or ``(sample, time)``:
@@ -76,6 +77,11 @@ def probe_states(
     targets = _targets(name, given)
     nodes = select_nodes(traces, quantity, layers)
     score = _r2 if classes is None else _accuracy
+    if any(node.chunks for node in nodes.values()):
+        raise ValueError(
+            "traces holds Dask's arrays, but a probe needs all states at once: choose samples and "
+            "load them, traces.isel(sample=slice(5000)).load()"
+        )
     found = []
     for address, node in nodes.items():
         mask = _mask(address, node)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from lstm_states.cells import KINDS
-from lstm_states.nodes import by_unit, state_nodes
+from lstm_states.nodes import by_piece, by_unit, state_nodes
 
 SATURATED = (0.1, 0.9)
 """A gate below the first is called closed, above the second open (Karpathy et al. 2015)."""
@@ -37,16 +39,20 @@ def measure_states(traces: xr.DataTree) -> xr.Dataset:
 def _layer_summary(node: xr.Dataset) -> dict[str, float]:
     real = node["mask"]
     states = {name: node[name].where(real) for name in ("hidden", "cell") if name in node}
-    summary = {f"{name}_size": _rms(values) for name, values in states.items()}
-    summary["half_life"] = float(np.median(_half_lives(node)))
+    found = {f"{name}_size": _rms(values) for name, values in states.items()}
+    found["half_life"] = xr.DataArray(np.median(_half_lives(node)))
     if "hidden" in states:
-        hidden, size = states["hidden"], summary["hidden_size"]
-        summary["hidden_saturated"] = _share(abs(hidden) > SATURATED[1], real)
+        hidden = states["hidden"]
+        found["hidden_saturated"] = _share(abs(hidden) > SATURATED[1], real)
         moves = hidden.diff("time").where(abs(node["time"].diff("time")) == 1)  # of selected steps
-        summary["change"] = _rms(moves) / size if size else np.nan
+        found["change"] = _rms(moves)
     for gate in _gates(node):
-        summary[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
-        summary[f"{gate}_open"] = _share(node[gate] > SATURATED[1], real)
+        found[f"{gate}_closed"] = _share(node[gate] < SATURATED[0], real)
+        found[f"{gate}_open"] = _share(node[gate] > SATURATED[1], real)
+    summary = _computed(found)
+    if "change" in summary:
+        size = summary["hidden_size"]
+        summary["change"] = summary["change"] / size if size else np.nan
     return summary
 
 
@@ -81,12 +87,22 @@ def measure_half_lives(traces: xr.DataTree) -> xr.Dataset:
 def _half_lives(node: xr.Dataset) -> np.ndarray:
     """Return the half-life of each unit, ``(unit,)``."""
     memory = KINDS[node.attrs["cell"]].memory
-    real = node["mask"].values
-    if memory is None or memory.kept not in node or not real.any():
+    if memory is None or memory.kept not in node:
         return np.full(node.sizes["unit"], np.nan)
-    with np.errstate(divide="ignore"):  # a gate of 0 or 1 keeps a state for no step or for ever
-        gain = np.log(node[memory.kept].values[real]).mean(0, dtype=np.float64)
+    pieces = by_piece(partial(_logarithms, kept=memory.kept), node[[memory.kept, "mask"]])
+    total, steps = (sum(parts) for parts in zip(*pieces, strict=True))
+    if not steps:
+        return np.full(node.sizes["unit"], np.nan)
+    gain = total / steps
+    with np.errstate(divide="ignore"):  # a gate of 1 keeps a state for ever
         return np.where(gain >= 0, np.inf, -np.log(2) / gain)
+
+
+def _logarithms(node: xr.Dataset, kept: str) -> tuple[np.ndarray, int]:
+    """Return the sum of ln f over the real steps, ``(unit,)``, and their number."""
+    real = node["mask"].values
+    with np.errstate(divide="ignore"):  # a gate of 0 keeps a state for no step
+        return np.log(node[kept].values[real]).sum(0, dtype=np.float64), int(real.sum())
 
 
 def measure_saturation(traces: xr.DataTree) -> xr.Dataset:
@@ -130,6 +146,11 @@ def measure_norms(traces: xr.DataTree) -> xr.Dataset:
     return _by_layer(traces, _norms)
 
 
+def _computed(found: Mapping[str, xr.DataArray]) -> dict[str, float]:
+    """Return numbers, in one pass through what Dask's arrays hold."""
+    return {str(name): float(value) for name, value in xr.Dataset(found).compute().items()}
+
+
 def _by_layer(traces: xr.DataTree, measure: Callable[[xr.Dataset], dict[str, float]]) -> xr.Dataset:
     rows = {address: measure(node) for address, node in state_nodes(traces).items()}
     names = dict.fromkeys(name for row in rows.values() for name in row)
@@ -145,7 +166,7 @@ def _saturation(node: xr.Dataset) -> dict[str, float]:
     for gate in _gates(node):
         shares[f"{gate}_saturated_left"] = _share(node[gate] < low, node["mask"])
         shares[f"{gate}_saturated_right"] = _share(node[gate] > high, node["mask"])
-    return shares
+    return _computed(shares)
 
 
 def _gates(node: xr.Dataset) -> list[str]:
@@ -156,13 +177,13 @@ def _norms(node: xr.Dataset) -> dict[str, float]:
     norms = {}
     for name in (state for state in ("hidden", "cell") if state in node):
         norm = (node[name] ** 2).sum("unit") ** 0.5
-        norms[f"{name}_norm"] = float(norm.where(node["mask"]).mean())
-    return norms
+        norms[f"{name}_norm"] = norm.where(node["mask"]).mean()
+    return _computed(norms)
 
 
-def _rms(values: xr.DataArray) -> float:
-    return float(np.sqrt((values**2).mean()))
+def _rms(values: xr.DataArray) -> Any:
+    return np.sqrt((values**2).mean())
 
 
-def _share(condition: xr.DataArray, real: xr.DataArray) -> float:
-    return float(condition.where(real).mean())
+def _share(condition: xr.DataArray, real: xr.DataArray) -> xr.DataArray:
+    return condition.where(real).mean()

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from lstm_states.cells import KINDS, CellKind, layers_of
+from lstm_states.nodes import by_piece
 
 RESIDUALS = (*sorted({e.state for kind in KINDS.values() for e in kind.equations}), "carried")
 
@@ -52,18 +53,23 @@ def check_traces(traces: xr.DataTree) -> xr.Dataset:
         missing = [name for name in kind.quantities if name not in node]
         if missing:
             raise ValueError(f"layer {address!r} has no {missing}; a check needs all quantities")
-        values = {str(name): variable.values for name, variable in node.data_vars.items()}
-        row = measure_residuals(
-            kind,
-            values,
-            activation=_activation(node.attrs, node.sizes["unit"]),
-            go_backwards=bool(node.attrs["go_backwards"]),
-            time=node["time"].values if "time" in node.coords else None,
-        )
+        pieces = by_piece(partial(_residuals, kind=kind, attrs=node.attrs), node)
+        # Where one is NaN, there is no such equation, and all are.
+        row = {name: float(np.max([own[name] for own in pieces])) for name in pieces[0]}
         rows.append({**row, "layer_output": node.attrs["layer_output_error"]})
     return xr.Dataset(
         {name: ("layer", [row[name] for row in rows]) for name in rows[0]},
         coords={"layer": list(nodes)},
+    )
+
+
+def _residuals(node: xr.Dataset, kind: CellKind, attrs: Mapping[str, Any]) -> dict[str, float]:
+    return measure_residuals(
+        kind,
+        {str(name): variable.values for name, variable in node.data_vars.items()},
+        activation=_activation(attrs, node.sizes["unit"]),
+        go_backwards=bool(attrs["go_backwards"]),
+        time=node["time"].values if "time" in node.coords else None,
     )
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import xarray as xr
 
+from lstm_states.store.arrays import GROWING
 from lstm_states.store.location import Location
-from lstm_states.store.writer import UNFINISHED, TraceWriter, datasets_of
+from lstm_states.store.writer import SAMPLES_PER_CHUNK, UNFINISHED, TraceWriter, datasets_of
+
+CHUNK_BYTES = 2**22
+"""Of the largest quantity in a chunk that ``open_traces`` chooses: a measure holds some of them."""
 
 
 class IncompleteTracesError(RuntimeError):
@@ -31,15 +37,28 @@ def write_traces(traces: xr.DataTree, path: str | Path) -> None:
     writer.finish({str(name): value for name, value in traces.attrs.items()})
 
 
-def open_traces(path: str | Path) -> xr.DataTree:
+def open_traces(
+    path: str | Path, *, chunks: Mapping[str, int] | Literal["auto"] | None = None
+) -> xr.DataTree:
     """Open the traces stored at ``path``. Values are read on first use.
+
+    Args:
+        path: A path, or an address that fsspec supports.
+        chunks: ``"auto"`` for Dask's arrays (extra ``dask``), of which the measures read some
+            samples at a time: stores larger than memory. A chunk is about 4 MiB of the largest
+            quantity, in whole chunks of the store. Or how many samples a chunk has, ``{"sample":
+            640}``, or of a layer with rows of its own how many rows. None for arrays that are read
+            as a whole, and kept.
 
     Raises:
         FileNotFoundError: if there are no traces at ``path``.
         IncompleteTracesError: if the recording is incomplete.
+        ModuleNotFoundError: if ``chunks`` are given without Dask.
+        ValueError: if ``chunks`` are none.
 
     Example:
         >>> open_traces("reports/stacked/states.zarr")["lstm/cell"].isel(sample=0)
+        >>> measure_states(open_traces("states.zarr", chunks="auto"))
     """
     location = Location(path)
     attrs = location.attrs()
@@ -50,7 +69,41 @@ def open_traces(path: str | Path) -> xr.DataTree:
         )
     if "layers" not in attrs:
         raise FileNotFoundError(f"no traces at {path}; record_traces and write_traces write them")
-    stored = xr.open_datatree(location.zarr(), engine="zarr", chunks=None, consolidated=False)
+    stored = _open(location, None)
+    if chunks is not None:
+        _check_chunks(chunks)
+        sizes = _chunk_sizes(stored) if chunks == "auto" else dict(chunks)
+        stored = _open(location, sizes)
     # A folder has no order of its own; the layers have.
     nodes = {layer: stored[layer].to_dataset() for layer in attrs["layers"]}
     return xr.DataTree.from_dict({"/": stored.to_dataset(), **nodes})
+
+
+def _open(location: Location, chunks: Mapping[str, int] | None) -> xr.DataTree:
+    return xr.open_datatree(location.zarr(), engine="zarr", chunks=chunks, consolidated=False)
+
+
+def _check_chunks(chunks: Any) -> None:
+    sizes = chunks.values() if isinstance(chunks, Mapping) else [None]
+    whole = sizes and all(isinstance(size, int) and size > 0 for size in sizes)
+    if chunks != "auto" and not (whole and set(chunks) <= set(GROWING)):
+        raise ValueError(
+            f"chunks is {chunks!r}; it must be 'auto' or hold sizes along some of {GROWING}"
+        )
+    try:
+        import dask.array  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "chunks need Dask, which the extra installs: pip install 'lstm-states[dask]'",
+            name="dask",
+        ) from error
+
+
+def _chunk_sizes(stored: xr.DataTree) -> dict[str, int]:
+    """Return how many samples and rows make :data:`CHUNK_BYTES` of the largest quantity."""
+    sizes = {}
+    for dim in GROWING:
+        held = [v for node in stored.subtree for v in node.variables.values() if dim in v.dims]
+        most = max((v.nbytes / max(1, v.sizes[dim]) for v in held), default=1.0)
+        sizes[dim] = max(1, int(CHUNK_BYTES / most) // SAMPLES_PER_CHUNK) * SAMPLES_PER_CHUNK
+    return sizes
