@@ -105,12 +105,18 @@ def modules_beyond(requirements):
 WITHOUT = """
 import sys
 
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in beyond:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Rest:  # what is hidden isn't there either for who asks first, as xarray does
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Refuse())
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in beyond:
+            return self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Rest, sys.meta_path)
 """
 
 EVERYTHING = """
@@ -146,6 +152,12 @@ except ModuleNotFoundError as error:
     assert "lstm-states[probes]" in str(error), error
 else:
     raise AssertionError("a probe is fitted without scikit-learn")
+try:
+    lstm_states.open_traces("traces.zarr", chunks="auto")
+except ModuleNotFoundError as error:
+    assert "lstm-states[dask]" in str(error), error
+else:
+    raise AssertionError("traces are opened in chunks without Dask")
 runpy.run_path(example)
 print("all of it works")
 """
@@ -164,6 +176,13 @@ def test_every_public_name_works_with_what_it_says_it_needs(tmp_path):
 def test_probes_need_the_extra_for_probes_alone():
     extra = PROJECT["optional-dependencies"]["probes"]
     assert "sklearn" not in modules_beyond([*PROJECT["dependencies"], *extra])
+    assert set(extra) <= set(PROJECT["optional-dependencies"]["experiments"])
+
+
+def test_chunks_and_clients_need_the_extra_for_dask_alone():
+    extra = PROJECT["optional-dependencies"]["dask"]
+    assert {"dask", "distributed"} <= set(modules_beyond(PROJECT["dependencies"]))
+    assert not {"dask", "distributed"} & set(modules_beyond([*PROJECT["dependencies"], *extra]))
     assert set(extra) <= set(PROJECT["optional-dependencies"]["experiments"])
 
 
@@ -196,6 +215,7 @@ def test_no_module_of_the_library_imports_what_an_extra_brings_but_plots():
         ("plots", "matplotlib"),
         ("lstm_states", "mlflow"),
         ("lstm_states", "sklearn"),
+        ("traces", "distributed"),
     }
 
 
