@@ -59,7 +59,8 @@ def cluster_client(settings: ClusterSettings | None, jobs: int) -> Iterator[Clie
     import dask
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):  # Dask gives the second a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     tls = _tls(settings.security if settings else None)
     with (
         dask.config.set(QUIET | tls),
