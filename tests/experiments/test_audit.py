@@ -10,7 +10,7 @@ from dvc.repo import Repo
 
 from experiments.forecasting.settings import SECTIONS as CONFIGURATIONS
 from experiments.project import PROJECT
-from tests.experiments.declared import of_the_engine, starts_the_work
+from tests.experiments.declared import POINTS, of_the_engine, starts_the_work
 
 pytestmark = pytest.mark.slow
 
@@ -34,9 +34,8 @@ READ_BY_OTHERS = {"requirements.lock"} | {f"reports/{name}/figures" for name in 
 
 def of_a_schema(file):
     """Whether each process imports a file to check params.yaml: test_dvc_yaml says who uses it."""
-    return covers(["src/experiments/data"], file) or Path(file).match(
-        "src/experiments/*/settings.py"
-    )
+    of_all = ("src/experiments/data", "src/experiments/swept/scores.py", POINTS)
+    return covers(of_all, file) or Path(file).match("src/experiments/*/settings.py")
 
 
 def covers(paths, file):
