@@ -26,6 +26,7 @@ ASIDE = (
     "params.yaml",  # declared by section
     "pyproject.toml",  # names the project
     "reports/failed",
+    "reports/points",  # each under a digest of all that decides it
 )
 # The environment was made from the one; the index page shows the others, and a browser opens them.
 PAGES = {"pages", *PROJECT.pages}
