@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import click
 
 from experiments.forecasting.settings import SECTIONS
-from notebook_pipeline.cli import page_command
 from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.page_commands import keep_page, page_command
 from notebook_pipeline.parameters.file import load_parameters
 from notebook_pipeline.parameters.names import near_or_all
 from notebook_pipeline.repository import check_loaded_code, project_root
@@ -55,13 +55,9 @@ def new(name: str, datasets: Sequence[str], dependencies: Sequence[str]) -> None
 def explorer(name: str) -> None:
     """Write the page to explore the states of a configuration."""
     from experiments.explorer import write_states_explorer
-    from notebook_pipeline.mlflow_runs import add_to_run
 
     root = project_root()
-    path = write_states_explorer(name, root)
-    check_loaded_code(root)
-    add_to_run(path, root)
-    print(f"wrote {path.relative_to(root)}")
+    keep_page(write_states_explorer(name, root), root)
 
 
 @click.command(

@@ -20,6 +20,9 @@ POINTS = "src/notebook_pipeline/parameters/sweeps.py"
 FINDS = ("errors", "parameters", "project", "repository", "stages", "system")
 """Parts of the engine by which pages start, find what they show, and say why they can't."""
 
+COMMANDS = ("cli", "commands", "page_commands")
+"""Modules of the engine that read what was typed, and call what does the work."""
+
 STARTERS = tuple(f"src/experiments/{name}.py" for name in ("cli", "parameters", "project"))
 """They start the work, and know the schemas of all sections of params.yaml."""
 
@@ -45,5 +48,5 @@ def of_the_engine(file, *, page):
     inside = Path(file).parts[2:]
     if not file.startswith("src/notebook_pipeline/") or file in (CANONICAL, POINTS):
         return False
-    finds = Path(inside[0]).stem in (*FINDS, "__init__", "__main__", "cli")
+    finds = Path(inside[0]).stem in (*FINDS, *COMMANDS, "__init__", "__main__")
     return not page or (finds and file != CELL)

@@ -11,7 +11,7 @@ import xarray as xr
 from experiments.distances import measure_states
 from experiments.project import PROJECT
 from lstm_states import open_traces, write_traces
-from notebook_pipeline.cli import compare
+from notebook_pipeline.commands import compare
 from tests.repository import ROOT
 
 MADE = {"parameters": {"stacked": {"window": 3, "center": True, "trace_samples": 2}}}

@@ -77,6 +77,7 @@ def change(root):
         ("src/experiments/claims/claims.html.j2", {"claims"}),
         ("src/notebook_pipeline/run/runner.py", set()),
         ("src/notebook_pipeline/cli.py", set()),
+        ("src/notebook_pipeline/commands.py", set()),
         ("src/notebook_pipeline/system/lock.py", set()),
         ("src/notebook_pipeline/mlflow_runs/store.py", set()),
         ("src/experiments/cli.py", set()),

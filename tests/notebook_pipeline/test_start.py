@@ -7,7 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from notebook_pipeline.cli import COMMANDS
+from notebook_pipeline.commands import COMMANDS
 from notebook_pipeline.results import Results
 from tests.repository import ROOT
 from tests.toy_clone import Toy

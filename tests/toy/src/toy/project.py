@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from notebook_pipeline.cli import page_command
 from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.page_commands import page_command
 from notebook_pipeline.project import Metric, Page, Project, Swept
 from notebook_pipeline.reports.missing import Missing
 
