@@ -13,6 +13,7 @@ PLACES = {
     "bench": ["test_bench.py"],
     "claims.yaml": ["experiments/claims"],
     "data/sources.yaml": ["experiments/data/test_raw.py"],
+    "docs/cluster.md": ["notebook_pipeline/test_cluster_settings.py"],
     "docs/compare.md": ["experiments/test_comparison.py"],
     "docs/coverage.md": ["lstm_states/test_coverage_page.py"],
     "docs/examples": ["lstm_states/test_examples.py"],

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from importlib.metadata import version
 
@@ -302,21 +303,27 @@ def test_a_notebook_that_fails_on_a_worker_leaves_its_attempt_here(own_toy):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("where", ["here", "there"])
-def test_killed_at_random_moments_it_ends_in_the_same_bytes(toy, tmp_path, where):
-    """Kill the driver, a worker or a stage; what had ended stays, and the next call goes on."""
-    other, moments = make_toy(tmp_path / "other"), random.Random(8)
-    with workers(other) as (scheduler, file):
-        arguments = ("--cluster", file) if where == "there" else ()
-        for _ in range(8):
+def test_killed_at_15_random_moments_it_ends_in_the_same_bytes(toy, tmp_path, where):
+    """Kill driver, scheduler, a worker or a stage; what had ended stays, the next call goes on."""
+    other, moments, killed = make_toy(tmp_path / "other"), random.Random(8), Counter()
+    for _ in range(15):
+        with workers(other) as (scheduler, file):
+            arguments = ("--cluster", file) if where == "there" else ()
             process = start(other, *arguments, until=[])
             time.sleep(moments.uniform(1, 25))
-            whole = psutil.Process(scheduler.pid if where == "there" else process.pid)
-            family = [process, *stages_of(whole), *workers_of(whole)]
-            moments.choice(family).kill()
+            top = scheduler if where == "there" else process
+            whole = psutil.Process(top.pid)
+            family = {"driver": [process], "scheduler": [top], "worker": workers_of(whole)}
+            family["stage"] = stages_of(whole)
+            whom = moments.choice([name for name, there in family.items() if there])
+            moments.choice(family[whom]).kill()
+            killed[whom] += 1
             process.communicate(timeout=300)
-            check_lock(other, locked(toy))
-        other.call("repro", *arguments)
-        assert locked(other) == locked(toy)
+        check_lock(other, locked(toy))
+    print(f"killed {where}: {dict(killed)}")
+    with workers(other) as (_, file):
+        other.call("repro", *(("--cluster", file) if where == "there" else ()))
+    assert locked(other) == locked(toy)
     assert "0 problems" in other.call("status")
     statuses = [run.info.status for run in mlflow_runs.search_runs(other.client())]
     assert "RUNNING" not in statuses

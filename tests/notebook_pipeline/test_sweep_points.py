@@ -98,7 +98,8 @@ def root(tmp_path, monkeypatch):
 
 def test_a_point_has_its_own_values_and_the_sections(root):
     short = {**BARE, "grid": {"halves": [3, 4]}, "fixed": {"steps": 5}}
-    found = check_sweeps(root(steps=STEPS, short=short))
+    fixed_short = {**BARE, "grid": {"steps": [3, 4]}, "fixed": {"halves": 4}}
+    found = check_sweeps(root(steps=STEPS, short=short, fixed_short=fixed_short))
     assert [point.given for point in found["steps"].points] == [
         {"steps": s, "factor": f} for s in GRID["steps"] for f in GRID["factor"]
     ]
@@ -107,6 +108,7 @@ def test_a_point_has_its_own_values_and_the_sections(root):
         {"steps": 5, "factor": 2.0},
     ]
     assert found["short"].departs == {"steps": 10}
+    assert found["fixed_short"].departs == {"factor": 1.0}
 
 
 def test_one_and_one_point_nought_are_the_same_point(root):

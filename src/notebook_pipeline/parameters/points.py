@@ -76,7 +76,9 @@ def _checked(
     departs = {
         key: value
         for key, value in base.model_dump(exclude=set(swept.unread)).items()
-        if key in sweep.fixed and value != shared[key]
+        if key not in sweep.names
+        and value != shared[key]
+        and all(point.parameters[key] == shared[key] for point in points)
     }
     return CheckedSweep(sweep, points, departs)
 
