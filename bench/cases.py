@@ -78,6 +78,7 @@ class Plan:
         training: Timed by all who train and predict.
         curves: By axis ("samples", "steps", "layers"), cases that differ along it alone.
         memory: Recorded in memory, for the peak above what is returned.
+        memory_training: Trained for one step, for the peak.
         stores: Recorded to disk, for the peak as the number of samples grows.
         seconds: Time for the rounds of one case; there are at least ``rounds[0]`` rounds and at
             most ``rounds[1]``.
@@ -89,6 +90,7 @@ class Plan:
     training: tuple[Case, ...]
     curves: dict[str, tuple[Case, ...]]
     memory: tuple[Case, ...]
+    memory_training: tuple[Case, ...]
     stores: tuple[Case, ...]
     seconds: float
     rounds: tuple[int, int]
@@ -153,6 +155,10 @@ def _along_layers(*counts: int) -> tuple[Case, ...]:
     return tuple(Case(f"layers_{n}", (64,) * n, 100, 64, features=64) for n in counts)
 
 
+def _memory_training(*steps: int) -> tuple[Case, ...]:
+    return tuple(Case(f"train_{n}_steps", _STACK, n, 64, work="train") for n in steps)
+
+
 def _stores(batch: int, *counts: int) -> tuple[Case, ...]:
     return tuple(Case(f"store_{n}", _STACK, 100, batch, samples=n) for n in counts)
 
@@ -176,6 +182,7 @@ def full_plan(store_samples: int = 16000) -> Plan:
             Case("memory_256", _STACK, 100, 256, samples=4096),
             Case("memory_padded", _STACK, 200, 512, mask="right", samples=2048),
         ),
+        memory_training=_memory_training(100, 1000, 5000),
         stores=_stores(256, *(store_samples // part for part in (8, 4, 2, 1))),
         seconds=20.0,
         rounds=(7, 31),
@@ -189,6 +196,7 @@ def quick_plan() -> Plan:
         training=_trained(Case("small", (8, 4), 10, 4, mask="right")),
         curves={"samples": _along_samples(64, 256), "layers": _along_layers(1, 3)},
         memory=(Case("memory_quick", _STACK, 20, 64, samples=256),),
+        memory_training=_memory_training(100),
         stores=_stores(64, 512, 1024),
         seconds=1.0,
         rounds=(3, 3),

@@ -1,4 +1,4 @@
-"""How much memory recording takes, each measurement in a process of its own.
+"""How much memory recording and training take, each measurement in a process of its own.
 
 `python -m bench.memory` is that process: it reads what to do from its arguments and prints one
 line of JSON.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from bench.cases import Case
+from bench.competitors import PIECES, Competitor
 from bench.inputs import QUANTITIES, make_inputs
-from bench.processes import ROOT, environment, without_paths
+from bench.processes import ROOT, environment, installed, without_paths
 
 AGREEMENT = 1e-5
 """Largest difference of what a store gives back from what is recorded in memory."""
@@ -52,16 +54,33 @@ def measure_stores(cases: Sequence[Case]) -> list[dict[str, Any]]:
     return rows
 
 
+def measure_training(cases: Sequence[Case], competitors: Sequence[Competitor]) -> list[Any]:
+    """Return by how much one training step of each case and competitor raises the memory."""
+    trainers = [one for one in (*competitors, PIECES) if "train" in one.works and installed(one)]
+    return [
+        {
+            **case.describe(),
+            "competitors": {
+                one.name: {"title": one.title}
+                | _process("train", case, one.module, folder=one.folder)
+                for one in trainers
+            },
+        }
+        for case in cases
+    ]
+
+
 def batch_bytes(case: Case, samples: int) -> int:
     """Return the bytes of all six quantities of all layers for some samples."""
     return 4 * samples * case.steps * sum(case.units) * len(QUANTITIES)
 
 
-def _process(do: str, case: Case, *words: str) -> dict[str, Any]:
+def _process(do: str, case: Case, *words: str, folder: str = "") -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.memory", do, json.dumps(case.to_json()), *words]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, encoding="utf-8", check=False
-    )
+        command, cwd=ROOT, env=environment(folder), capture_output=True, encoding="utf-8",
+        check=False,
+    )  # fmt: skip
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -94,6 +113,15 @@ def _peak(case: Case) -> dict[str, Any]:
         "above_bytes": above,
         "above_in_batches": above / one_batch,
     }
+
+
+def _train(case: Case, module: str) -> dict[str, Any]:
+    run = import_module(module).prepare(case, make_inputs(case))
+    _give_back_freed_memory()
+    before = _status("VmRSS")
+    # What a step has freed stays with the process: only the first one shows what it takes.
+    run()
+    return {"status": "ok", "above_bytes": _status("VmHWM") - before}
 
 
 def _store(case: Case, folder: str) -> dict[str, Any]:
@@ -172,5 +200,5 @@ def _give_back_freed_memory() -> None:
 
 
 if __name__ == "__main__":
-    do = {"peak": _peak, "store": _store}[sys.argv[1]]
+    do = {"peak": _peak, "store": _store, "train": _train}[sys.argv[1]]
     print(json.dumps(do(Case.from_json(json.loads(sys.argv[2])), *sys.argv[3:])))

@@ -13,7 +13,7 @@ from typing import Any
 from bench.cases import Plan
 from bench.competitors import COMPETITORS, OURS, Competitor
 from bench.machine import describe_machine, describe_run
-from bench.memory import measure_peaks, measure_stores
+from bench.memory import measure_peaks, measure_stores, measure_training
 from bench.processes import Worker, installed
 from bench.targets import judge
 from bench.timing import time_together
@@ -35,6 +35,7 @@ def run_plan(plan: Plan, competitors: Sequence[Competitor] = COMPETITORS) -> dic
         result |= _time(plan, workers, folder)
     _say("memory")
     result["memory"] = measure_peaks(plan.memory)
+    result["memory_training"] = measure_training(plan.memory_training, competitors)
     result["stores"] = measure_stores(plan.stores)
     result["seconds"] = round(perf_counter() - start, 1)
     return {**result, "verdicts": judge(result)}

@@ -29,6 +29,7 @@ PLAN = Plan(
     training=tuple(replace(CASE, name=work, work=work, samples=0) for work in ("train", "predict")),
     curves={"layers": (Case("layers_1", (3,), 5, 2), Case("layers_2", (3, 3), 5, 2))},
     memory=(Case("memory", (3,), 5, 2, samples=4),),
+    memory_training=(Case("memory_training", (3,), 300, 2, work="train"),),
     stores=(),
     seconds=0.0,
     rounds=(3, 3),
@@ -70,6 +71,15 @@ class TestRun:
         each = [ours / theirs for ours, theirs in pairs]
         expected = {"median": median(each), "min": min(each), "max": max(each)}
         assert entry(result, "predict")["ours_to_theirs"] == pytest.approx(expected)
+
+    def test_what_a_training_step_needs_is_measured_of_all_who_train(self, result):
+        [row] = result["memory_training"]
+        assert {name: one["status"] for name, one in row["competitors"].items()} == {
+            "accelerated": "ok",
+            "stock": "ok",
+            "pieces": "ok",
+        }
+        assert all(one["above_bytes"] > 0 for one in row["competitors"].values())
 
     def test_all_six_quantities_of_all_layers_were_compared(self, result):
         errors = entry(result, OURS)["errors"]

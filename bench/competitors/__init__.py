@@ -132,3 +132,11 @@ COMPETITORS = (
         works=("train", "predict"),
     ),
 )
+
+PIECES = _ours(
+    "pieces",
+    "accelerated, in pieces of 100 steps",
+    "Truncated back-propagation: a stateful twin carries the states from piece to piece.",
+    works=("train",),
+)
+"""What only the memory of training is compared with: its gradients are others."""

@@ -311,10 +311,11 @@ def test_killed_at_15_random_moments_it_ends_in_the_same_bytes(toy, tmp_path, wh
             arguments = ("--cluster", file) if where == "there" else ()
             process = start(other, *arguments, until=[])
             time.sleep(moments.uniform(1, 25))
-            top = scheduler if where == "there" else process
-            whole = psutil.Process(top.pid)
-            family = {"driver": [process], "scheduler": [top], "worker": workers_of(whole)}
-            family["stage"] = stages_of(whole)
+            family = {"driver": [process]}
+            if where == "there":  # here, the driver is the scheduler
+                family["scheduler"] = [scheduler]
+            [*_, whole] = (psutil.Process(one.pid) for [one] in family.values())
+            family |= {"worker": workers_of(whole), "stage": stages_of(whole)}
             whom = moments.choice([name for name, there in family.items() if there])
             moments.choice(family[whom]).kill()
             killed[whom] += 1

@@ -1,9 +1,11 @@
 """Where runs are kept: addresses of stores, copies of clones, artifacts that are gone."""
 
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 from collections import OrderedDict
 from contextlib import closing
 from pathlib import Path
@@ -161,6 +163,33 @@ def test_a_store_of_another_mlflow_is_told_in_one_line(copied):
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     with pytest.raises(StoreError, match=r"another version of MLflow than 3.*\(mv mlflow\.db"):
         mlflow_runs.connect(root)
+
+
+KILLED_AT_HALF = """
+    import os, signal, sys
+    from pathlib import Path
+    from alembic.runtime.migration import HeadMaintainer
+    from notebook_pipeline import mlflow_runs
+
+    note = HeadMaintainer.update_to_step
+
+    def killed(self, step):  # its tables are there, and not noted
+        if step.revision.doc == "add model version tags table":
+            os.kill(os.getpid(), signal.SIGKILL)
+        note(self, step)
+
+    HeadMaintainer.update_to_step = killed
+    mlflow_runs.connect(Path(sys.argv[1]))
+"""
+
+
+def test_killed_while_the_tables_are_made_the_store_is_usable(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = make_project(tmp_path)
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_AT_HALF), str(root)]
+    killed = subprocess.run(command, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert mlflow_runs.connect(root).experiment_id
 
 
 def test_two_first_connections_at_once_make_one_experiment(tmp_path, monkeypatch):

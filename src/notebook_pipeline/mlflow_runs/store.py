@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 from alembic.config import Config
@@ -17,7 +18,13 @@ from mlflow.exceptions import MlflowException
 
 from notebook_pipeline.errors import StoreError
 from notebook_pipeline.project import project_of
-from notebook_pipeline.stages.store_address import file_of, home_of, store_uri, without_password
+from notebook_pipeline.stages.store_address import (
+    file_of,
+    home_of,
+    store_uri,
+    uri_of,
+    without_password,
+)
 
 PATIENCE = 20
 """Seconds to wait for a store that is locked, or a server that doesn't answer."""
@@ -94,6 +101,8 @@ def _client(uri: str, name: str, artifacts: str | None = None) -> Client:
     """Return a client, our experiment made if need be; a server knows where its artifacts go."""
     mlflow.set_tracking_uri(uri)
     try:
+        if file := file_of(uri):
+            _make_tables(file)
         with _one_try():
             client = Client(uri, name)
             if not client.find_experiment():
@@ -135,11 +144,28 @@ def search_runs(client: Client, condition: str = "") -> list[Run]:
     return found
 
 
+def _make_tables(file: Path) -> None:
+    """Have an empty store get all of MLflow's tables at once.
+
+    MLflow makes them one by one. It can't go on with those that a killed process has left.
+    """
+    with closing(sqlite3.connect(file, timeout=PATIENCE)) as store, TemporaryDirectory() as folder:
+        if _tables(store):
+            return
+        whole = Path(folder) / "mlflow.db"
+        mlflow.MlflowClient(uri_of(whole)).search_experiments(max_results=1)
+        with closing(sqlite3.connect(whole)) as made:
+            made.backup(store)
+
+
+def _tables(database: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+
+
 def _move_artifacts(file: Path, name: str, artifacts: str) -> None:
     """Have a store that was copied or moved with its clone keep artifacts beside it."""
     with closing(sqlite3.connect(file, timeout=PATIENCE)) as database, database:
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        if "experiments" not in tables:
+        if "experiments" not in _tables(database):
             return
         query = "SELECT artifact_location FROM experiments WHERE name = ?"
         for (old,) in database.execute(query, (name,)).fetchall():

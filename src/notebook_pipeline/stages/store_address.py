@@ -24,9 +24,12 @@ def store_uri(root: Path) -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_FILE}mlflow.db"
     _check_address(uri)
     path = file_of(uri)
-    if path is None:
-        return uri
-    text = str(home_of(root) / path)
+    return uri if path is None else uri_of(home_of(root) / path)
+
+
+def uri_of(file: Path) -> str:
+    """Return the address of a file."""
+    text = str(file)
     quoted = text.replace("%", "%25").replace("?", "%3F")
     return (_FILE if quoted == text else _ODD_FILE) + quoted
 
