@@ -1,6 +1,8 @@
 """Stages on workers that have nothing of the clone but DVC's cache, or its remote."""
 
+import itertools
 import json
+import math
 import platform
 import random
 import re
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 
 import psutil
@@ -305,29 +307,41 @@ def test_a_notebook_that_fails_on_a_worker_leaves_its_attempt_here(own_toy):
 @pytest.mark.parametrize("where", ["here", "there"])
 def test_killed_at_15_random_moments_it_ends_in_the_same_bytes(toy, tmp_path, where):
     """Kill driver, scheduler, a worker or a stage; what had ended stays, the next call goes on."""
-    other, moments, killed = make_toy(tmp_path / "other"), random.Random(8), Counter()
-    for _ in range(15):
+    toys = (make_toy(tmp_path / str(number)) for number in itertools.count())
+    other, longest, killed, moments = next(toys), math.inf, Counter(), random.Random(8)
+    while killed.total() < 15:
         with workers(other) as (scheduler, file):
-            arguments = ("--cluster", file) if where == "there" else ()
-            process = start(other, *arguments, until=[])
-            time.sleep(moments.uniform(1, 25))
-            family = {"driver": [process]}
-            if where == "there":  # here, the driver is the scheduler
-                family["scheduler"] = [scheduler]
-            [*_, whole] = (psutil.Process(one.pid) for [one] in family.values())
-            family |= {"worker": workers_of(whole), "stage": stages_of(whole)}
-            whom = moments.choice([name for name, there in family.items() if there])
-            moments.choice(family[whom]).kill()
-            killed[whom] += 1
-            process.communicate(timeout=300)
-        check_lock(other, locked(toy))
+            process = start(other, *(["--cluster", file] if where == "there" else []), until=[])
+            began = time.monotonic()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=min(600, moments.random() * longest))
+            if process.returncode is None:
+                whom, which = moments.choice(list(family_of(process, scheduler, where)))
+                which.kill()
+                killed[whom] += 1
+                process.communicate(timeout=300)
+                check_lock(other, locked(toy))
+                continue
+        assert process.returncode == 0
+        assert locked(other) == locked(toy)
+        assert "0 problems" in other.call("status")
+        statuses = [run.info.status for run in mlflow_runs.search_runs(other.client())]
+        assert "RUNNING" not in statuses
+        longest = min(longest, time.monotonic() - began)
+        other = next(toys)
     print(f"killed {where}: {dict(killed)}")
-    with workers(other) as (_, file):
-        other.call("repro", *(("--cluster", file) if where == "there" else ()))
+    other.call("repro")
     assert locked(other) == locked(toy)
-    assert "0 problems" in other.call("status")
-    statuses = [run.info.status for run in mlflow_runs.search_runs(other.client())]
-    assert "RUNNING" not in statuses
+
+
+def family_of(process, scheduler, where):
+    """The processes of a run, each with what it is called: one of each kind that there is."""
+    whole = psutil.Process(scheduler.pid if where == "there" else process.pid)
+    yield "driver", process
+    if where == "there":
+        yield "scheduler", scheduler
+    for name, some in (("worker", workers_of(whole)), ("stage", stages_of(whole))):
+        yield from ((name, one) for one in some[:1])
 
 
 def stages_of(whole):
