@@ -38,6 +38,7 @@ def render_page(result: Result) -> str:
         leader=LEADERS["train"],
         trainers={work: _runners(result, work) for work in ("train", "predict", "epoch")},
         cell=_cell,
+        limits=_limits(result),
         figures={
             "ratios": _picture(plot_ratios(result)),
             "curves": _picture(plot_curves(result)),
@@ -71,6 +72,18 @@ def _cell(case: dict[str, Any], name: str) -> dict[str, str]:
         "ratio": "" if ratio is None else f"{_digits(1 / ratio['median'])}×",
         "note": f"{_ms(entry['q1_s'])} to {_ms(entry['q3_s'])}",
     }
+
+
+def _limits(result: Result) -> list[dict[str, Any]]:
+    """Return what the cores could do each case in beside what this project takes."""
+    rows = []
+    for case in [*result["cases"], *result["training"]]:
+        entry = case["competitors"].get(LEADERS[case["work"]], {})
+        found = result["limits"]["cases"].get(case["name"])
+        if found and "median_s" in entry:
+            what = {"record": "recorded", "train": "trained", "predict": "predicted"}[case["work"]]
+            rows.append({**case, **found, "what": what, "measured_s": entry["median_s"]})
+    return rows
 
 
 def _growths(result: Result) -> list[dict[str, Any]]:

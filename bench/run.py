@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.cases import Plan
 from bench.competitors import COMPETITORS, OURS, Competitor
+from bench.limits import measure_limits
 from bench.machine import describe_machine, describe_run
 from bench.memory import measure_peaks, measure_stores, measure_training
 from bench.processes import Worker, installed
@@ -28,6 +29,9 @@ def run_plan(plan: Plan, competitors: Sequence[Competitor] = COMPETITORS) -> dic
     """Measure everything in a plan; return the result, ready for JSON."""
     start = perf_counter()
     result = {**describe_run(), "quick": plan.quick, "machine": describe_machine()}
+    _say("what the cores can do")
+    timed = [*plan.cases, *(case for case in plan.training if case.work != "epoch")]
+    result["limits"] = measure_limits(timed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="lstm-states-bench-")))
         workers = _start(competitors, folder, stack)
