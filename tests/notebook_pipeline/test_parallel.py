@@ -166,7 +166,7 @@ def test_jobs_is_a_whole_number_of_at_least_1(jobs, repository, monkeypatch, cap
 
 @pytest.mark.parametrize(
     ("cores", "gigabytes", "a_stage", "jobs"),
-    [(16, 99, 3, 8), (16, 10, 3, 3), (16, 10, 2, 5), (1, 1, 3, 1)],
+    [(16, 99, 3, 16), (16, 10, 3, 3), (16, 10, 2, 5), (1, 1, 3, 1)],
 )
 def test_the_default_is_what_cores_and_memory_allow(
     monkeypatch, tmp_path, cores, gigabytes, a_stage, jobs

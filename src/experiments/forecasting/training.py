@@ -12,7 +12,8 @@ import xarray as xr
 
 from experiments.data.schema import PARTS
 from experiments.forecasting.backup import Backup, digest_of_training
-from experiments.shared.learning import build_each
+from experiments.shared.learning import build_each, restore, training_state
+from lstm_states.acceleration import accelerate
 from lstm_states.layers import check_model
 
 EpochListener = Callable[[int, int, dict[str, float]], None]
@@ -34,7 +35,8 @@ def fit_seeds(
     """Train a new model for each seed, accelerated, and keep the weights of its best epoch.
 
     Args:
-        build: Returns a compiled model; called once per seed, after the seed is set.
+        build: Returns a compiled model; called once more than there are seeds, for each of them
+            after the seed is set.
         samples: ``x (sample, time, feature)``, ``y`` and ``part (sample)``; with ``level
             (sample)``, the models learn the difference ``y - level``.
         seeds: Each determines the initial weights and the order of the batches.
@@ -54,11 +56,16 @@ def fit_seeds(
     """
     data = training_data(samples, train_stride=train_stride)
     models, histories = [], []
+    # All are trained in one stack: tracing another takes seconds.
+    bench = build()
+    accelerate(bench)
     for seed, model in build_each(build, seeds):
         told = _Listeners(seed, listeners)
         options = {"epochs": epochs, "batch_size": batch_size}
         file = backup / f"seed_{seed}.npz" if backup else None
-        _fit(model, data, told, patience=patience, backup=file, **options)
+        restore(bench, training_state(model))
+        _fit(bench, data, told, patience=patience, backup=file, **options)
+        restore(model, training_state(bench))
         models.append(model)
         histories.append(told.losses)
     return models, _history(histories, seeds, epochs, best=patience > 0)

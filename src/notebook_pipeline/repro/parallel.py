@@ -27,30 +27,28 @@ if TYPE_CHECKING:
 
     from notebook_pipeline.cluster.settings import ClusterSettings
 
-CORES_A_STAGE = 2
-"""Threads that a stage computes with."""
-
 CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 TICK = 0.2
 """Seconds between two looks at what runs."""
 
 
-def default_jobs(memory_a_stage: int, cores: int = CORES_A_STAGE) -> int:
+def default_jobs(memory_a_stage: int) -> int:
     """Return how many stages this machine has cores and memory for, at least 1.
 
-    A container's limits count, and so does LOKY_MAX_CPU_COUNT.
+    A stage may compute with two threads, but starts, traces and draws with one: on two cores two
+    stages take three quarters of the time of one after the other. A container's limits count, and
+    so does LOKY_MAX_CPU_COUNT.
 
     Args:
         memory_a_stage: Bytes that the largest stage needs.
-        cores: What one of them needs.
     """
     import joblib  # here: it imports NumPy, which a `repro` that finds nothing to do can spare
 
     memory = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # there is no such file, or it says "max"
         memory = min(memory, int(CONTAINER_MEMORY.read_text(encoding="utf-8")))
-    return max(1, min(joblib.cpu_count() // cores, memory // memory_a_stage))
+    return max(1, min(joblib.cpu_count(), memory // memory_a_stage))
 
 
 def reproduce(root: Path, jobs: int | None, settings: ClusterSettings | None = None) -> Plan:

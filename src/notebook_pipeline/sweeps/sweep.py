@@ -136,7 +136,7 @@ def run_sweep(
         ReproError: if the workers are lost, or another run of this sweep is under way.
     """
     sweep, swept, stage = _check_all(name, root)
-    jobs = jobs or (cluster and cluster.jobs) or default_jobs(project_of(root).memory, cores=1)
+    jobs = jobs or (cluster and cluster.jobs) or default_jobs(project_of(root).memory)
     with one_at_a_time(f"sweep-{name}", root), ended_by_signals():
         client = mlflow_runs.connect(root)
         mlflow_runs.close_dead_runs(client)
