@@ -1,5 +1,7 @@
 """Live states of every kind of stateful layer: reset, kept, saved, copied; batches that go on."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from lstm_states import (
     stateless_twin,
 )
 from tests.conftest import shake
+from tests.repository import ROOT
 
 L = keras.layers
 SLOTS = 2
@@ -360,3 +363,31 @@ def test_two_layers_of_one_address_are_refused():
 
     with pytest.raises(ValueError, match="two layers have the address 'pair/low'"):
         reset_states(stateful(Pair()))
+
+
+@pytest.mark.parametrize("layer", [L.LSTM, L.GRU])
+def test_pieces_along_time_are_the_whole_forward_and_train_as_stock_keras_does(layer):
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(8 * 300, 3)).astype("float32")
+    targets = np.cumsum(inputs, axis=0)[:, :1] / 30
+    layers = [layer(5, return_sequences=True), layer(4, return_sequences=True), L.Dense(1)]
+    model = keras.Sequential([keras.Input((None, 3)), *layers])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    stock = stateful_twin(model, batch_size=8)
+    page = (ROOT / "docs/acceleration.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    [block] = [block for block in blocks if "stateful_twin" in block]
+    names = {"model": model, "inputs": inputs, "targets": targets}
+    exec(block.replace("epochs=20", "epochs=2, verbose=0").partition("model.set_")[0], names)
+
+    stock.fit(*names["pieces"], batch_size=8, shuffle=False, epochs=2, verbose=0,
+              callbacks=[ResetStates()])  # fmt: skip
+    for fast, slow in zip(names["twin"].get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(fast, slow, atol=2e-6)
+    reset_states(names["twin"])
+    shown = names["twin"].predict(names["pieces"][0], batch_size=8, verbose=0)
+    model.set_weights(names["twin"].get_weights())
+    whole = model.predict_on_batch(inputs.reshape(8, 300, 3))
+    np.testing.assert_allclose(
+        shown.reshape(3, 8, 100, 1).swapaxes(0, 1).reshape(whole.shape), whole, atol=1e-6
+    )
