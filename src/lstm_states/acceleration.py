@@ -1,4 +1,4 @@
-"""Run the stock LSTM and GRU layers of a Keras model on fused kernels, in training and prediction."""
+"""Run the stock LSTM and GRU layers of a Keras model on fused kernels, in all that it does."""
 
 from __future__ import annotations
 

@@ -58,15 +58,11 @@ def run_gru(
 def _step(sums: tf.Tensor, h: tf.Tensor, recurrent_kernel: tf.Tensor, *bias: tf.Tensor) -> Tensors:
     """Take one step: return h, z, r, g, and with ``reset_after``, where there is a bias, q."""
     units = h.shape[-1]
-    if bias:
-        products = h @ recurrent_kernel + bias[0]
-    else:
-        products = h @ recurrent_kernel[:, : 2 * units]
+    of_gates, of_g = recurrent_kernel[:, : 2 * units], recurrent_kernel[:, 2 * units :]
+    products = h @ recurrent_kernel + bias[0] if bias else h @ of_gates
     gates = tf.sigmoid(sums[:, : 2 * units] + products[:, : 2 * units])
-    z, r = gates[:, :units], gates[:, units:]
-    q = products[:, 2 * units :]
-    seen = r * q if bias else (r * h) @ recurrent_kernel[:, 2 * units :]
-    g = tf.tanh(sums[:, 2 * units :] + seen)
+    z, r, q = gates[:, :units], gates[:, units:], products[:, 2 * units :]
+    g = tf.tanh(sums[:, 2 * units :] + (r * q if bias else (r * h) @ of_g))
     h = z * h + (1 - z) * g
     return (h, z, r, g, q) if bias else (h, z, r, g)
 
@@ -105,11 +101,8 @@ def _steps_back(
 ) -> Tensors:
     """Go back through the first ``steps``.
 
-    Args:
-        steps: How many.
-        recurrent_kernel: ``(unit, 3 unit)``.
-        dh: The gradients that reach the hidden states, ``(time, batch, unit)``.
-        before: The state that each step found; z, r, g and q are what it made of it.
+    ``dh`` holds the gradients that reach the hidden states from outside, ``before`` the state that
+    each step found; z, r, g and q are what it made of it, each ``(time, batch, unit)``.
 
     Returns:
         The gradients with respect to the sums, zero behind ``steps``, and to the state at the

@@ -144,7 +144,7 @@ def _run_cell(
     edits: Sequence[CellEdit],
     gates: bool,
 ) -> CellRun:
-    # The kernels' gradients are right within a function only, and such a switch leaves no functions.
+    # A kernel's gradient is right within a function only, and such a switch leaves no functions.
     fused = suits_kernel(cell) and not added and not edits
     fused = fused and not tf.config.functions_run_eagerly()
     # Keras reads a cell's weights in the precision of the cell, which need not be the layer's.
