@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Case:
-    """One stack of LSTM layers and the data it is given.
+    """One stack of recurrent layers and the data it is given.
 
     Attributes:
         name: Short and unique.
@@ -21,6 +21,8 @@ class Case:
         loops: Whether the slow loops over a cell run here too.
         work: "record" every state, "train" on one batch, "predict" one batch, or fit one "epoch".
         configuration: Of which of this repository's configurations the epoch is.
+        kind: "LSTM" or "GRU"; other than an LSTM, and bidirectional, for training and prediction.
+        bidirectional: Whether each layer reads the sequence both ways.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Case:
     loops: bool = False
     work: str = "record"
     configuration: str = ""
+    kind: str = "LSTM"
+    bidirectional: bool = False
 
     @property
     def size(self) -> int:
@@ -40,16 +44,24 @@ class Case:
         return self.samples or self.batch
 
     @property
+    def directions(self) -> int:
+        """In how many directions each layer reads the sequence."""
+        return 2 if self.bidirectional else 1
+
+    @property
     def is_article(self) -> bool:
         """Whether this is the stack of the article: 64/32 units, 100 steps, batches of 64."""
-        return (self.units, self.steps, self.batch) == ((64, 32), 100, 64)
+        plain = self.kind == "LSTM" and not self.bidirectional
+        return plain and (self.units, self.steps, self.batch) == ((64, 32), 100, 64)
 
     @property
     def shape(self) -> str:
         """The shape in words, such as "64/32, T=100, B=64, right-padded"."""
         if self.configuration:
             return self.configuration
-        words = ["/".join(map(str, self.units)), f"T={self.steps}", f"B={self.batch}"]
+        words = [] if self.kind == "LSTM" else [self.kind]
+        words += ["bidirectional"] if self.bidirectional else []
+        words += ["/".join(map(str, self.units)), f"T={self.steps}", f"B={self.batch}"]
         if self.size != self.batch:
             words.append(f"{self.size} samples")
         words += {"none": [], "right": ["right-padded"], "random": ["random mask"]}[self.mask]
@@ -115,19 +127,26 @@ _CASES = (
 )
 
 
-_TRAINED = (
+_SIZES = (
     Case("A", _STACK, 100, 64),
     Case("B", _STACK, 30, 32, features=4),
     Case("C", (128, 64), 100, 256),
     Case("D", _STACK, 500, 32, features=16),
+)
+"""The shapes that the targets of training are about."""
+
+_TRAINED = (
+    *_SIZES,
+    *(replace(case, name=f"{case.name}_gru", kind="GRU") for case in _SIZES),
     Case("A_padded", _STACK, 100, 64, mask="right"),
     Case("A_gaps", _STACK, 100, 64, mask="random"),
+    Case("A_gru_padded", _STACK, 100, 64, mask="right", kind="GRU"),
+    Case("A_both_ways", _STACK, 100, 64, bidirectional=True),
+    Case("A_both_ways_padded", _STACK, 100, 64, mask="right", bidirectional=True),
     Case("wide", (512,), 100, 64),
     Case("deep", (32, 32, 32, 32), 20, 512),
     Case("one", _STACK, 100, 1),
 )
-"""A to D are the shapes that the targets of training are about."""
-
 _EPOCHS = tuple(
     Case(f"epoch_{name}", _STACK, 0, 0, work="epoch", configuration=name)
     for name in ("stacked", "intermediate_outputs", "variable_length")
@@ -193,7 +212,11 @@ def quick_plan() -> Plan:
     """Return a plan of seconds, which shows that all parts work and measures little."""
     return Plan(
         cases=(Case("quick", (8, 4), 10, 4, mask="right", samples=8, loops=True),),
-        training=_trained(Case("small", (8, 4), 10, 4, mask="right")),
+        training=_trained(
+            Case("small", (8, 4), 10, 4, mask="right"),
+            Case("small_gru", (8, 4), 10, 4, kind="GRU"),
+            Case("small_both_ways", (8, 4), 10, 4, mask="right", bidirectional=True),
+        ),
         curves={"samples": _along_samples(64, 256), "layers": _along_layers(1, 3)},
         memory=(Case("memory_quick", _STACK, 20, 64, samples=256),),
         memory_training=_memory_training(100),

@@ -1,7 +1,8 @@
-"""The weights and inputs of a case, equal for all competitors, and what must come out."""
+"""The weights and inputs of a case, equal for all competitors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 from bench.cases import Case
 
 QUANTITIES = ("hidden", "cell", "input_gate", "forget_gate", "candidate", "output_gate")
+
+Weights = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 CHECKED = 16
 """Samples whose values are compared, spread from the first to the last."""
@@ -22,14 +25,16 @@ class Inputs:
     Attributes:
         x: ``(sample, time, feature)`` float32, zero at masked steps and nowhere else.
         mask: ``(sample, time)`` bool, true where the step is real.
-        layers: For each layer the kernel ``(input, 4 units)``, the recurrent kernel
-            ``(unit, 4 units)`` and the bias ``(4 units,)``, columns in the order i, f, g, o.
-        dense: Kernel ``(unit, 1)`` and bias ``(1,)`` of the output.
+        layers: Keras's weights of each layer, those of a bidirectional one forward first, then
+            backward. Of an LSTM the kernel ``(input, 4 units)``, the recurrent kernel
+            ``(unit, 4 units)`` and the bias ``(4 units,)``, columns in the order i, f, g, o. Of a
+            GRU there are 3 units of columns in the order z, r, g, and two rows of biases.
+        dense: Kernel ``(last width, 1)`` and bias ``(1,)`` of the output.
     """
 
     x: np.ndarray
     mask: np.ndarray
-    layers: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+    layers: tuple[Weights, ...]
     dense: tuple[np.ndarray, np.ndarray]
 
     @classmethod
@@ -53,6 +58,10 @@ class Inputs:
         """What to train for, ``(sample, 1)`` float32."""
         return np.sin(self.x.sum((1, 2)))[:, np.newaxis]
 
+    def by_layer(self, case: Case) -> Iterator[tuple[Weights, ...]]:
+        """Yield the weights of each layer, one entry a direction."""
+        return zip(*[iter(self.layers)] * case.directions, strict=True)
+
     def weights(self) -> list[np.ndarray]:
         """Return all weights in the order of ``keras.Model.get_weights``."""
         return [weight for layer in (*self.layers, self.dense) for weight in layer]
@@ -64,41 +73,11 @@ def make_inputs(case: Case, seed: int = 0) -> Inputs:
     mask = _mask(case, rng)
     x = rng.normal(size=(case.size, case.steps, case.features)).astype(np.float32)
     x *= mask[..., np.newaxis]
-    widths = (case.features, *case.units)
-    layers = tuple(
-        _layer(rng, width, units) for width, units in zip(widths, case.units, strict=False)
-    )
-    dense = (_normal(rng, case.units[-1], 1), _normal(rng, 1, 1)[0])
-    return Inputs(x, mask, layers, dense)
-
-
-def reference(inputs: Inputs) -> dict[str, np.ndarray]:
-    """Compute a case from the LSTM equations in float64, for the checked samples.
-
-    It shares no code with any competitor.
-
-    Returns:
-        ``0/hidden``, ``0/cell`` and so on by layer, each ``(sample, time, unit)``,
-        ``0/final_hidden`` and ``0/final_cell`` ``(sample, unit)``, and ``outputs (sample, 1)``.
-    """
-    rows = checked_rows(len(inputs.x))
-    below = inputs.x[rows].astype(np.float64)
-    values: dict[str, np.ndarray] = {}
-    for n, layer in enumerate(inputs.layers):
-        history = _scan(below, inputs.mask[rows], *(w.astype(np.float64) for w in layer))
-        values |= {f"{n}/{name}": history[name] for name in QUANTITIES}
-        values |= {f"{n}/final_{name}": history[name][:, -1] for name in QUANTITIES[:2]}
-        below = history["hidden"]
-    return values | {"outputs": below[:, -1] @ inputs.dense[0] + inputs.dense[1]}
-
-
-def reference_loss(inputs: Inputs) -> dict[str, np.ndarray]:
-    """Compute the mean squared error of all samples, ``loss (1,)``, as :func:`reference` does."""
-    below = inputs.x.astype(np.float64)
-    for layer in inputs.layers:
-        below = _scan(below, inputs.mask, *(w.astype(np.float64) for w in layer))["hidden"]
-    outputs = below[:, -1] @ inputs.dense[0] + inputs.dense[1]
-    return {"loss": np.mean((outputs - inputs.y) ** 2, keepdims=True)[0]}
+    layers, width = [], case.features
+    for units in case.units:
+        layers += [_LAYERS[case.kind](rng, width, units) for _ in range(case.directions)]
+        width = units * case.directions
+    return Inputs(x, mask, tuple(layers), (_normal(rng, width, 1), _normal(rng, 1, 1)[0]))
 
 
 def checked_rows(size: int) -> np.ndarray:
@@ -112,8 +91,9 @@ def largest_errors(
     """Return the largest difference of each array from the reference, at real steps.
 
     Args:
-        arrays: What a competitor produced, all samples, under the names of :func:`reference`.
-        expected: What :func:`reference` returned.
+        arrays: What a competitor produced, all samples, under the names of
+            :func:`bench.equations.reference`.
+        expected: What that function returned.
         mask: ``(sample, time)``, true where the step is real.
     """
     rows = checked_rows(len(mask))
@@ -139,31 +119,19 @@ def _mask(case: Case, rng: np.random.Generator) -> np.ndarray:
     return np.ones(shape, bool)
 
 
-def _layer(rng: np.random.Generator, width: int, units: int) -> tuple[np.ndarray, ...]:
+def _lstm(rng: np.random.Generator, width: int, units: int) -> Weights:
     bias = rng.normal(0, 0.2, 4 * units).astype(np.float32)
     bias[units : 2 * units] += 1  # the forget gate, as Keras starts it
     return _normal(rng, width, 4 * units), _normal(rng, units, 4 * units), bias
 
 
+def _gru(rng: np.random.Generator, width: int, units: int) -> Weights:
+    bias = rng.normal(0, 0.2, (2, 3 * units)).astype(np.float32)
+    return _normal(rng, width, 3 * units), _normal(rng, units, 3 * units), bias
+
+
+_LAYERS = {"LSTM": _lstm, "GRU": _gru}
+
+
 def _normal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return rng.normal(0, rows**-0.5, (rows, columns)).astype(np.float32)
-
-
-def _scan(
-    x: np.ndarray, mask: np.ndarray, kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
-) -> dict[str, np.ndarray]:
-    h = c = np.zeros((len(x), len(recurrent)))
-    history: dict[str, list[np.ndarray]] = {name: [] for name in QUANTITIES}
-    for t in range(x.shape[1]):
-        real = mask[:, t, np.newaxis]
-        zi, zf, zg, zo = np.split(x[:, t] @ kernel + h @ recurrent + bias, 4, axis=-1)
-        i, f, g, o = _sigmoid(zi), _sigmoid(zf), np.tanh(zg), _sigmoid(zo)
-        c = np.where(real, f * c + i * g, c)
-        h = np.where(real, o * np.tanh(c), h)
-        for name, value in zip(QUANTITIES, (h, c, i, f, g, o), strict=True):
-            history[name].append(value)
-    return {name: np.stack(values, axis=1) for name, values in history.items()}
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-z))

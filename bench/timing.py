@@ -11,7 +11,8 @@ import numpy as np
 
 from bench.cases import Case
 from bench.competitors import LEADERS
-from bench.inputs import make_inputs, reference, reference_loss
+from bench.equations import reference, reference_loss
+from bench.inputs import make_inputs
 from bench.machine import OthersWatch
 from bench.processes import Worker
 from bench.statistics import ratios, summary
@@ -101,7 +102,8 @@ def _prepare(case: Case, workers: Sequence[Worker], folder: Path) -> dict[str, E
     if case.work != "epoch":  # which has data of its own, and nothing to compare it with
         inputs = make_inputs(case)
         inputs.save(folder / "inputs.npz")
-        expected = reference_loss(inputs) if case.work == "train" else reference(inputs)
+        wanted = reference_loss if case.work == "train" else reference
+        expected = wanted(case, inputs)
         np.savez(folder / "reference.npz", **expected)
     entries = {}
     for worker in workers:

@@ -13,20 +13,25 @@ import pytest
 
 from bench.cases import Case, Plan, full_plan, quick_plan
 from bench.competitors import COMPETITORS, OURS, Competitor
-from bench.inputs import QUANTITIES, Inputs, checked_rows, largest_errors, make_inputs, reference
+from bench.equations import reference
+from bench.inputs import QUANTITIES, Inputs, checked_rows, largest_errors, make_inputs
 from bench.memory import owned_bytes
 from bench.page import render_page
 from bench.processes import without_paths
 from bench.run import run_plan
 from bench.statistics import growth, ratios
 from bench.targets import TARGETS, judge
-from tests.lstm_states.oracle import lstm, run_sequence, sigmoid
+from tests.lstm_states.oracle import gru, lstm, run_sequence, sigmoid
 from tests.repository import ROOT
 
 CASE = Case("case", (4, 3), 6, 2, mask="right", samples=4)
 PLAN = Plan(
     cases=(CASE,),
-    training=tuple(replace(CASE, name=work, work=work, samples=0) for work in ("train", "predict")),
+    training=tuple(
+        replace(case, name=f"{work}_{case.name}", work=work, samples=0)
+        for case in (CASE, replace(CASE, name="gru", kind="GRU", bidirectional=True))
+        for work in ("train", "predict")
+    ),
     curves={"layers": (Case("layers_1", (3,), 5, 2), Case("layers_2", (3, 3), 5, 2))},
     memory=(Case("memory", (3,), 5, 2, samples=4),),
     memory_training=(Case("memory_training", (3,), 300, 2, work="train"),),
@@ -104,7 +109,7 @@ class TestRun:
         assert not {"broken", "absent"} & set(result["cases"][0]["competitors"])
 
     def test_training_and_prediction_are_compared_with_the_equations(self, result):
-        for case, name in zip(result["training"], ("loss", "outputs"), strict=True):
+        for case, name in zip(result["training"], ("loss", "outputs") * 2, strict=True):
             assert set(case["competitors"]) == set(TRAINERS)
             for who in case["competitors"].values():
                 assert who["status"] == "ok"
@@ -170,24 +175,35 @@ def test_the_readme_quotes_the_committed_overhead():
     assert f"at a time takes {result['side_by_side']:.2f} of the time of running one" in readme
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "step", "states"), [("LSTM", lstm, ("hidden", "cell")), ("GRU", gru, ("hidden",))]
+)
 @pytest.mark.parametrize("mask", ["none", "right", "random"])
-def test_the_reference_is_the_lstm_of_the_oracle(mask):
-    case = Case("case", (4, 3), 6, 2, mask=mask, samples=40)
+def test_the_reference_is_what_the_oracle_says(mask, kind, step, states, bidirectional):
+    options = {"mask": mask, "samples": 40, "kind": kind, "bidirectional": bidirectional}
+    case = Case("case", (4, 3), 6, 2, **options)
     inputs = make_inputs(case)
-    expected = reference(inputs)
+    expected = reference(case, inputs)
     rows = checked_rows(40)
     assert rows[0] == 0
     assert rows[-1] == 39
-    x = inputs.x[rows[5]].astype(float)
-    for n, weights in enumerate(inputs.layers):
-        zeros = np.zeros(len(weights[1]))
-        own = inputs.mask[rows[5]]
-        step = partial(lstm, weights=weights, activation=np.tanh, gate=sigmoid)
-        trace, x = run_sequence(step, ("hidden", "cell"), x, (zeros, zeros), own, False, {})
-        for quantity in QUANTITIES:
-            got = expected[f"{n}/{quantity}"][5]
-            np.testing.assert_allclose(got[own], trace[quantity][own], atol=1e-12)
-    outputs = x[-1] @ inputs.dense[0] + inputs.dense[1]
+    x, own = inputs.x[rows[5]].astype(float), inputs.mask[rows[5]]
+    number = 0
+    for layer in inputs.by_layer(case):
+        shown = []
+        for backwards, weights in zip((False, True), layer, strict=False):
+            equations = partial(step, weights=weights, activation=np.tanh, gate=sigmoid)
+            start = [np.zeros(len(weights[1]))] * len(states)
+            trace, hidden = run_sequence(equations, states, x, start, own, backwards, {})
+            shown.append(hidden)
+            for quantity, values in trace.items():
+                got = expected[f"{number}/{quantity}"][5][:: -1 if backwards else 1]
+                np.testing.assert_allclose(got[own], values[own], atol=1e-12)
+            number += 1
+        x = np.concatenate(shown, axis=-1)
+    last = np.concatenate([hidden[end] for hidden, end in zip(shown, (-1, 0), strict=False)])
+    outputs = last @ inputs.dense[0] + inputs.dense[1]
     np.testing.assert_allclose(expected["outputs"][5], outputs, atol=1e-12)
 
 

@@ -126,8 +126,9 @@ COMPETITORS = (
     ),
     _ours(
         "torch_training",
-        "PyTorch nn.LSTM, trained",
-        "torch.nn.LSTM with Adam; the outputs alone in inference mode; packed where padded.",
+        "PyTorch, trained",
+        "torch.nn.LSTM or nn.GRU with Adam; the outputs alone in inference mode; packed where "
+        "padded.",
         folder="torch",
         works=("train", "predict"),
     ),

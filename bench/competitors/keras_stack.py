@@ -14,10 +14,11 @@ def build_model(case: Case, inputs: Inputs) -> keras.Model:
     """Build the stack as the article does: masked if need be, one output from the last step."""
     last = len(case.units) - 1
     masking = [] if case.mask == "none" else [keras.layers.Masking()]
-    lstms = [
-        keras.layers.LSTM(units, return_sequences=n < last) for n, units in enumerate(case.units)
-    ]
+    kind = getattr(keras.layers, case.kind)
+    layers = [kind(units, return_sequences=n < last) for n, units in enumerate(case.units)]
+    if case.bidirectional:
+        layers = [keras.layers.Bidirectional(layer) for layer in layers]
     start = keras.Input((case.steps, case.features))
-    model = keras.Sequential([start, *masking, *lstms, keras.layers.Dense(1)])
+    model = keras.Sequential([start, *masking, *layers, keras.layers.Dense(1)])
     model.set_weights(inputs.weights())
     return model

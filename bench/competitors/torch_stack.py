@@ -17,13 +17,20 @@ torch.set_flush_denormal(True)
 
 
 def set_layer(module: torch.nn.Module, layer: tuple[np.ndarray, ...], suffix: str = "") -> None:
-    """Give an LSTM module the weights of one layer: Keras's, transposed, in the same gate order."""
-    kernel, recurrent, bias = (torch.from_numpy(weight) for weight in layer)
+    """Give a module the weights of one direction of one layer: Keras's, transposed.
+
+    The gates of an LSTM stand in the same order. Those of a GRU are r, z, g in PyTorch and z, r, g
+    in Keras, which has a bias for each of the two products, too, as PyTorch has of both kinds.
+    """
+    kernel, recurrent, bias = layer
+    biases = (bias, np.zeros_like(bias)) if bias.ndim == 1 else tuple(bias)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     with torch.no_grad():
-        getattr(module, "weight_ih" + suffix).copy_(kernel.T)
-        getattr(module, "weight_hh" + suffix).copy_(recurrent.T)
-        getattr(module, "bias_ih" + suffix).copy_(bias)
-        getattr(module, "bias_hh" + suffix).zero_()
+        for name, weight in zip(names, (kernel, recurrent, *biases), strict=True):
+            if bias.ndim == 2:
+                z, r, g = np.split(weight, 3, axis=-1)
+                weight = np.concatenate([r, z, g], axis=-1)
+            getattr(module, name + suffix).copy_(torch.from_numpy(weight.T))
 
 
 def dense(inputs: Inputs, h: torch.Tensor) -> np.ndarray:

@@ -17,15 +17,19 @@ from bench.inputs import Inputs
 
 
 class Stack(torch.nn.Module):
-    """LSTM layers under one linear unit, which takes the last hidden state."""
+    """Recurrent layers under one linear unit, which takes the last hidden state."""
 
-    def __init__(self, inputs: Inputs, *, padded: bool) -> None:
+    def __init__(self, case: Case, inputs: Inputs) -> None:
         super().__init__()
-        self.padded = padded
-        self.lstms = torch.nn.ModuleList()
-        for layer in inputs.layers:
-            self.lstms.append(torch.nn.LSTM(len(layer[0]), len(layer[1]), batch_first=True))
-            set_layer(self.lstms[-1], layer, "_l0")
+        self.padded = case.mask == "right"
+        self.layers = torch.nn.ModuleList()
+        kind = {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU}[case.kind]
+        for layer in inputs.by_layer(case):
+            options = {"batch_first": True, "bidirectional": case.bidirectional}
+            width, units = len(layer[0][0]), len(layer[0][1])
+            self.layers.append(kind(width, units, **options))
+            for direction, suffix in zip(layer, ("_l0", "_l0_reverse"), strict=False):
+                set_layer(self.layers[-1], direction, suffix)
         kernel, bias = inputs.dense
         self.dense = torch.nn.Linear(*kernel.shape)
         with torch.no_grad():
@@ -38,16 +42,17 @@ class Stack(torch.nn.Module):
         if self.padded:
             lengths = (x != 0).any(-1).sum(1)
             below = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        for lstm in self.lstms:
-            below, (last, _) = lstm(below)
-        return self.dense(last[0])
+        for layer in self.layers:
+            below, last = layer(below)
+        hidden = last[0] if isinstance(last, tuple) else last  # an LSTM's has its cell besides
+        return self.dense(torch.cat(tuple(hidden), dim=-1))  # of each direction
 
 
 def prepare(case: Case, inputs: Inputs) -> Callable[[], Any]:
     """Return a function that takes one training step, or predicts one batch."""
     if case.mask == "random":
-        raise CannotDoError("nn.LSTM takes lengths, not a mask with gaps")
-    model = Stack(inputs, padded=case.mask == "right")
+        raise CannotDoError("PyTorch takes lengths, not a mask with gaps")
+    model = Stack(case, inputs)
     optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)  # Keras's
 
     def train() -> float:

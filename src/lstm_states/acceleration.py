@@ -1,4 +1,4 @@
-"""Run the stock LSTM layers of a Keras model on the fused kernel, in training and prediction."""
+"""Run the stock LSTM and GRU layers of a Keras model on fused kernels, in all that it does."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import keras
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-from lstm_states.kernels.block import suits_block
+from lstm_states.kernels.fused import suits_kernel
 from lstm_states.kernels.layer import run_layer
 from lstm_states.layers import check_model, own_methods, recurrent_layers
 
 FAST = "fused kernel"
-"""What :func:`accelerate` says of a layer that runs on the kernel."""
+"""What :func:`accelerate` says of a layer that runs on the kernel of its kind."""
+
+_CELLS = {keras.layers.LSTM: keras.layers.LSTMCell, keras.layers.GRU: keras.layers.GRUCell}
+"""By the class of a layer that there is a kernel for, the class of its cell."""
 
 
 def accelerate(model: keras.Model) -> dict[str, str]:
-    """Run every ``keras.layers.LSTM`` of ``model`` on the fused kernel where that is exact.
+    """Run every ``keras.layers.LSTM`` and ``GRU`` of ``model`` on a fused kernel where it is exact.
 
     ``fit``, ``evaluate``, ``predict`` and custom loops become faster. Outputs, and gradients of any
     order, stay the same up to rounding. The model keeps its classes, weights and config. It can be
@@ -88,20 +91,21 @@ def _forget_traces(model: keras.Model) -> None:
 
 def _why_not(layer: keras.layers.RNN) -> str | None:
     """Return why ``layer`` can't run on the kernel; None if it can."""
-    cell = layer.cell
-    if not isinstance(layer, keras.layers.LSTM):
-        return f"it is a {type(layer).__name__}, not a keras.layers.LSTM"
+    base = next((base for base in _CELLS if isinstance(layer, base)), None)
+    if base is None:
+        return f"it is a {type(layer).__name__}, not a keras.layers.LSTM or GRU"
     if "inner_loop" in vars(layer) and not _is_fast(layer):
         return "its inner_loop has been replaced"
-    if own := own_methods(layer, keras.layers.LSTM):
+    if own := own_methods(layer, base):
         return f"it overrides {', '.join(own)}"
-    if not isinstance(cell, keras.layers.LSTMCell):
-        return f"its cell is a {type(cell).__name__}, not a keras.layers.LSTMCell"
-    if own := own_methods(cell, keras.layers.LSTMCell):
+    cell, base_cell = layer.cell, _CELLS[base]
+    if not isinstance(cell, base_cell):
+        return f"its cell is a {type(cell).__name__}, not a keras.layers.{base_cell.__name__}"
+    if own := own_methods(cell, base_cell):
         return f"its cell overrides {', '.join(own)}"
     if cell.compute_dtype != "float32":
         return f"it computes in {cell.compute_dtype}, not in float32"
-    if not suits_block(cell):
+    if not suits_kernel(cell):
         return "its activations are not keras.activations.tanh and sigmoid"
     if layer.recurrent_dropout:
         return "it has recurrent_dropout"
@@ -117,9 +121,9 @@ def _why_not(layer: keras.layers.RNN) -> str | None:
 
 
 def _inner_loop(
-    layer: keras.layers.LSTM, sequences: Any, initial_state: Any, mask: Any, training: bool = False
+    layer: keras.layers.RNN, sequences: Any, initial_state: Any, mask: Any, training: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Do what ``keras.layers.LSTM.inner_loop`` does."""
+    """Do what the ``inner_loop`` of the layer's class does."""
     given = mask[0] if keras.tree.is_nested(mask) else mask
     if _why_not(layer) or not _suits(layer, sequences, initial_state, given):
         return type(layer).inner_loop(layer, sequences, initial_state, mask, training=training)
@@ -142,7 +146,7 @@ def _inner_loop(
 
 
 def _suits(
-    layer: keras.layers.LSTM,
+    layer: keras.layers.RNN,
     sequences: tf.Tensor,
     states: Sequence[tf.Tensor],
     mask: tf.Tensor | None,

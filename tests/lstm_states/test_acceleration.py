@@ -5,6 +5,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from functools import partial
 
 import keras
 import numpy as np
@@ -17,13 +18,17 @@ from keras.src import backend
 from lstm_states import accelerate, decelerate, record_traces
 from lstm_states.acceleration import FAST
 from lstm_states.kernels import layer as kernel_layer
-from lstm_states.kernels.block import _few_lengths, block_lstm
+from lstm_states.kernels.fused import run_fused
+from lstm_states.kernels.loops import few_lengths
 from tests.conftest import shake
 from tests.lstm_states.oracle import run_layer
 from tests.lstm_states.traces.models import MASKS, make_mask, make_states
 
 L = keras.layers
 LSTM = L.LSTM
+GRU = L.GRU
+KINDS = {"LSTM": LSTM, "GRU": GRU, "GRU, reset before": partial(GRU, reset_after=False)}
+every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 def make_stack(*layers, steps=7, batch=None, seed=0):
@@ -66,11 +71,12 @@ def assert_equal(found, expected, tolerance=3e-6):
 # The same numbers
 
 
+@every_kind
 @given(
     samples=st.sampled_from([1, 3, 17, 40]),
     steps=st.integers(1, 9),
     known=st.tuples(st.booleans(), st.booleans()),
-    kind=st.sampled_from(MASKS),
+    masked=st.sampled_from(MASKS),
     bidirectional=st.booleans(),
     state_given=st.booleans(),
     options=st.fixed_dictionaries(
@@ -86,20 +92,21 @@ def assert_equal(found, expected, tolerance=3e-6):
     seed=st.integers(0, 2**16),
 )
 def test_outputs_states_and_gradients_are_those_of_stock_keras(
-    samples, steps, known, kind, bidirectional, state_given, options, seed
+    kind, samples, steps, known, masked, bidirectional, state_given, options, seed
 ):
     keras.backend.clear_session()
     rng = np.random.default_rng(seed)
     start = keras.Input((None, 3))
     if bidirectional:
         options |= {"go_backwards": False}
-        layer = L.Bidirectional(LSTM(**options, return_state=True))
+        layer = L.Bidirectional(kind(**options, return_state=True))
     else:
-        layer = LSTM(**options, return_state=True)
+        layer = kind(**options, return_state=True)
     model = shake(keras.Model(start, layer(start)), rng)
     x = rng.normal(size=(samples, steps, 3)).astype("float32")
-    mask = make_mask(kind, rng, (samples, steps)) if steps > 1 else None
-    count = (4 if bidirectional else 2) if state_given else 0
+    mask = make_mask(masked, rng, (samples, steps)) if steps > 1 else None
+    of_one = 2 if kind is LSTM else 1
+    count = of_one * (1 + bidirectional) if state_given else 0
     shape = (samples, options["units"])
     states = [rng.normal(size=shape).astype("float32") for _ in range(count)]
 
@@ -115,27 +122,29 @@ def test_outputs_states_and_gradients_are_those_of_stock_keras(
     assert_equal(gradients(*arguments)(x, *states), stock)
 
 
-@pytest.mark.parametrize("kind", MASKS)
-def test_gradients_are_the_slopes_of_the_equations(rng, kind):
-    layer = LSTM(4, return_sequences=True)
+@every_kind
+@pytest.mark.parametrize("masked", MASKS)
+def test_gradients_are_the_slopes_of_the_equations(rng, kind, masked):
+    layer = kind(4, return_sequences=True)
     model = make_stack(layer)
     accelerate(model)
-    mask = make_mask(kind, rng, (5, 7))
-    arguments = [rng.normal(size=(5, 7, 3)), *make_states(layer, rng, 5)]
+    mask = make_mask(masked, rng, (5, 7))
+    starts = make_states(layer, rng, 5)
+    arguments = [rng.normal(size=(5, 7, 3)), *starts]
     weights = [w.astype("float64") for w in layer.get_weights()]
     arguments += weights
     factors = rng.normal(size=(5, 7, 4))
 
-    def loss(x, h, c, *weights):
-        layer.set_weights(weights)
-        _, shown = run_layer(layer, x, mask, state=(h, c))
+    def loss(x, *others):
+        layer.set_weights(others[len(starts) :])
+        _, shown = run_layer(layer, x, mask, state=others[: len(starts)])
         return (factors * shown).sum()
 
-    def loss_of_tensors(x, h, c):
-        shown = layer(x, initial_state=[h, c], mask=mask)
+    def loss_of_tensors(x, *states):
+        shown = layer(x, initial_state=list(states), mask=mask)
         return tf.reduce_sum(tf.cast(factors, "float32") * shown)
 
-    inputs = [tf.constant(a, "float32") for a in arguments[:3]]
+    inputs = [tf.constant(a, "float32") for a in arguments[: -len(weights)]]
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         number = loss_of_tensors(*inputs)
@@ -154,8 +163,9 @@ def test_gradients_are_the_slopes_of_the_equations(rng, kind):
         )
 
 
-def test_masked_nan_leaves_the_gradients_finite(rng):
-    layer = LSTM(4)
+@every_kind
+def test_masked_nan_leaves_the_gradients_finite(rng, kind):
+    layer = kind(4)
     model = make_stack(layer)
     accelerate(model)
     x = rng.normal(size=(5, 7, 3)).astype("float32")
@@ -187,12 +197,29 @@ MODELS = {
     ],
     "stateful": lambda: [LSTM(6, stateful=True, return_sequences=True), LSTM(4), L.Dense(1)],
     "single": lambda: [LSTM(4), L.Dense(1)],
+    "GRU, masked": lambda: [L.Masking(), GRU(8, return_sequences=True), GRU(4), L.Dense(1)],
+    "GRU, bidirectional": lambda: [
+        L.Masking(),
+        L.Bidirectional(GRU(5, reset_after=False)),
+        L.Dense(1),
+    ],
+    "GRU, dropout": lambda: [
+        GRU(8, dropout=0.3, return_sequences=True, reset_after=False),
+        GRU(4, dropout=0.3),
+        L.Dense(1),
+    ],
+    "GRU, stateful": lambda: [
+        GRU(6, stateful=True, return_sequences=True),
+        LSTM(4),
+        L.Dense(1),
+    ],
+    "GRU": lambda: [GRU(4), L.Dense(1)],
 }
 
 
 def fitted(name, fast, data, **options):
     """Train one model; return its history and how it does in the end."""
-    stateful = name == "stateful"
+    stateful = name.endswith("stateful")
     keras.utils.set_random_seed(0)  # the layers draw their seeds when they are made
     model = make_stack(*MODELS[name](), batch=30 if stateful else None)
     compiled = {key: options.pop(key) for key in list(options) if key in COMPILED}
@@ -207,7 +234,7 @@ def fitted(name, fast, data, **options):
 
 
 COMPILED = ("steps_per_execution", "run_eagerly", "jit_compile")
-SAMPLES = {"single": 110, "stateful": 120}
+SAMPLES = {"single": 110, "GRU": 110, "stateful": 120, "GRU, stateful": 120}
 
 
 @pytest.mark.parametrize(
@@ -219,6 +246,8 @@ SAMPLES = {"single": 110, "stateful": 120}
         ("masked", {"steps_per_execution": 3}),
         ("single", {"run_eagerly": True, "epochs": 1}),
         ("single", {"jit_compile": True}),  # on Keras's path: the op isn't XLA's
+        ("GRU", {"run_eagerly": True, "epochs": 1}),
+        ("GRU", {"jit_compile": True}),
     ],
 )
 def test_training_takes_the_same_course(rng, name, options):
@@ -238,6 +267,7 @@ def test_training_takes_the_same_course(rng, name, options):
     [
         # Over an unknown number of steps, Keras goes through tf.vectorized_map.
         ((None, 7, 3), lambda: [L.TimeDistributed(LSTM(4)), L.Dense(1)]),
+        ((None, 7, 3), lambda: [L.TimeDistributed(GRU(4)), L.Dense(1)]),
         (
             (1, 3),
             lambda: [L.Masking(), LSTM(4, return_sequences=True), L.TimeDistributed(L.Dense(1))],
@@ -273,20 +303,22 @@ found = []
 for change in (decelerate, accelerate):
     keras.utils.set_random_seed(0)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        model = keras.Sequential([keras.Input((7, 3)), L.Masking(), L.LSTM(4), L.Dense(1)])
+        below = L.LSTM(4, return_sequences=True)
+        model = keras.Sequential([keras.Input((7, 3)), L.Masking(), below, L.GRU(4), L.Dense(1)])
         model.compile("sgd", "mse")
     change(model)
     fitted = model.fit(x, x[:, 0, :1], epochs=2, batch_size=10, shuffle=False, verbose=0)
     found.append(fitted.history["loss"])
-assert accelerate(model)["lstm_1"] == FAST, accelerate(model)
+assert set(accelerate(model).values()) == {FAST}, accelerate(model)
 np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_nothing_is_kept_of_a_model_that_was_trained(rng):
+@every_kind
+def test_nothing_is_kept_of_a_model_that_was_trained(rng, kind):
     x, y = training_data(rng, 20)
-    model = make_stack(L.Masking(), LSTM(4), L.Dense(1))
+    model = make_stack(L.Masking(), kind(4), L.Dense(1))
     model.compile("sgd", "mse")
     accelerate(model)
     model.train_on_batch(x, y)
@@ -297,8 +329,9 @@ def test_nothing_is_kept_of_a_model_that_was_trained(rng):
     assert traced() is None
 
 
-def test_batches_of_every_length_give_the_same_gradients(rng):
-    model = make_stack(LSTM(4, return_sequences=True), LSTM(3), steps=None)
+@every_kind
+def test_batches_of_every_length_give_the_same_gradients(rng, kind):
+    model = make_stack(kind(4, return_sequences=True), kind(3), steps=None)
     arguments = model, model.trainable_weights, [tf.TensorSpec((None, None, 3))]
     batches = [rng.normal(size=(n, t, 3)).astype("float32") for n, t in [(4, 5), (1, 1), (9, 33)]]
     stock = [*map(gradients(*arguments), batches)]
@@ -308,14 +341,14 @@ def test_batches_of_every_length_give_the_same_gradients(rng):
 
 
 def test_a_length_is_rounded_up_little_and_to_few_values():
-    rounded = [int(_few_lengths(tf.constant(steps))) for steps in range(1, 513)]
+    rounded = [int(few_lengths(tf.constant(steps))) for steps in range(1, 513)]
     assert all(n <= up <= max(n + 1, 1.26 * n) for n, up in enumerate(rounded, 1))
     assert len(set(rounded)) <= 4 * 9
 
 
 @pytest.mark.parametrize("threads", [1, pytest.param(3, marks=pytest.mark.nightly), 64])
 def test_the_number_of_threads_changes_nothing(rng, monkeypatch, threads):
-    model = make_stack(L.Masking(), LSTM(4, return_sequences=True), LSTM(3))
+    model = make_stack(L.Masking(), LSTM(4, return_sequences=True), GRU(3))
     x, _ = training_data(rng, 21)
     stock = model.predict(x, verbose=0)
     threading = tf.config.threading
@@ -337,7 +370,7 @@ def fit():
     keras.utils.set_random_seed(3)
     L = keras.layers
     model = keras.Sequential([keras.Input((9, 3)), L.Masking(), L.LSTM(8, return_sequences=True),
-                              L.LSTM(5), L.Dense(1)])
+                              L.GRU(5), L.Dense(1)])
     assert len(accelerate(model)) == 2
     model.compile("adam", "mse")
     x = np.random.default_rng(0).normal(size=(100, 9, 3)).astype("float32")
@@ -352,8 +385,8 @@ assert all((a == b).all() for a, b in zip(fit(), fit(), strict=True))
 
 
 def test_it_is_idempotent_and_reversible(rng):
-    model = make_stack(LSTM(4, return_sequences=True), L.Bidirectional(LSTM(3)), L.Dense(1))
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, LSTM)]
+    model = make_stack(LSTM(4, return_sequences=True), L.Bidirectional(GRU(3)), L.Dense(1))
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, (LSTM, GRU))]
     attributes = [set(vars(layer)) for layer in layers]
     report = accelerate(model)
     assert report == accelerate(model)
@@ -368,21 +401,23 @@ def test_it_is_idempotent_and_reversible(rng):
 
 def uses_the_kernel(model, x):
     graph = tf.function(lambda x: model(x)).get_concrete_function(x).graph
-    return "BlockLSTMV2" in str(graph.as_graph_def())  # the functions that it calls included
+    text = str(graph.as_graph_def())  # the functions that it calls included
+    return "BlockLSTMV2" in text or "LSTMStatesGRU" in text
 
 
-def test_a_compiled_model_changes_path_at_once(rng, monkeypatch):
+@every_kind
+def test_a_compiled_model_changes_path_at_once(rng, monkeypatch, kind):
     x, y = training_data(rng, 20)
-    model = make_stack(LSTM(4), L.Dense(1))
+    model = make_stack(kind(4), L.Dense(1))
     model.compile("sgd", "mse")
     ran = []
-    true_run = block_lstm
+    true_run = run_fused
 
     def counting(*arguments, **options):
         ran.append(1)
         return true_run(*arguments, **options)
 
-    monkeypatch.setattr(kernel_layer, "block_lstm", counting)
+    monkeypatch.setattr(kernel_layer, "run_fused", counting)
     for method in (model.fit, model.evaluate):
         for change, fast in ((decelerate, False), (accelerate, True), (decelerate, False)):
             change(model)
@@ -396,8 +431,9 @@ def test_a_compiled_model_changes_path_at_once(rng, monkeypatch):
 
 # TensorFlow's own, when it writes a SavedModel.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_copies_are_stock_and_the_model_can_be_served_without_this_package(rng, tmp_path):
-    model = make_stack(LSTM(4, return_sequences=True), LSTM(3), L.Dense(1))
+@every_kind
+def test_copies_are_stock_and_the_model_can_be_served_without_this_package(rng, tmp_path, kind):
+    model = make_stack(kind(4, return_sequences=True), kind(3), L.Dense(1))
     x = rng.normal(size=(5, 7, 3)).astype("float32")
     config, expected = model.get_config(), model.predict(x, verbose=0)
     accelerate(model)
@@ -459,19 +495,21 @@ def test_what_is_no_model_is_refused():
             function(LSTM(3))
 
 
-def test_a_trace_of_an_accelerated_model_is_proved_by_keras_itself(rng, monkeypatch):
-    model = make_stack(L.Masking(), LSTM(4, return_sequences=True), LSTM(3), L.Dense(1))
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_trace_of_an_accelerated_model_is_proved_by_keras_itself(rng, monkeypatch, kind):
+    model = make_stack(L.Masking(), kind(4, return_sequences=True), kind(3), L.Dense(1))
     x, _ = training_data(rng, 20)
     expected = record_traces(model, x)
     accelerate(model)
     looped = []
-    true_lstm = backend.lstm  # what Keras's own loop asks first
+    name = kind.__name__.lower()
+    true_loop = getattr(backend, name)  # what Keras's own loop asks first
 
     def counting(*arguments, **options):
         looped.append(1)
-        return true_lstm(*arguments, **options)
+        return true_loop(*arguments, **options)
 
-    monkeypatch.setattr(backend, "lstm", counting)
+    monkeypatch.setattr(backend, name, counting)
     assert record_traces(model, x).identical(expected)
     assert len(looped) >= 2
     monkeypatch.undo()

@@ -12,25 +12,32 @@ import tensorflow as tf
 
 from lstm_states import accelerate, decelerate
 from lstm_states.acceleration import FAST
-from lstm_states.kernels.block import block_lstm
+from lstm_states.kernels.cells import kind_of
+from lstm_states.kernels.fused import run_fused
 from lstm_states.kernels.scan import scan_cell
 from tests.conftest import shake
 
 L = keras.layers
 LSTM = L.LSTM
+GRU = L.GRU
 
 
-def started(x):
-    states = [L.Dense(2)(x[:, n]) for n in (0, 1)]
-    return LSTM(2, use_bias=False)(x, initial_state=states)
+def started(layer, x):
+    states = [L.Dense(2)(x[:, n]) for n in range(len(layer.state_size))]
+    return layer(x, initial_state=states)
 
 
 LAYERS = {
     "backwards, masked": lambda x: LSTM(2, go_backwards=True, return_sequences=True)(
         L.Masking()(x)
     ),
-    "started": started,
+    "started": lambda x: started(LSTM(2, use_bias=False), x),
     "bidirectional, masked": lambda x: L.Bidirectional(LSTM(2), merge_mode="sum")(L.Masking()(x)),
+    "GRU, backwards, masked": lambda x: GRU(2, go_backwards=True, return_sequences=True)(
+        L.Masking()(x)
+    ),
+    "GRU, started": lambda x: started(GRU(2, use_bias=False), x),
+    "GRU, reset before, started": lambda x: started(GRU(2, reset_after=False), x),
 }
 
 
@@ -187,7 +194,7 @@ REFUSED = [(of_each_sample, name) for name in LAYERS if "masked" in name]
 # Two directions are the kernel twice: in `make test` by plain and forward derivatives alone.
 TWICE = [(way, "bidirectional, masked") for way in WAYS if way not in (by_tape, forward)]
 # Second derivatives through a mask: test_higher_derivatives_by_input_and_weights has them, too.
-NIGHTLY = [*TWICE, (hessian, "backwards, masked")]
+NIGHTLY = [*TWICE, (hessian, "backwards, masked"), (hessian, "GRU, backwards, masked")]
 
 
 @pytest.mark.parametrize(
@@ -205,10 +212,11 @@ def test_every_way_to_differentiate_gives_what_stock_keras_gives(way, name):
         np.testing.assert_allclose(ours, stock, rtol=0, atol=3e-6 * (1 + np.abs(stock).max()))
 
 
-def test_functions_that_run_eagerly_give_the_same_gradients():
+@pytest.mark.parametrize("name", ["bidirectional, masked", "GRU, started"])
+def test_functions_that_run_eagerly_give_the_same_gradients(name):
     tf.config.run_functions_eagerly(True)
     try:
-        found, expected = by_tape(make_case("bidirectional, masked"))
+        found, expected = by_tape(make_case(name))
     finally:
         tf.config.run_functions_eagerly(False)
     for ours, stock in zip(found, expected, strict=True):
@@ -238,9 +246,12 @@ def third_with_persistent_tapes(case):
     return tape.gradient(number, [case.x, *case.weights])
 
 
+@pytest.mark.parametrize(
+    "name", ["backwards, masked", "GRU, backwards, masked", "GRU, reset before, started"]
+)
 @pytest.mark.parametrize("derivatives", [second_in_a_function, third_with_persistent_tapes])
-def test_higher_derivatives_by_input_and_weights(derivatives):
-    case = make_case("backwards, masked")
+def test_higher_derivatives_by_input_and_weights(derivatives, name):
+    case = make_case(name)
     decelerate(case.model)
     stock = derivatives(case)
     accelerate(case.model)
@@ -248,23 +259,29 @@ def test_higher_derivatives_by_input_and_weights(derivatives):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
-def test_gradients_through_the_gates_of_the_kernel_are_those_of_the_scan(rng):
-    cell = L.LSTMCell(2)
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [(L.LSTMCell, {}), (L.GRUCell, {}), (L.GRUCell, {"reset_after": False})],
+)
+def test_gradients_through_the_gates_of_the_kernel_are_those_of_the_scan(rng, make, options):
+    cell = make(2, **options)
     cell.build((None, 3))
     x, state = tf.constant(rng.normal(size=(4, 3, 3)), "float32"), tf.ones((3, 2))
+    states = [state] * len(kind_of(cell).states)
     found = []
-    for run in (block_lstm, scan_cell):
+    for run in (run_fused, scan_cell):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            values = run(cell, x, (state, state), None).values
+            values = run(cell, x, tuple(states), None).values
             number = tf.add_n([(n + 1) * loss(v) for n, v in enumerate(values.values())])
         found.append(tape.gradient(number, [x, *[w.value for w in cell.trainable_weights]]))
     for ours, expected in zip(*found, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_other_weights_for_each_element_of_a_vectorized_map(rng):
-    case = make_case("bidirectional, masked")
+@pytest.mark.parametrize("name", ["bidirectional, masked", "GRU, started"])
+def test_other_weights_for_each_element_of_a_vectorized_map(name):
+    case = make_case(name)
     model, x = case.model, case.x
     scales = tf.constant([0.5, 1.0])
 

@@ -12,6 +12,7 @@ from tests.lstm_states.test_acceleration import make_stack, uses_the_kernel
 
 L = keras.layers
 LSTM = L.LSTM
+GRU = L.GRU
 
 
 class OwnLoop(LSTM):
@@ -31,8 +32,14 @@ class Clipped(L.LSTMCell):
         return keras.ops.clip(c, -0.1, 0.1), o
 
 
-def with_cell(cell, **options):
-    layer = LSTM(cell.units, **options)
+class OwnGRUCell(L.GRUCell):
+    def call(self, inputs, states, training=False):
+        h, states = super().call(inputs, states, training=training)
+        return h, keras.tree.map_structure(lambda state: 0.5 * state, states)
+
+
+def with_cell(cell, kind=LSTM, **options):
+    layer = kind(cell.units, **options)
     layer.cell = cell
     return layer
 
@@ -59,8 +66,18 @@ def replace_step(cell):
         (lambda: LSTM(4, dtype="mixed_float16"), "float16"),
         (lambda: LSTM(4, dtype="mixed_bfloat16"), "bfloat16"),
         (lambda: LSTM(4, dtype="float64"), "float64"),
-        (lambda: L.GRU(4), "it is a GRU"),
+        (lambda: GRU(4, activation="relu"), "activations"),
+        (lambda: GRU(4, recurrent_activation="hard_sigmoid"), "activations"),
+        (lambda: GRU(4, recurrent_dropout=0.2), "recurrent_dropout"),
+        (lambda: GRU(4, dropout=0.2, implementation=1), "implementation=1"),
+        (lambda: GRU(4, unroll=True), "unrolled"),
+        (lambda: GRU(4, dtype="mixed_float16"), "float16"),
+        (lambda: GRU(4, dtype="float64"), "float64"),
+        (lambda: with_cell(OwnGRUCell(4), GRU), "its cell overrides call"),
+        (lambda: with_cell(L.LSTMCell(4), GRU), "its cell is a LSTMCell, not a keras.layers.GRUC"),
+        (lambda: L.SimpleRNN(4), "it is a SimpleRNN"),
         (lambda: L.RNN(L.LSTMCell(4)), "it is a RNN"),
+        (lambda: L.RNN(L.GRUCell(4)), "it is a RNN"),
         (lambda: OwnLoop(4), "it overrides inner_loop"),
         (lambda: with_cell(Clipped(4)), "its cell overrides _compute_carry_and_output_fused"),
         (with_replaced_step, "its cell overrides _compute_carry_and_output_fused"),
@@ -78,14 +95,14 @@ def test_what_the_kernel_cannot_do_stays_on_keras_own_path(rng, make, reason):
 
 
 def test_a_gpu_leaves_all_to_cudnn(monkeypatch):
-    model = make_stack(LSTM(4))
+    model = make_stack(LSTM(4, return_sequences=True), GRU(4))
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-    [why] = accelerate(model).values()
-    assert "cuDNN" in why
+    assert all("cuDNN" in why for why in accelerate(model).values())
 
 
-def test_an_option_changed_afterwards_counts(rng):
-    model = make_stack(LSTM(4))
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_an_option_changed_afterwards_counts(rng, kind):
+    model = make_stack(kind(4))
     x = rng.normal(size=(5, 7, 3)).astype("float32")
     accelerate(model)
     assert uses_the_kernel(model, x)
@@ -93,17 +110,19 @@ def test_an_option_changed_afterwards_counts(rng):
     assert not uses_the_kernel(model, x)
 
 
+@pytest.mark.parametrize("kind", [LSTM, GRU])
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
-def test_whole_numbers_stay_on_keras_own_path(dtype):
-    model = keras.Sequential([keras.Input((7, 3), dtype=dtype), LSTM(4)])
+def test_whole_numbers_stay_on_keras_own_path(dtype, kind):
+    model = keras.Sequential([keras.Input((7, 3), dtype=dtype), kind(4)])
     x = np.ones((5, 7, 3), dtype)
     stock = model(x)
     accelerate(model)
     np.testing.assert_array_equal(model(x), stock)
 
 
-def test_dropping_everything_drops_nothing_as_in_keras(rng):
-    model = make_stack(LSTM(4, dropout=1.0))
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_dropping_everything_drops_nothing_as_in_keras(rng, kind):
+    model = make_stack(kind(4, dropout=1.0))
     x = rng.normal(size=(5, 7, 3)).astype("float32")
     stock = model(x, training=True)
     accelerate(model)
@@ -154,16 +173,20 @@ SHAPES += [("initial_state", (20, 4), shape) for shape in STARTS]
 
 
 @pytest.mark.parametrize("traced", [False, True])
-@pytest.mark.parametrize(("argument", "shape", "other"), SHAPES)
-def test_a_shape_gives_what_keras_makes_of_it(rng, argument, shape, other, traced):
-    layer = make_stack(LSTM(4, return_sequences=True)).layers[0]
+@pytest.mark.parametrize(
+    ("kind", "argument", "shape", "other"),
+    [(LSTM, *shapes) for shapes in SHAPES]
+    + [(GRU, *shapes) for shapes in SHAPES if shapes[2] in (None, (20, 4))],
+)
+def test_a_shape_gives_what_keras_makes_of_it(rng, kind, argument, shape, other, traced):
+    layer = make_stack(kind(4, return_sequences=True)).layers[0]
     x = tf.constant(rng.normal(size=(20, 7, 3)), "float32")
     first = tf.constant(rng.normal(size=shape), "float32")
     second = None if other is None else tf.constant(rng.normal(size=other), "float32")
 
     def call(first, second):
-        given = {"mask": first > 0} if second is None else {"initial_state": [first, second]}
-        return layer(x, **given)
+        states = [first, second][: len(layer.state_size)]
+        return layer(x, **({"mask": first > 0} if second is None else {"initial_state": states}))
 
     stock = outcome(tf.function(call) if traced else call, first, second)
     accelerate(keras.Sequential([layer]))
@@ -175,10 +198,11 @@ def test_a_shape_gives_what_keras_makes_of_it(rng, argument, shape, other, trace
         np.testing.assert_allclose(ours, stock, atol=3e-6)
 
 
-def test_a_start_of_unknown_shape_is_refused_if_it_does_not_fit(rng):
-    layer = make_stack(LSTM(4)).layers[0]
+@pytest.mark.parametrize(("kind", "states"), [(LSTM, 2), (GRU, 1)])
+def test_a_start_of_unknown_shape_is_refused_if_it_does_not_fit(rng, kind, states):
+    layer = make_stack(kind(4)).layers[0]
     x = tf.constant(rng.normal(size=(20, 7, 3)), "float32")
-    signature = [tf.TensorSpec((None, None))] * 2
+    signature = [tf.TensorSpec((None, None))] * states
 
     @tf.function(input_signature=signature)
     def call(*states):
@@ -186,7 +210,7 @@ def test_a_start_of_unknown_shape_is_refused_if_it_does_not_fit(rng):
 
     accelerate(keras.Sequential([layer]))
     with pytest.raises(tf.errors.OpError):
-        call(tf.zeros((20, 1)), tf.zeros((20, 1)))
+        call(*[tf.zeros((20, 1))] * states)
 
 
 @pytest.mark.parametrize(("batch", "steps"), [(None, None), (None, 1), (20, 1), (20, 7)])
@@ -194,8 +218,9 @@ def test_a_start_of_unknown_shape_is_refused_if_it_does_not_fit(rng):
     ("sequences", "backwards", "masked"),
     [(True, False, True), (False, True, True), (True, True, False)],
 )
-def test_what_is_known_of_a_shape_stays_known(batch, steps, sequences, backwards, masked):
-    layer = LSTM(4, return_sequences=sequences, go_backwards=backwards, return_state=True)
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_what_is_known_of_a_shape_stays_known(kind, batch, steps, sequences, backwards, masked):
+    layer = kind(4, return_sequences=sequences, go_backwards=backwards, return_state=True)
     model = keras.Sequential([keras.Input((steps, 3)), layer])
     found = []
     for change in (decelerate, accelerate):
@@ -227,7 +252,7 @@ class ChangeThePath(keras.callbacks.Callback):
 def trained(rng, first, change):
     """Train, evaluate and predict with a model whose path is changed on the way."""
     keras.utils.set_random_seed(0)
-    model = make_stack(L.Masking(), LSTM(4), L.Dense(1))
+    model = make_stack(L.Masking(), LSTM(4, return_sequences=True), GRU(4), L.Dense(1))
     model.compile(keras.optimizers.Adam(0.01), "mse")
     first(model)
     x = np.random.default_rng(0).normal(size=(12, 7, 3)).astype("float32")

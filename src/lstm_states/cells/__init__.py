@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 import xarray as xr
 
 from lstm_states.cells.custom import CUSTOM
+from lstm_states.cells.gru import KIND as GRU
 from lstm_states.cells.kind import INITIAL, INPUTS, CellKind, is_start
 from lstm_states.cells.lstm import GATES, SIGMOID_GATES
 from lstm_states.cells.lstm import KIND as LSTM
@@ -29,6 +30,7 @@ KINDS: dict[str, CellKind] = {
 __all__ = [
     "CUSTOM",
     "GATES",
+    "GRU",
     "INITIAL",
     "INPUTS",
     "KINDS",

@@ -13,9 +13,9 @@ import tensorflow as tf
 from keras.src.backend import AutocastScope
 
 from lstm_states.cells.kind import Values
-from lstm_states.kernels.block import block_lstm, suits_block
 from lstm_states.kernels.cells import divide_states, kind_of
 from lstm_states.kernels.edits import CellEdit, edit_inputs
+from lstm_states.kernels.fused import run_fused, suits_kernel
 from lstm_states.kernels.scan import CellRun, scan_cell
 from lstm_states.kernels.slots import spread
 
@@ -144,14 +144,14 @@ def _run_cell(
     edits: Sequence[CellEdit],
     gates: bool,
 ) -> CellRun:
-    # The op's gradient is right within a function only, and such a switch leaves no functions.
-    fused = suits_block(cell) and not added and not edits
+    # A kernel's gradient is right within a function only, and such a switch leaves no functions.
+    fused = suits_kernel(cell) and not added and not edits
     fused = fused and not tf.config.functions_run_eagerly()
     # Keras reads a cell's weights in the precision of the cell, which need not be the layer's.
     with AutocastScope(cell.compute_dtype):
         if fused:
             steps = tf.cast(steps, cell.compute_dtype)
-            return block_lstm(cell, steps, states, real, gates=gates)
+            return run_fused(cell, steps, states, real, gates=gates)
         return scan_cell(cell, steps, states, real, added, edits)
 
 

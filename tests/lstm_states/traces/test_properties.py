@@ -2,11 +2,12 @@
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_states.cells import KINDS
-from lstm_states.kernels.block import block_lstm
+from lstm_states.kernels.cells import kind_of
+from lstm_states.kernels.fused import run_fused
 from lstm_states.kernels.scan import scan_cell
 from tests.conftest import shake
 from tests.lstm_states.traces.models import (
@@ -122,6 +123,10 @@ def build_model(specs, sequences, dtype, steps, from_masking):
     return model, layers
 
 
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [(L.LSTMCell, {}), (L.GRUCell, {}), (L.GRUCell, {"reset_after": False})],
+)
 @given(
     samples=st.integers(1, 20),
     steps=st.integers(1, 12),
@@ -130,23 +135,24 @@ def build_model(specs, sequences, dtype, steps, from_masking):
     kind=st.sampled_from(MASKS),
     seed=st.integers(0, 2**16),
 )
-def test_the_block_kernel_equals_the_scan(samples, steps, units, use_bias, kind, seed):
+def test_a_fused_kernel_equals_the_scan(make, options, samples, steps, units, use_bias, kind, seed):
     rng = np.random.default_rng(seed)
-    cell = L.LSTMCell(units, use_bias=use_bias)
+    cell = make(units, use_bias=use_bias, **options)
     cell.build((samples, 3))
     shake(cell, rng)
     x = rng.normal(size=(steps, samples, 3)).astype("float32")
     mask = make_mask(kind, rng, (samples, steps)) if steps > 1 else None
     states = tuple(state.astype("float32") for state in make_states(cell, rng, samples))
     arguments = (cell, x, states, None if mask is None else mask.T.copy())
-    slow, fast = scan_cell(*arguments), block_lstm(*arguments)
+    slow, fast = scan_cell(*arguments), run_fused(*arguments)
     real = np.ones((steps, samples), bool) if mask is None else mask.T
+    names = kind_of(cell).states
     for name in slow.values:
         # A gate has no value before the first real step: where it ran is what counts.
-        start = states[name == "cell"]
+        start = states[int(name == "cell")]
         pair = [np.asarray(run.steps(name, start)) for run in (slow, fast)]
-        if name not in KINDS["LSTM"].states:
+        if name not in names:
             pair = [values[real] for values in pair]
         np.testing.assert_allclose(pair[1], pair[0], atol=1e-6, err_msg=name)
-    for name, start in zip(KINDS["LSTM"].states, states, strict=True):
+    for name, start in zip(names, states, strict=True):
         np.testing.assert_allclose(fast.final(name, start), slow.final(name, start), atol=1e-6)

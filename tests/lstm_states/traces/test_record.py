@@ -7,7 +7,7 @@ import tensorflow as tf
 from lstm_states import UnsupportedLayerError, check_traces, record_traces
 from lstm_states.cells import QUANTITIES
 from lstm_states.kernels import layer as kernel_layer
-from lstm_states.kernels.block import block_lstm
+from lstm_states.kernels.fused import run_fused
 from lstm_states.proof.refusals import TraceError
 from tests.conftest import shake
 from tests.lstm_states.oracle import run_layer
@@ -187,12 +187,12 @@ def test_layers_and_quantities_are_selected(rng):
 def test_a_wrong_kernel_is_caught(rng, monkeypatch):
     model = make_stack(rng)
     x = rng.normal(size=(2, 5, 4)).astype("float32")
-    true_kernel = block_lstm
+    true_kernel = run_fused
 
     def swapped(cell, sequences, state, mask, **options):
         return true_kernel(cell, sequences, state[::-1], mask, **options)
 
-    monkeypatch.setattr(kernel_layer, "block_lstm", swapped)
+    monkeypatch.setattr(kernel_layer, "run_fused", swapped)
     start = {model.layers[0].name: (np.ones((2, 5)), np.zeros((2, 5)))}
     with pytest.raises(TraceError, match=r"differ from the layer's own by"):
         record_traces(model, x, initial_state=start)

@@ -1,8 +1,5 @@
 """A fast LSTM kernel that keeps every quantity: TensorFlow's fused ``BlockLSTMV2``.
 
-The op knows neither masks nor starts per row; both are met outside it. A masked step leaves the
-states alone, so a row's real steps can be moved to its front and run without a mask.
-
 The gradient that TensorFlow registers for the op returns blocks of the weights' gradient in the
 wrong places, and the op ``BlockLSTMGradV2`` multiplies the weights' gradient together step by step.
 Here a loop compiled by XLA goes back through the steps; the weights' gradient is one product after
@@ -11,87 +8,24 @@ it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import lru_cache, partial
 from typing import Any
 
-import keras
 import tensorflow as tf
 from tensorflow.python.ops.parallel_for import pfor
 
 from lstm_states.cells import LSTM
-from lstm_states.cells.kind import weight
-from lstm_states.kernels.cells import find_kind
-from lstm_states.kernels.scan import CellRun
-from lstm_states.kernels.slots import take_slots
+from lstm_states.kernels.loops import (
+    pad_steps,
+    refuse_exported,
+    states_before,
+    weights_gradient,
+)
 
 Tensors = tuple[tf.Tensor, ...]
 
 
-def suits_block(cell: keras.Layer) -> bool:
-    """Tell whether :func:`block_lstm` computes exactly what ``cell`` does."""
-    return (
-        find_kind(cell) is LSTM
-        and cell.compute_dtype == "float32"
-        and cell.activation is keras.activations.tanh
-        and cell.recurrent_activation is keras.activations.sigmoid
-    )
-
-
-def block_lstm(
-    cell: keras.layers.LSTMCell,
-    sequences: tf.Tensor,
-    states: Tensors,
-    mask: tf.Tensor | None,
-    *,
-    gates: bool = True,
-) -> CellRun:
-    """Compute what :func:`lstm_states.kernels.scan.scan_cell` does, in one op for all steps.
-
-    Gradients of any order reach the inputs, the states and the weights through every quantity.
-    Going back is faster without ``gates``: ``hidden`` and ``cell`` are then all that is returned.
-    """
-    names = LSTM.quantities if gates else LSTM.states
-    if mask is None:
-        return CellRun(_run(names, cell, sequences, states, tf.shape(sequences)[0]))
-    count = tf.cumsum(tf.cast(mask, tf.int32))  # real steps up to and with each step
-    by_row, steps = tf.transpose(count), tf.shape(count)[0]
-    wanted = tf.broadcast_to(tf.range(1, steps + 1), tf.shape(by_row))
-    order = tf.transpose(tf.searchsorted(by_row, wanted))  # where each real step is
-    # Real steps come to the front, in their order; the op then stops at the longest row.
-    moved = take_slots(sequences, tf.minimum(order, steps - 1))
-    # Behind a row's real steps, zeros: a NaN of the padding would turn all gradients into NaN.
-    moved = tf.where(order[..., tf.newaxis] < steps, moved, tf.zeros_like(moved))
-    longest = tf.maximum(tf.reduce_max(count[-1]), 0)  # of no rows at all, the maximum is negative
-    return CellRun(_run(names, cell, moved, states, longest), slots=count - 1)
-
-
-def _run(
-    names: tuple[str, ...],
-    cell: keras.layers.LSTMCell,
-    sequences: tf.Tensor,
-    states: Tensors,
-    steps: tf.Tensor,
-) -> dict[str, tf.Tensor]:
-    bias = weight(cell, "bias") if cell.use_bias else tf.zeros(4 * cell.units)
-    weights = weight(cell, "kernel"), weight(cell, "recurrent_kernel"), bias
-    arguments = (sequences, *states, *weights, steps)
-    function = _traced(names, *(tuple(a.shape) for a in arguments))
-    return dict(zip(names, function(*arguments), strict=True))
-
-
-@lru_cache(maxsize=256)
-def _traced(names: tuple[str, ...], *shapes: tuple[int | None, ...]) -> Any:
-    """Return a function of :func:`_lstm` for arguments of these shapes.
-
-    A tape looks at the names of operations only, and would take the gradient that TensorFlow
-    registers. It can't look into a function, whose gradient is made from the operations' own.
-    """
-    return tf.function(partial(_lstm, names), autograph=False)
-
-
-def _lstm(
+def run_lstm(
     names: tuple[str, ...],
     x: tf.Tensor,
     h0: tf.Tensor,
@@ -158,9 +92,7 @@ def _gradient(op: tf.Operation | None, *upstream: tf.Tensor) -> tuple[tf.Tensor 
     TensorFlow copies operations one by one, as ``tf.vectorized_map`` does, they bring it along.
     """
     if op is None:  # a SavedModel is written, whose gradients don't see the operation
-        message = "an exported model on the fused kernel has no gradient: decelerate before export"
-        with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
-            return tuple(map(tf.identity, upstream))
+        return refuse_exported(upstream)
     steps, x, c0, h0, joined, *_ = op.inputs
     i, c, f, o, g, tanh_c, h = op.outputs
     to_i, dc, to_f, to_o, to_g, to_tanh, dh = upstream
@@ -169,16 +101,11 @@ def _gradient(op: tf.Operation | None, *upstream: tf.Tensor) -> tuple[tf.Tensor 
     if all(gate.op.type == "ZerosLike" for gate in gates):  # TensorFlow's "not used"
         gates, back = (), _compiled_back
     kernel, recurrent_kernel = tf.split(joined, [x.shape[-1], h0.shape[-1]])
-    saved = (_before(c0, c), i, f, g, o, tanh_c, dh, dc, *gates)
+    saved = (states_before(c0, c), i, f, g, o, tanh_c, dh, dc, *gates)
     dx, dh0, dc0, weights, bias = _gradients(
-        tf.cast(steps, tf.int32), x, _before(h0, h), kernel, recurrent_kernel, saved, back
+        tf.cast(steps, tf.int32), x, states_before(h0, h), kernel, recurrent_kernel, saved, back
     )
     return None, dx, dc0, dh0, weights, None, None, None, bias
-
-
-def _before(start: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
-    """Return what each step found, ``(time, batch, unit)``."""
-    return tf.concat([start[tf.newaxis], states[:-1]], 0)
 
 
 def _gradients(
@@ -191,26 +118,17 @@ def _gradients(
     back: Callable[..., Tensors],
 ) -> Tensors:
     """Return the gradients with respect to x, h0, c0, the joined kernels and the bias."""
-    if x.shape[0] is None:  # each new length is compiled
-        more = _few_lengths(tf.shape(x)[0]) - tf.shape(x)[0]
-        arrays = tuple(tf.pad(array, [(0, more), (0, 0), (0, 0)]) for array in arrays)
+    if x.shape[0] is None:
+        arrays = pad_steps(tf.shape(x)[0], arrays)
     # Copies belong to the graph of the gradient, where a second derivative can reach them.
     copies = map(tf.identity, (steps, recurrent_kernel, *arrays))
     dz, dh0, dc0 = back(*copies)
     dz = tf.ensure_shape(dz[: tf.shape(x)[0]], (*x.shape[:2], 4 * recurrent_kernel.shape[0]))
     rows = tf.reshape(dz, (-1, dz.shape[-1]))
-    # One large product for both kernels and the bias, whose input is a column of ones.
-    found = tf.concat([x, h_before, tf.ones_like(x[..., :1])], -1)
-    weights = tf.matmul(tf.reshape(found, (-1, found.shape[-1])), rows, transpose_a=True)
+    # One large product for both kernels.
+    weights, bias = weights_gradient((x, h_before), dz)
     dx = tf.reshape(tf.matmul(rows, kernel, transpose_b=True), tf.shape(x))
-    return dx, dh0, dc0, weights[:-1], weights[-1]
-
-
-def _few_lengths(steps: tf.Tensor) -> tf.Tensor:
-    """Round up to one of the four lengths that there are between a power of two and the next."""
-    octave = tf.floor(tf.math.log(tf.cast(steps, tf.float32)) / math.log(2))
-    grain = tf.cast(2 ** tf.maximum(octave - 2, 0), tf.int32)
-    return (steps + grain - 1) // grain * grain
+    return dx, dh0, dc0, weights, bias
 
 
 @tf.custom_gradient
