@@ -2,9 +2,12 @@
 
 import copy
 import gc
+import re
 import subprocess
 import sys
+import time
 import weakref
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -15,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras.src import backend
 
-from lstm_states import accelerate, decelerate, record_traces
+from lstm_states import accelerate, acceleration, decelerate, record_traces, reset_states
 from lstm_states.acceleration import FAST
 from lstm_states.kernels import layer as kernel_layer
 from lstm_states.kernels.fused import run_fused
 from lstm_states.kernels.loops import few_lengths
+from lstm_states.layers import recurrent_layers
 from tests.conftest import shake
 from tests.lstm_states.oracle import run_layer
 from tests.lstm_states.traces.models import MASKS, make_mask, make_states
@@ -514,3 +518,53 @@ def test_a_trace_of_an_accelerated_model_is_proved_by_keras_itself(rng, monkeypa
     assert len(looped) >= 2
     monkeypatch.undo()
     assert uses_the_kernel(model, x)  # as it was
+
+
+def timed_model():
+    """A layer that is called, one that gains nothing, and one that has no kernel; states, seeds."""
+    x = keras.Input((20, 3), batch_size=16)
+    h = L.Dropout(0.5)(L.Bidirectional(LSTM(4, return_sequences=True), name="both")(x))
+    h = GRU(3, stateful=True, return_sequences=True, name="gru")(h)
+    return keras.Model(x, L.SimpleRNN(2, name="simple")(h))
+
+
+def test_with_inputs_each_layer_keeps_the_faster_path_and_says_what_it_gains(monkeypatch):
+    model, x = timed_model(), np.random.default_rng(0).normal(size=(16, 20, 3))
+    run = acceleration.run_layer
+
+    def late(layer, *given, **options):  # a kernel that takes long for one layer
+        found = run(layer, *given, **options)
+        if layer.name != "gru":
+            return found
+        wait = tf.py_function(lambda: time.sleep(0.2), [], [])
+        with tf.control_dependencies([wait]):
+            return replace(found, last=tf.identity(found.last), outputs=tf.identity(found.outputs))
+
+    monkeypatch.setattr(acceleration, "run_layer", late)
+    stock = model(x, training=False)
+    report = accelerate(model, x)
+    assert re.fullmatch(
+        r"Keras's own path is faster: the fused kernel takes \d+\.\d\d of its time", report["gru"]
+    )
+    assert report["simple"] == "it is a SimpleRNN, not a keras.layers.LSTM or GRU"
+    for address in ("both/forward", "both/backward"):
+        told = report[address]
+        ratio = float(re.search(r"\d+\.\d\d", told)[0])
+        gained = f"{FAST}, {ratio:.2f} of the time on Keras's own path"
+        assert told == gained if ratio < 1 else told.startswith("Keras's own path is faster")
+    layers = dict(recurrent_layers(model))
+    fast = {name for name, told in report.items() if told.startswith(FAST)}
+    assert {name for name, layer in layers.items() if "inner_loop" in vars(layer)} == fast
+    reset_states(model)  # the call before has moved them
+    np.testing.assert_allclose(model(x, training=False), stock, atol=1e-6)
+
+
+def test_timing_moves_neither_states_nor_seeds_and_changes_no_layer_that_fails():
+    model = timed_model()
+    before = [variable.numpy() for variable in model.variables]
+    with pytest.raises(ValueError, match="incompatible with the layer"):
+        accelerate(model, np.zeros((16, 20, 5)))
+    assert not any("inner_loop" in vars(layer) for _, layer in recurrent_layers(model))
+    accelerate(model, np.ones((16, 20, 3)))
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
