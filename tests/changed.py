@@ -40,7 +40,7 @@ PLACES = {
     "src/lstm_states": ["lstm_states/test_cells.py"],
     "src/lstm_states/acceleration.py": ["lstm_states/test_acceleration_keras_path.py"],
     "src/lstm_states/kernels": ["lstm_states/test_cells.py", "lstm_states/traces/test_probe.py"],
-    "src/lstm_states/kernels/block.py": ["lstm_states/traces/test_record.py"],
+    "src/lstm_states/kernels/fused.py": ["lstm_states/traces/test_record.py"],
     "src/lstm_states/nodes.py": ["lstm_states/test_geometry.py"],
     "src/lstm_states/proof": ["lstm_states/test_cells.py", "lstm_states/traces/test_record.py"],
     "src/lstm_states/store": ["lstm_states/traces/test_store.py"],

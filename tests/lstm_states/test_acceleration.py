@@ -337,7 +337,8 @@ def test_nothing_is_kept_of_a_model_that_was_trained(rng, kind):
 def test_batches_of_every_length_give_the_same_gradients(rng, kind):
     model = make_stack(kind(4, return_sequences=True), kind(3), steps=None)
     arguments = model, model.trainable_weights, [tf.TensorSpec((None, None, 3))]
-    batches = [rng.normal(size=(n, t, 3)).astype("float32") for n, t in [(4, 5), (1, 1), (9, 33)]]
+    sizes = [(4, 5), (1, 1), (9, 33), (0, 5)]
+    batches = [rng.normal(size=(*size, 3)).astype("float32") for size in sizes]
     stock = [*map(gradients(*arguments), batches)]
     accelerate(model)
     for ours, expected in zip(map(gradients(*arguments), batches), stock, strict=True):

@@ -74,8 +74,8 @@ def _loop(steps: tf.Tensor, sums: tf.Tensor, h0: tf.Tensor, *weights: tf.Tensor)
         What :func:`_step` does, each ``(time, batch, unit)``.
     """
     most = tf.shape(sums)[0]
-    number = 3 + len(weights)
-    arrays = [tf.TensorArray(tf.float32, most, element_shape=h0.shape) for _ in range(number)]
+    nothing = tf.zeros_like(sums[..., : h0.shape[-1]])
+    arrays = [tf.TensorArray(tf.float32, most).unstack(nothing) for _ in range(3 + len(weights))]
 
     def step(t: tf.Tensor, h: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
         values = _step(sums[t], h, *weights)
