@@ -18,7 +18,8 @@ from bench.machine import describe_machine
 from bench.processes import ROOT
 from notebook_pipeline.stages.provenance import read_run
 from notebook_pipeline.stages.states import notebook_stages
-from notebook_pipeline.verification.clone import environment_of, temporary_clone
+from notebook_pipeline.system.environment import clone_environment
+from notebook_pipeline.verification.clone import temporary_clone
 
 LIMIT = 1.3
 """Wall time over computing time that the project promises at most."""
@@ -60,7 +61,7 @@ def measure_pipeline(jobs: int) -> dict[str, Any]:
     with temporary_clone(ROOT) as clone:
         began = time.monotonic()
         command = ["lstm-states", "repro", "--jobs", str(jobs)]
-        subprocess.run(command, cwd=clone, env=environment_of(clone), check=True)
+        subprocess.run(command, cwd=clone, env=clone_environment(clone), check=True)
         wall = time.monotonic() - began
         stages = {name: _seconds(clone / "reports" / name) for name in notebook_stages(ROOT)}
     computing = sum(stage["cells"] - stage["imports"] for stage in stages.values())

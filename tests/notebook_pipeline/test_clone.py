@@ -34,7 +34,8 @@ def repository(tmp_path):
     return folder
 
 
-def test_it_holds_what_is_there_now_without_outputs(repository):
+def test_it_holds_what_is_there_now_without_outputs(repository, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", "/elsewhere")  # as within a hook of git
     with temporary_clone(repository) as clone:
         files = {p for p in clone.rglob("*") if p.is_file() and ".git" not in p.parts}
         texts = {str(path.relative_to(clone)): path.read_text(encoding="utf-8") for path in files}

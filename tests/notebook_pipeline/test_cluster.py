@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from notebook_pipeline import mlflow_runs
-from notebook_pipeline.repro.here import ONE_STAGE
+from notebook_pipeline.repro.stage_process import ONE_STAGE
 from tests.notebook_pipeline.light import left_of, lines, stage, start, write
 from tests.repository import ROOT
 from tests.toy_clone import make_toy
