@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 
 import pytest
@@ -7,11 +6,7 @@ import pytest
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.system.environment import clone_environment
 from notebook_pipeline.verification.clone import temporary_clone
-
-
-def git(folder, *arguments):
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+from tests.repository import git
 
 
 @pytest.fixture
