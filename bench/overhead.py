@@ -23,9 +23,10 @@ from typing import Any
 
 from bench.machine import describe_machine
 from bench.processes import ROOT
-from notebook_pipeline.repro.here import ONE_STAGE
+from notebook_pipeline.repository import LOCK
 from notebook_pipeline.repro.snapshot import files_of, pack, unpack
-from notebook_pipeline.stages.provenance import LOCK, read_run
+from notebook_pipeline.repro.stage_process import ONE_STAGE
+from notebook_pipeline.stages.provenance import read_run
 from notebook_pipeline.stages.states import notebook_stages
 from notebook_pipeline.system.environment import clone_environment
 from notebook_pipeline.system.packages import engine_digest, package_differences

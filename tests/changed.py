@@ -45,8 +45,10 @@ PLACES = {
     "src/lstm_states/proof": ["lstm_states/test_cells.py", "lstm_states/traces/test_record.py"],
     "src/lstm_states/store": ["lstm_states/traces/test_store.py"],
     "src/lstm_states/streaming": ["lstm_states/traces/test_session.py"],
+    "src/lstm_states/timing.py": ["lstm_states/test_acceleration.py"],
     "src/lstm_states/traces": ["lstm_states/traces/test_record.py"],
     "src/lstm_states/traces/derivative.py": ["lstm_states/traces/test_gradients.py"],
+    "src/lstm_states/traces/job.py": ["lstm_states/traces/test_shared.py"],
     "src/notebook_pipeline": [
         "notebook_pipeline/test_cli.py",
         "notebook_pipeline/test_mistakes.py",

@@ -6,6 +6,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+def git(folder: Path, *arguments: str) -> None:
+    """Run git in a folder, as somebody whose name it knows."""
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
 def committed(path: str) -> str:
     """A file as the last commit holds it, whatever has been made of it here since."""
     shown = subprocess.run(

@@ -1,10 +1,7 @@
-"""Read inputs, labels and words from files; nothing in a file is run."""
+"""The inputs, labels and words that files hold for a model."""
 
 from __future__ import annotations
 
-import re
-import warnings
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+
+from lstm_inspect.files import check_file, read_archive, read_array, read_lines, read_table
 
 INPUTS, LABELS, MASK, SAMPLE = "x", ("labels", "y"), "mask", "sample"
 """Names of arrays in an archive, and of the column that tells samples apart."""
@@ -47,13 +46,13 @@ def read_data(path: Path, model: keras.Model, *, label_column: str | None = None
     Raises:
         ValueError: naming the file, the array or column, and what would be right.
     """
-    _check_file(path, KINDS)
+    check_file(path, KINDS)
     if path.suffix == ".npy":
         if label_column is not None:
             raise ValueError(
                 f"--labels {label_column}: there is no such file, and {path} has no columns"
             )
-        return Data(_load_array(path), [f"{path}: the array"])
+        return Data(read_array(path), [f"{path}: the array"])
     if path.suffix == ".npz":
         return _from_archive(path, model, label_column)
     # Whole numbers stay as they are; all others become what the model reads.
@@ -62,54 +61,8 @@ def read_data(path: Path, model: keras.Model, *, label_column: str | None = None
     return _from_table(path, read_table(path), label_column, floats)
 
 
-def _check_file(path: Path, kinds: tuple[str, ...]) -> None:
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
-    if path.suffix not in kinds:
-        raise ValueError(f"{path}: it must be one of {', '.join(kinds)}")
-    if not path.stat().st_size:
-        raise ValueError(f"{path}: it is empty")
-
-
-def _load_array(path: Path) -> np.ndarray:
-    with path.open("rb") as file:
-        if file.read(6) != b"\x93NUMPY":
-            raise ValueError(f"{path} can't be read as NumPy wrote it (it holds no array)")
-    try:
-        array: np.ndarray = np.load(path, allow_pickle=False)
-    except Exception as error:  # a damaged file raises errors of many kinds
-        raise ValueError(_unreadable(f"{path}", error)) from error
-    return array
-
-
-def _load_archive(path: Path) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} can't be read as NumPy wrote it (it is no archive)")
-    held: dict[str, np.ndarray] = {}
-    what = str(path)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for name in archive.files:
-                what = f"{path}: array {name!r}"
-                held[name] = np.asarray(archive[name])
-    except Exception as error:  # a damaged file raises errors of many kinds
-        raise ValueError(_unreadable(what, error)) from error
-    for name, array in held.items():
-        if array.dtype.kind == "S" and not array.ndim:  # raw bytes of another file
-            raise ValueError(f"{path}: {name!r} is no array of NumPy")
-    if not held:
-        raise ValueError(f"{path}: it holds no array")
-    return held
-
-
-def _unreadable(what: str, error: Exception) -> str:
-    if "pickle" in str(error) or "Object arrays" in str(error):
-        return f"{what} holds pickled objects, which are never loaded; save plain numbers"
-    return f"{what} can't be read as NumPy wrote it ({' '.join(str(error).split())[:200]})"
-
-
 def _from_archive(path: Path, model: keras.Model, label_name: str | None) -> Data:
-    held = _load_archive(path)
+    held = read_archive(path)
     if label_name is not None and label_name not in held:
         raise ValueError(
             f"{path}: it holds no array {label_name!r} of labels; it holds {sorted(held)}"
@@ -136,45 +89,6 @@ def _from_archive(path: Path, model: keras.Model, label_name: str | None) -> Dat
             )
         x, names = held[chosen[0]], [f"{path}: array {chosen[0]!r}"]
     return Data(x, names, labels, None if MASK in own else held.get(MASK))
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table.
-
-    Raises:
-        ValueError: naming the file, and what is missing to read it.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the first
-            csv = path.suffix == ".csv"
-            table = pd.read_csv(path, index_col=False) if csv else pd.read_parquet(path)
-    except ImportError as error:
-        raise ValueError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
-    except Exception as error:  # parsers raise errors of many kinds
-        raise ValueError(
-            f"{path}: it can't be read as a table ({' '.join(str(error).split())[:200]})"
-        ) from error
-    if table.empty:
-        raise ValueError(f"{path}: it holds no row")
-    if any(name is not None for name in table.index.names):
-        table = table.reset_index()  # Parquet keeps columns such as ``sample`` there
-    _check_names(path, [str(column) for column in table])
-    return table
-
-
-def _check_names(path: Path, columns: list[str]) -> None:
-    """Refuse a table whose first line holds values, or a column that nobody has named."""
-    if unnamed := [name for name in columns if name.startswith("Unnamed: ")]:
-        raise ValueError(
-            f"{path}: column {int(unnamed[0][9:]) + 1} has no name; leave out the numbers of the "
-            "rows (index=False), and name every column in the first line"
-        )
-    if len(columns) == 1 and re.search("[;\t|]", columns[0]):
-        raise ValueError(f"{path}: its one column is {columns[0]!r}; separate columns by commas")
-    numbered = columns == [str(number) for number in range(len(columns))]
-    if not numbered and all(re.fullmatch(r"-?\d*\.?\d+(e[-+]?\d+)?(\.\d+)?", c) for c in columns):
-        raise ValueError(f"{path}: its first line holds numbers; it must name the columns")
 
 
 def _from_table(path: Path, table: pd.DataFrame, label_column: str | None, floats: type) -> Data:
@@ -234,17 +148,17 @@ def read_labels(path: Path) -> np.ndarray:
     Raises:
         ValueError: naming the file and what would be right.
     """
-    _check_file(path, (*KINDS, ".txt"))
+    check_file(path, (*KINDS, ".txt"))
     if path.suffix == ".txt":
-        lines = np.array(_lines(path))
+        lines = np.array(read_lines(path))
         try:
             return lines.astype(np.float64)
         except ValueError:
             return lines
     if path.suffix == ".npy":
-        return _load_array(path)
+        return read_array(path)
     if path.suffix == ".npz":
-        held = _load_archive(path)
+        held = read_archive(path)
         named = [name for name in LABELS if name in held] or list(held)
         if len(named) == 1 or named[0] in LABELS:
             return held[named[0]]
@@ -263,16 +177,7 @@ def read_tokens(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    words = _lines(path)
+    words = read_lines(path)
     if words == [""]:
         raise ValueError(f"{path}: it is empty; it must have a word on each line")
     return words
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a text; a word may hold other breaks than that of a line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: it is no text in UTF-8 ({error})") from error
-    return text.removesuffix("\n").split("\n")

@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 
 from lstm_inspect.given import Given
+from lstm_inspect.masks import MaskPath, follow_masks
 from lstm_inspect.padding import Padding, find_padding
 from lstm_inspect.runs import outputs_in, record
 from lstm_inspect.sensitivity import Sensitivity, measure_sensitivity
-from lstm_inspect.wiring import MaskPath, Place, follow_masks, places
+from lstm_inspect.wiring import Place, places
 from lstm_states.cells import layers_of
 from lstm_states.geometry import find_idle_units
 from lstm_states.nodes import tree_of

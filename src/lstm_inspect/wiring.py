@@ -1,15 +1,14 @@
-"""Follow layers and masks through a model: who carries state, and where a mask gets lost."""
+"""Where recurrent layers stand in a model: whose steps they read, and what reads theirs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from lstm_inspect.given import Given, graph_inputs
-from lstm_inspect.runs import states_of_zero, told_in_the_report
+from lstm_inspect.given import graph_inputs
 from lstm_states.layers import graph_nodes, recurrent_layers
 from lstm_states.traces.traced_layers import call_order
 
@@ -104,7 +103,7 @@ def _follow_steps(
     nothing: frozenset[int] = frozenset()
     for node in graph_nodes(model):
         layer = node.operation
-        read = [held.get(id(tensor), nothing) for tensor in _read_by(node)]
+        read = [held.get(id(tensor), nothing) for tensor in read_by(node)]
         handed = frozenset().union(*read)
         if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
             handed = read[0]  # the others are states
@@ -125,7 +124,7 @@ def _follow_steps(
     return [held.get(id(tensor), nothing) for tensor in graph.outputs]
 
 
-def _read_by(node: Any) -> list[Any]:
+def read_by(node: Any) -> list[Any]:
     """Return the tensors that a call is given, without its mask, which Keras hands on beside."""
     named = {name: value for name, value in node.arguments.kwargs.items() if name != "mask"}
     leaves = keras.tree.flatten((node.arguments.args, named))
@@ -137,110 +136,6 @@ def _recurrent(layer: Any) -> list[keras.layers.RNN]:
     if graph_nodes(layer) or not isinstance(layer, keras.layers.Layer):
         return []
     return [one for one in layer._flatten_layers() if isinstance(one, keras.layers.RNN)]
-
-
-@dataclass
-class MaskPath:
-    """Which operations of a model's graph, and of graphs in it, are given a mask and hand one on.
-
-    Args:
-        before: The addresses of all operations before each one, in the order in which they run.
-        given: Those that are given a mask.
-        handed: Those that hand one on.
-        kinds: The class of each.
-    """
-
-    before: dict[str, list[str]] = field(default_factory=dict)
-    given: set[str] = field(default_factory=set)
-    handed: set[str] = field(default_factory=set)
-    kinds: dict[str, str] = field(default_factory=dict)
-
-    def operation_of(self, address: str) -> str:
-        """Return the address of the operation that holds the layer at ``address``."""
-        own = [name for name in self.kinds if f"{address}/".startswith(f"{name}/")]
-        return max(own, key=len, default=address)
-
-    def lost_at(self, name: str) -> str | None:
-        """Return the last operation before ``name`` that is given a mask and hands none on."""
-        lost = [one for one in self.before.get(name, []) if one in self.given - self.handed]
-        return lost[-1] if lost else None
-
-    def made_at(self, name: str) -> str | None:
-        """Return the last operation before ``name`` that makes a mask."""
-        made = [one for one in self.before.get(name, []) if one in self.handed - self.given]
-        return made[-1] if made else None
-
-
-def follow_masks(given: Given) -> MaskPath | None:
-    """Run the graph of a model once and see where masks go; None if it has none to see."""
-    if not graph_nodes(given.model):
-        return None
-    batch = given.take(slice(given.slots or 1))
-    arrays = [keras.ops.convert_to_tensor(leaf) for leaf in keras.tree.flatten(batch.x)]
-    arrays = [
-        keras.ops.cast(array, spec.dtype)
-        for array, spec in zip(arrays, graph_inputs(given.model), strict=True)
-    ]
-    if batch.mask is not None:
-        arrays[0]._keras_mask = keras.ops.convert_to_tensor(batch.mask)
-    path = MaskPath()
-    with states_of_zero(given.model), told_in_the_report():  # where Keras warns of a lost mask
-        _run_watched(given.model, arrays, "", path)
-    _order(given.model, "", [[] for _ in arrays], path)
-    return path
-
-
-def _run_watched(model: Any, arrays: list[Any], prefix: str, path: MaskPath) -> Any:
-    """Run a graph, and note which operations are given a mask and hand one on."""
-
-    def watched(operation: Any) -> Any:
-        name = f"{prefix}{operation.name}"
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            masks = keras.tree.flatten(kwargs.get("mask"))
-            if _masked((args, kwargs)) or any(mask is not None for mask in masks):
-                path.given.add(name)
-            inner = keras.tree.flatten(args)
-            if graph_nodes(operation) and len(inner) == len(graph_inputs(operation)):
-                for leaf, mask in zip(inner, masks, strict=False):
-                    leaf._keras_mask = getattr(leaf, "_keras_mask", None) if mask is None else mask
-                result = _run_watched(operation, inner, f"{name}/", path)
-            else:
-                result = operation(*args, **kwargs)
-            if _masked(result):
-                path.handed.add(name)
-            return result
-
-        return run
-
-    return getattr(model, "_functional", model)._run_through_graph(arrays, operation_fn=watched)
-
-
-def _order(model: Any, prefix: str, above: list[list[str]], path: MaskPath) -> list[list[str]]:
-    """Note what runs before each operation of a graph, and return what runs before its outputs.
-
-    A nested model stands for its operations, of which one may lose the mask.
-    """
-    graph = getattr(model, "_functional", model)
-    held = dict(zip(map(id, graph.inputs), above, strict=True))
-    for node in graph_nodes(model):
-        operation, name = node.operation, f"{prefix}{node.operation.name}"
-        read = [held.get(id(tensor), []) for tensor in _read_by(node)]
-        merged = [*path.before.get(name, []), *(one for names in read for one in names)]
-        path.kinds[name] = type(operation).__name__
-        path.before[name] = list(dict.fromkeys(merged))
-        if graph_nodes(operation) and len(read) == len(graph_inputs(operation)):
-            own = _order(operation, f"{name}/", read, path)
-        else:
-            own = [[*path.before[name], name]] * len(node.outputs)
-        held.update(zip(map(id, node.outputs), own, strict=True))
-    return [held.get(id(tensor), []) for tensor in graph.outputs]
-
-
-def _masked(values: Any) -> bool:
-    return any(
-        getattr(leaf, "_keras_mask", None) is not None for leaf in keras.tree.flatten(values)
-    )
 
 
 def last_step_of(model: keras.Model, layer: keras.layers.Layer) -> bool:

@@ -1,7 +1,9 @@
-"""Find the repository of a process, and check that its code belongs to that repository."""
+"""Find the repository of a process, ask git about it, and check that the code is its own."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +14,9 @@ from notebook_pipeline.project import TABLE, is_project
 
 PACKAGE = Path(__file__).parent
 """The engine of this process, before links are followed."""
+
+LOCK = "requirements.lock"
+"""The file that holds the version of each package."""
 
 _BEGAN = time.time()
 
@@ -55,6 +60,37 @@ def find_notebook(name: str, root: Path) -> Path:
     if len(found) != 1:
         raise ConfigError(f"notebooks/NN_{name}.ipynb: {len(found)} found, not 1")
     return found[0]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Return what git prints in a folder; bytes of names that are no text become surrogates.
+
+    Raises:
+        ConfigError: if git refuses, in its own words.
+    """
+    # Within a hook of git, variables would lead it to another repository.
+    leading = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")
+    own = {name: text for name, text in os.environ.items() if name not in leading}
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, check=False, env=own
+        )
+    except OSError as error:
+        raise ConfigError(f"git: {error.strerror}") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise ConfigError(said or f"git ended with {done.returncode}")
+    return os.fsdecode(done.stdout)
+
+
+def known_files(root: Path) -> list[str]:
+    """Return the files below ``root`` that git keeps, or would keep; some may be deleted.
+
+    Raises:
+        ConfigError: if git can't tell.
+    """
+    listed = git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    return [name for name in listed.split("\0") if name]
 
 
 def check_own_code(root: Path) -> None:

@@ -17,7 +17,6 @@ from IPython import get_ipython
 
 from notebook_pipeline.expectations import Expectations, hold_against
 from notebook_pipeline.flat import flattened
-from notebook_pipeline.mlflow_runs.restored import STEPS
 from notebook_pipeline.mlflow_runs.runs import create_run
 from notebook_pipeline.mlflow_runs.store import connect
 from notebook_pipeline.parameters.cell import changed_parameters
@@ -28,6 +27,7 @@ from notebook_pipeline.repository import (
     find_notebook,
     project_root,
 )
+from notebook_pipeline.stages.outputs import EVIDENCE, METRICS, STEPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 OUTPUT_VARIABLE = "NOTEBOOK_PIPELINE_OUTPUT"
 """Environment variable by which the runner says where a notebook's outputs go."""
-
-EVIDENCE = "evidence.json"
-"""What a notebook measured, by measure and model."""
 
 BACKUP_VARIABLE = "NOTEBOOK_PIPELINE_BACKUP"
 """Environment variable by which the runner says where a notebook keeps its training so far."""
@@ -142,7 +139,7 @@ class Results:
             metrics: Numbers by name, which may be nested; in MLflow they appear as ``test.r2``.
         """
         text = json.dumps(metrics, indent=2) + "\n"
-        (self.directory / "metrics.json").write_text(text, encoding="utf-8")
+        (self.directory / METRICS).write_text(text, encoding="utf-8")
         mlflow.log_metrics(dict(flattened(metrics)))
 
     def keep_figure(self, name: str, figure: Figure) -> Figure:

@@ -1,5 +1,6 @@
 """Measures of traces that are larger than memory: the same numbers, some samples at a time."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -124,13 +125,21 @@ def test_few_states_and_those_that_are_no_numbers_are_refused_alike(place):
         probe_states(chunked, numbers=np.arange(200))
 
 
-def test_chunks_are_whole_chunks_of_the_store_or_refused(place):
+def test_chunks_are_whole_chunks_of_the_store(place):
     assert open_traces(place)["low/hidden"].chunks is None
     assert open_traces(place, chunks="auto")["low/hidden"].chunks[0] == (200,)
     assert open_traces(place, chunks={"sample": 64})["top/mask"].chunks[0] == (64, 64, 64, 8)
-    for wrong in (64, {"unit": 2}, {"sample": 0}, {}, "all"):
-        with pytest.raises(ValueError, match="it must be 'auto' or hold sizes along"):
-            open_traces(place, chunks=wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [64, {"unit": 2}, {"sample": 0}, {"sample": 1.5}, {"sample": True}, {}, "all", np.arange(2)],
+    ids=str,
+)
+def test_wrong_chunks_are_named_before_the_path_is_touched(wrong):
+    told = f"chunks is {wrong!r}; it must be None, 'auto', or sizes, whole numbers above 0, along"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        open_traces("none://states.zarr", chunks=wrong)
 
 
 def test_a_unit_that_moves_by_rounding_alone_has_variance_0_in_chunks():

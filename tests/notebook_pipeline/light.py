@@ -1,9 +1,14 @@
 """Stages that take a moment, of which tests write the pipeline that they need."""
 
+import json
 import subprocess
+import sys
+from contextlib import contextmanager
 
 import psutil
+import yaml
 
+from tests.repository import ROOT
 from tests.toy_clone import Toy, wait_for
 
 ALONE = {"meta": {"alone": True}}
@@ -41,6 +46,33 @@ def start(clone, *arguments, until, jobs=2, **options):
     process = clone.start_call("repro", *given, stdout=subprocess.PIPE, **options)
     wait_for(lambda: all((clone.path / name).exists() for name in until))
     return process
+
+
+@contextmanager
+def workers(clone, *options, count=2, **settings):
+    """A cluster that is there, and the cluster.yaml that names it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.workers", str(count), *options], cwd=ROOT,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+        env=clone.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+        start_new_session=True,
+    )  # fmt: skip
+    with process:
+        told = {"kind": "address", "arguments": {"address": json.loads(process.stdout.readline())}}
+        yield process, str(cluster_file(clone.path.parent, **told, jobs=count, **settings))
+        process.stdin.close()
+
+
+def cluster_file(folder, **told):
+    """Write a cluster.yaml into a folder; return its path."""
+    path = folder / "cluster.yaml"
+    path.write_text(yaml.safe_dump(told), encoding="utf-8")
+    return path
+
+
+def locked(clone):
+    """What dvc.lock tells of each stage."""
+    return yaml.safe_load((clone.path / "dvc.lock").read_text(encoding="utf-8"))["stages"]
 
 
 def left_of(family):

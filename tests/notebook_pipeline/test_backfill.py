@@ -10,6 +10,7 @@ import yaml
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.stages.provenance import read_provenance, read_run
 from notebook_pipeline.stages.states import locked_inputs
+from tests.notebook_pipeline.light import locked
 from tests.toy_clone import Toy
 
 pytestmark = pytest.mark.slow
@@ -178,7 +179,7 @@ def test_a_figure_tells_which_run_made_it(toy, tmp_path):
 def test_a_report_says_what_it_was_made_from_and_nothing_that_varies(toy):
     state = locked_inputs(toy.path)["walk"]
     made = read_provenance(toy.path / FOLDER)
-    lock = yaml.safe_load((toy.path / "dvc.lock").read_text(encoding="utf-8"))["stages"]["walk"]
+    lock = locked(toy)["walk"]
     digests = {dep["path"]: dep["md5"] for dep in lock["deps"]}
     assert made["key"] == state.key
     assert made["parameters"] == lock["params"]["params.yaml"]

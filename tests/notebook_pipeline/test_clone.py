@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 
 import pytest
@@ -7,11 +6,7 @@ import pytest
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.system.environment import clone_environment
 from notebook_pipeline.verification.clone import temporary_clone
-
-
-def git(folder, *arguments):
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+from tests.repository import git
 
 
 @pytest.fixture
@@ -34,7 +29,8 @@ def repository(tmp_path):
     return folder
 
 
-def test_it_holds_what_is_there_now_without_outputs(repository):
+def test_it_holds_what_is_there_now_without_outputs(repository, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", "/elsewhere")  # as within a hook of git
     with temporary_clone(repository) as clone:
         files = {p for p in clone.rglob("*") if p.is_file() and ".git" not in p.parts}
         texts = {str(path.relative_to(clone)): path.read_text(encoding="utf-8") for path in files}

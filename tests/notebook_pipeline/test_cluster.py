@@ -8,45 +8,20 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.metadata import version
 
 import psutil
 import pytest
-import yaml
 
 from notebook_pipeline import mlflow_runs
-from notebook_pipeline.repro.here import ONE_STAGE
-from tests.notebook_pipeline.light import left_of, lines, stage, start, write
-from tests.repository import ROOT
+from notebook_pipeline.repro.stage_process import ONE_STAGE
+from tests.notebook_pipeline.light import left_of, lines, locked, stage, start, workers, write
 from tests.toy_clone import make_toy
 
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def workers(clone, *options, count=2, **settings):
-    """A cluster that is there, and the cluster.yaml that names it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.workers", str(count), *options], cwd=ROOT,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
-        env=clone.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
-        start_new_session=True,
-    )  # fmt: skip
-    with process:
-        address = json.loads(process.stdout.readline())
-        told = {"kind": "address", "arguments": {"address": address}, "jobs": count}
-        path = clone.path.parent / "cluster.yaml"
-        path.write_text(yaml.safe_dump(told | settings), encoding="utf-8")
-        yield process, str(path)
-        process.stdin.close()
-
-
-def locked(clone):
-    return yaml.safe_load((clone.path / "dvc.lock").read_text(encoding="utf-8"))["stages"]
 
 
 @pytest.fixture
@@ -68,11 +43,17 @@ def stages_on(scheduler, name):
     return [one for one in stages_of(psutil.Process(scheduler.pid)) if name in one.cmdline()]
 
 
-def waits(clone, name="slow", *needs):
-    """A stage that waits on its worker until it may go on, and how to tell it that it may."""
-    began, go = clone.path.parent / f"{name}.began", clone.path.parent / f"{name}.go"
-    command = f"touch {began}; until [ -e {go} ]; do sleep 0.1; done; echo {name} > {name}.txt"
-    return stage(command, name, *needs), began, go
+@pytest.fixture
+def waiting(given):
+    """A repository whose stage `slow` waits on its worker: what it then touches, and waits for."""
+
+    def write_pipeline(*needs, **others):
+        parent = given().path.parent
+        began, go = parent / "slow.began", parent / "slow.go"
+        command = f"touch {began}; until [ -e {go} ]; do sleep 0.1; done; echo slow > slow.txt"
+        return given(**others, slow=stage(command, "slow", *needs)), began, go
+
+    return write_pipeline
 
 
 def test_the_toy_gives_the_bytes_of_one_after_the_other(toy, tmp_path):
@@ -135,10 +116,8 @@ def test_a_remote_that_cannot_be_reached_is_told(given, tmp_path):
     assert not (clone.path / "dvc.lock").exists()
 
 
-def test_a_worker_that_is_killed_fails_its_stage_and_no_other(given):
-    clone = given()
-    slow, began, go = waits(clone)
-    given(slow=slow, other=write("other"))
+def test_a_worker_that_is_killed_fails_its_stage_and_no_other(waiting):
+    clone, began, go = waiting(other=write("other"))
     with workers(clone) as (scheduler, file):
         process = start(clone, "--cluster", file, jobs=0, until=[began])
         [dvc] = stages_on(scheduler, "slow")
@@ -154,10 +133,8 @@ def test_a_worker_that_is_killed_fails_its_stage_and_no_other(given):
     assert lines(printed, "slow")[-1].startswith("slow: done after")
 
 
-def test_a_driver_that_is_killed_takes_its_stages_with_it(given):
-    clone = given()
-    slow, began, go = waits(clone)
-    given(slow=slow)
+def test_a_driver_that_is_killed_takes_its_stages_with_it(waiting):
+    clone, began, go = waiting()
     with workers(clone) as (scheduler, file):
         process = start(clone, "--cluster", file, jobs=0, until=[began])
         stages = stages_on(scheduler, "slow")
@@ -170,10 +147,8 @@ def test_a_driver_that_is_killed_takes_its_stages_with_it(given):
     assert lines(printed, "slow")[-1].startswith("slow: done after")
 
 
-def test_ctrl_c_stops_what_runs_on_workers(given):
-    clone = given()
-    slow, began, _ = waits(clone)
-    given(slow=slow)
+def test_ctrl_c_stops_what_runs_on_workers(waiting):
+    clone, began, _ = waiting()
     with workers(clone) as (scheduler, file):
         process = start(clone, "--cluster", file, jobs=0, until=[began])
         stages = stages_on(scheduler, "slow")
@@ -184,10 +159,8 @@ def test_ctrl_c_stops_what_runs_on_workers(given):
         assert left_of(stages) == []
 
 
-def test_a_scheduler_that_is_lost_is_told_and_what_has_ended_stays(given):
-    clone = given()
-    slow, began, go = waits(clone, "slow", "first")
-    given(first=write("first"), slow=slow)
+def test_a_scheduler_that_is_lost_is_told_and_what_has_ended_stays(waiting):
+    clone, began, go = waiting("first", first=write("first"))
     with workers(clone) as (scheduler, file):
         process = start(clone, "--cluster", file, jobs=0, until=[began])
         stages = stages_on(scheduler, "slow")
@@ -243,10 +216,8 @@ def test_a_stage_whose_worker_reaches_its_time_begins_anew_once_and_says_so(give
     assert list(locked(clone)) == ["slow"]
 
 
-def test_a_file_that_changes_while_a_stage_runs_keeps_its_results_out(given):
-    clone = given()
-    slow, began, go = waits(clone)
-    given(slow=slow)
+def test_a_file_that_changes_while_a_stage_runs_keeps_its_results_out(waiting):
+    clone, began, go = waiting()
     with workers(clone) as (_, file):
         process = start(clone, "--cluster", file, jobs=0, until=[began])
         (clone.path / "given").write_text("after", encoding="utf-8")
@@ -279,10 +250,8 @@ def test_a_full_disk_is_told_and_nothing_of_it_is_recorded(given, tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_another_driver_in_the_same_clone_is_refused(given):
-    clone = given()
-    slow, began, go = waits(clone)
-    given(slow=slow)
+def test_another_driver_in_the_same_clone_is_refused(waiting):
+    clone, began, go = waiting()
     with workers(clone) as (_, file):
         process = start(clone, "--cluster", file, jobs=0, until=[began])
         printed = clone.call("repro", "--cluster", file, ok=False)

@@ -14,6 +14,7 @@ from notebook_pipeline.cluster import client, settings
 from notebook_pipeline.cluster.client import cluster_client
 from notebook_pipeline.cluster.settings import load_settings
 from notebook_pipeline.errors import ConfigError, ReproError
+from tests.notebook_pipeline.light import cluster_file
 from tests.repository import ROOT
 
 DOCS = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
@@ -101,10 +102,10 @@ def test_the_commands_of_the_manifest_make_a_cluster_that_only_the_key_opens(tmp
         told = {"tls://dask-scheduler:8786": address}
         start(stack, worker, keys, tmp_path, told, "Registered to")
         file = {"kind": "address", "jobs": 1, "arguments": {"address": address}}
-        wanted = load_settings(write(tmp_path, yaml.safe_dump(file | {"security": mine})))
+        wanted = load_settings(cluster_file(tmp_path, **file, security=mine))
         with cluster_client(wanted, 1) as found:
             assert found.submit(sum, [1, 2], pure=False).result(60) == 3
-        stranger = load_settings(write(tmp_path, yaml.safe_dump(file | {"security": other})))
+        stranger = load_settings(cluster_file(tmp_path, **file, security=other))
         with pytest.raises(ReproError, match=f"scheduler at {address} can't be reached"):
             cluster_client(stranger, 1).__enter__()
 

@@ -6,9 +6,8 @@ from notebook_pipeline.system.packages import engine_digest, package_differences
 
 
 def differences(folder, text):
-    path = folder / "requirements.lock"
-    path.write_text(text, encoding="utf-8")
-    return package_differences(path)
+    (folder / "requirements.lock").write_text(text, encoding="utf-8")
+    return package_differences(folder)
 
 
 def test_the_packages_of_this_environment_agree_with_themselves(tmp_path):

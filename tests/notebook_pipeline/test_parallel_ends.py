@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from notebook_pipeline.repro.here import ONE_STAGE
+from notebook_pipeline.repro.stage_process import ONE_STAGE
 from tests.notebook_pipeline.light import (
     SLOW,
     left_of,

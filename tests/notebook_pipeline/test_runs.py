@@ -8,6 +8,7 @@ import pytest
 
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.mlflow_runs import processes
+from tests.repository import git
 from tests.toy_clone import make_project, wait_for
 
 pytestmark = pytest.mark.usefixtures("store_put_back")
@@ -82,11 +83,6 @@ def test_a_run_of_a_process_that_nobody_has_buried_is_dead(runs):
     wait_for(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
     assert [found.info.run_id for found in mlflow_runs.close_dead_runs(client)] == [run]
     child.wait()
-
-
-def git(folder, *arguments):
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 def test_what_git_does_not_tell_is_not_told_as_clean(tmp_path, monkeypatch):

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
-from tests.notebook_pipeline.light import lines, stage
+from tests.notebook_pipeline.light import cluster_file, lines, locked, stage
 from tests.slurm import missing, one_node
 from tests.toy_clone import Toy, make_toy, wait_for
 
@@ -51,9 +50,7 @@ def slurm(tmp_path_factory):
 
 def settings_file(clone: Toy, **settings) -> str:
     told = {"kind": "slurm", "jobs": 2, "arguments": ARGUMENTS} | settings
-    path = clone.path.parent / "cluster.yaml"
-    path.write_text(yaml.safe_dump(told), encoding="utf-8")
-    return str(path)
+    return str(cluster_file(clone.path.parent, **told))
 
 
 def repro(clone: Toy, python: str, slurm: dict[str, str], file: str) -> subprocess.Popen:
@@ -62,10 +59,6 @@ def repro(clone: Toy, python: str, slurm: dict[str, str], file: str) -> subproce
         env=clone.environment() | slurm, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-
-
-def locked(clone: Toy):
-    return yaml.safe_load((clone.path / "dvc.lock").read_text(encoding="utf-8"))["stages"]
 
 
 def test_the_toy_gives_the_bytes_of_one_after_the_other(toy, tmp_path, python, slurm):

@@ -6,10 +6,10 @@ import subprocess
 from contextlib import suppress
 
 import pytest
-import yaml
 
 from notebook_pipeline.cluster.client import cluster_client
 from notebook_pipeline.cluster.settings import load_settings
+from tests.notebook_pipeline.light import cluster_file
 from tests.notebook_pipeline.test_cluster_settings import make_keys
 from tests.toy_clone import wait_for
 
@@ -48,14 +48,13 @@ def listens(port):
 
 def test_a_scheduler_and_workers_start_by_ssh_and_speak_tls(tmp_path, port):
     host = {"port": port, "known_hosts": None, "client_keys": [str(tmp_path / "user")]}
-    told = {
-        "kind": "ssh",
-        "jobs": 2,
-        "arguments": {"hosts": ["127.0.0.1"] * 3, "connect_options": host},
-        "security": make_keys(tmp_path / "home"),
-    }
-    path = tmp_path / "cluster.yaml"
-    path.write_text(yaml.safe_dump(told), encoding="utf-8")
+    path = cluster_file(
+        tmp_path,
+        kind="ssh",
+        jobs=2,
+        arguments={"hosts": ["127.0.0.1"] * 3, "connect_options": host},
+        security=make_keys(tmp_path / "home"),
+    )
     with cluster_client(load_settings(path), 2) as client:
         client.wait_for_workers(2, timeout=60)
         found = client.scheduler_info()

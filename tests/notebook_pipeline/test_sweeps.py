@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import psutil
@@ -13,6 +12,7 @@ import pytest
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.stages.provenance import read_run
 from notebook_pipeline.system.lock import one_at_a_time
+from tests.notebook_pipeline.light import workers
 from tests.notebook_pipeline.sweeping import (
     GRID,
     STEPS,
@@ -22,7 +22,6 @@ from tests.notebook_pipeline.sweeping import (
     set_sweeps,
     table,
 )
-from tests.repository import ROOT
 from tests.toy_clone import Toy, copy_toy, make_toy, wait_for
 
 pytestmark = pytest.mark.slow
@@ -304,18 +303,8 @@ def test_two_at_once_do_not_mix(own):
 
 
 def test_workers_of_a_cluster_compute_the_same_whatever_their_variables(swept, fresh):
-    environment = fresh.environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.workers", "2"], cwd=ROOT, env=environment,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
-    )  # fmt: skip
-    with process:
-        address = json.loads(process.stdout.readline())
-        settings = {"kind": "address", "arguments": {"address": address}, "jobs": 2}
-        file = fresh.path.parent / "cluster.yaml"
-        file.write_text(json.dumps(settings), encoding="utf-8")
-        run(fresh, "--cluster", str(file))
-        process.stdin.close()
+    with workers(fresh) as (_, file):
+        run(fresh, "--cluster", file)
     assert files_of(fresh, "steps")["points.json"] == files_of(swept[0], "steps")["points.json"]
     # What a machine computes that is not this one is not taken for what this one does.
     assert "0 of 18 points are kept from before" in run(fresh)

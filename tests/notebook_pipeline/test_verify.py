@@ -13,6 +13,7 @@ from notebook_pipeline.stages.provenance import write_run
 from notebook_pipeline.stages.states import current_inputs, locked_inputs
 from notebook_pipeline.system import machine
 from notebook_pipeline.verification.verify import verify
+from tests.repository import git
 from tests.toy_clone import Toy
 
 # DVC's own use of pygtrie
@@ -67,9 +68,8 @@ def made(tmp_path_factory):
         project.run("git", "init", "--quiet")
         project.run("dvc", "init", "--quiet")
         project.run("dvc", "repro")
-    project.run("git", "add", "--all")
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    project.run("git", *identity, "commit", "--quiet", "--message", "first")
+    git(project.path, "add", "--all")
+    git(project.path, "commit", "--quiet", "--message", "first")
     record_machine(project.path, machine_class())
     return project.path
 
@@ -261,14 +261,12 @@ def test_the_state_of_data_that_dvc_add_keeps_is_told(with_data):
 
 def test_a_project_in_a_folder_of_a_larger_repository(made, tmp_path, monkeypatch):
     monkeypatch.setenv("R2", "0.5")
-    larger = Toy(tmp_path / "larger")
-    larger.path.mkdir()
-    project = shutil.copytree(made, larger.path / "research/project", symlinks=True)
+    larger = tmp_path / "larger"
+    project = shutil.copytree(made, larger / "research/project", symlinks=True)
     shutil.rmtree(project / ".git")
-    (larger.path / "notes.txt").write_text("ours", encoding="utf-8")
-    larger.run("git", "init", "--quiet")
-    larger.run("git", "add", "--all")
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    larger.run("git", *identity, "commit", "--quiet", "--message", "first")
+    (larger / "notes.txt").write_text("ours", encoding="utf-8")
+    git(larger, "init", "--quiet")
+    git(larger, "add", "--all")
+    git(larger, "commit", "--quiet", "--message", "first")
     result = verify(project, ["variable_length"])
     assert (result.outputs, result.found) == ((PREPARED, METRICS), ())

@@ -54,12 +54,14 @@ def open_traces(
         FileNotFoundError: if there are no traces at ``path``.
         IncompleteTracesError: if the recording is incomplete.
         ModuleNotFoundError: if ``chunks`` are given without Dask.
-        ValueError: if ``chunks`` are none.
+        ValueError: if ``chunks`` is something else; ``path`` is not looked at then.
 
     Example:
         >>> open_traces("reports/stacked/states.zarr")["lstm/cell"].isel(sample=0)
         >>> measure_states(open_traces("states.zarr", chunks="auto"))
     """
+    if chunks is not None:
+        _check_chunks(chunks)
     location = Location(path)
     attrs = location.attrs()
     if UNFINISHED in attrs:
@@ -71,7 +73,6 @@ def open_traces(
         raise FileNotFoundError(f"no traces at {path}; record_traces and write_traces write them")
     stored = _open(location, None)
     if chunks is not None:
-        _check_chunks(chunks)
         sizes = _chunk_sizes(stored) if chunks == "auto" else dict(chunks)
         stored = _open(location, sizes)
     # A folder has no order of its own; the layers have.
@@ -84,11 +85,15 @@ def _open(location: Location, chunks: Mapping[str, int] | None) -> xr.DataTree:
 
 
 def _check_chunks(chunks: Any) -> None:
-    sizes = chunks.values() if isinstance(chunks, Mapping) else [None]
-    whole = sizes and all(isinstance(size, int) and size > 0 for size in sizes)
-    if chunks != "auto" and not (whole and set(chunks) <= set(GROWING)):
+    if isinstance(chunks, Mapping):
+        known = bool(chunks) and set(chunks) <= set(GROWING)
+        is_right = known and all(type(size) is int and size > 0 for size in chunks.values())
+    else:
+        is_right = isinstance(chunks, str) and chunks == "auto"
+    if not is_right:
         raise ValueError(
-            f"chunks is {chunks!r}; it must be 'auto' or hold sizes along some of {GROWING}"
+            f"chunks is {chunks!r}; it must be None, 'auto', or sizes, whole numbers above 0, "
+            f"along some of {GROWING}, such as {{'sample': 640}}"
         )
     try:
         import dask.array  # noqa: F401

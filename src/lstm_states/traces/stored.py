@@ -13,6 +13,7 @@ from lstm_states.store.writer import TraceWriter
 from lstm_states.traces.batches import DigestedBatches, digest_of
 from lstm_states.traces.edit_plans import check_touched
 from lstm_states.traces.gather import Gathered
+from lstm_states.traces.job import make_job
 from lstm_states.traces.moving import Moving
 from lstm_states.traces.notes import Notes
 from lstm_states.traces.recorder import Recorder
@@ -26,7 +27,7 @@ from lstm_states.traces.recording import (
 )
 from lstm_states.traces.request import Request
 from lstm_states.traces.select import describe_selection
-from lstm_states.traces.shared import check_batch, check_shareable, make_job, share_batches
+from lstm_states.traces.shared import check_batch, check_shareable, share_batches
 
 
 def write_recording(request: Request, store: str | Path, bar: tqdm, client: Any = None) -> None:

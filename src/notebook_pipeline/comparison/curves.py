@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebook_pipeline.mlflow_runs.restored import STEPS
+from notebook_pipeline.stages.outputs import STEPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,9 @@ from dvc.scm import NoSCM
 from notebook_pipeline.comparison.sides import SHORT, Report, Side
 from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.project import project_of
+from notebook_pipeline.stages.outputs import REPORT
 from notebook_pipeline.stages.provenance import read_provenance, read_run
 from notebook_pipeline.stages.states import open_repo, stages_of
-
-REPORT = "report.ipynb"
 
 
 def folder_side(text: str, root: Path) -> Side | None:

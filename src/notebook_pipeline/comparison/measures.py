@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from notebook_pipeline.flat import flattened
-
-EVIDENCE, METRICS = "evidence.json", "metrics.json"
+from notebook_pipeline.stages.outputs import EVIDENCE, METRICS
 
 LEVEL = 0.95
 """Of the intervals."""

@@ -13,25 +13,15 @@ import nbformat
 from notebook_pipeline.comparison.cells import Cell, compare_cells
 from notebook_pipeline.comparison.curves import Charts, compare_curves
 from notebook_pipeline.comparison.figures import FOLDER, Pairs, compare_figures
-from notebook_pipeline.comparison.folders import REPORT
-from notebook_pipeline.comparison.measures import (
-    EVIDENCE,
-    METRICS,
-    Measures,
-    compare_evidence,
-    compare_numbers,
-)
+from notebook_pipeline.comparison.measures import Measures, compare_evidence, compare_numbers
 from notebook_pipeline.comparison.parameters import Differing, compare_parameters, other_causes
 from notebook_pipeline.errors import OutputsError, UserError
-from notebook_pipeline.mlflow_runs.restored import STEPS
+from notebook_pipeline.stages.outputs import EVIDENCE, METRICS, RECORD, REPORT, STEPS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from notebook_pipeline.comparison.sides import Report
-
-RECORD = "run.json"
-"""What differs from run to run: it only tells the machine."""
 
 TABLES = STEPS.partition("/")[0]
 """The folder of tables."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_pipeline.flat import flattened
 from notebook_pipeline.reports.readable import shown_parameters
-from notebook_pipeline.stages.provenance import LOCK, MADE_FROM, read_run
+from notebook_pipeline.repository import LOCK
+from notebook_pipeline.stages.provenance import MADE_FROM, read_run
 from notebook_pipeline.system.machine import class_difference
 
 if TYPE_CHECKING:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebook_pipeline.comparison.folders import REPORT
 from notebook_pipeline.comparison.sides import ENOUGH, SHORT, Report, Side
 from notebook_pipeline.errors import ConfigError, OutputsError
+from notebook_pipeline.stages.outputs import REPORT
 from notebook_pipeline.stages.store_address import file_of, store_uri
 
 if TYPE_CHECKING:
@@ -20,25 +21,50 @@ DIGITS = 8
 """Digits of a run's id that tell it from another of its name."""
 
 
-def run_side(text: str, root: Path, kept: Path) -> Side | None:
+@dataclass(frozen=True)
+class Recorded:
+    """What the store of runs holds.
+
+    Attributes:
+        client: Of the store; None where there is none.
+        runs: All of the project.
+    """
+
+    client: Client | None
+    runs: Sequence[Run]
+
+
+def recorded_runs(root: Path) -> Recorded:
+    """Return the runs of a repository's store, which asking doesn't make.
+
+    Raises:
+        StoreError: if the store can't be used.
+    """
+    file = file_of(store_uri(root))
+    if file is not None and not file.is_file():
+        return Recorded(None, ())
+    from notebook_pipeline.mlflow_runs import connect, search_runs  # takes seconds
+
+    client = connect(root)
+    return Recorded(client, search_runs(client))
+
+
+def run_side(text: str, recorded: Recorded, kept: Path) -> Side | None:
     """Return the report of the run of this id or name; None if there is no such run.
 
     Args:
         text: The id of a run, its first digits, or its name.
-        root: The repository, whose store is asked.
+        recorded: The runs.
         kept: Folder for artifacts.
 
     Raises:
         ConfigError: if several runs are meant.
         OutputsError: if the run has left no report.
-        StoreError: if the store can't be used.
     """
-    found = _all_runs(root)
-    if found is None:
+    run = meant_run(text, recorded.runs)
+    if run is None or recorded.client is None:
         return None
-    client, runs = found
-    run = meant_run(text, runs)
-    return None if run is None else _side(client, run, runs, kept)
+    return _side(recorded.client, run, recorded.runs, kept)
 
 
 def meant_run(text: str, runs: Sequence[Run]) -> Run | None:
@@ -58,24 +84,7 @@ def meant_run(text: str, runs: Sequence[Run]) -> Run | None:
     return meant[0] if meant else None
 
 
-def run_names(root: Path) -> list[str]:
-    """Return the names of all runs of the project."""
-    _, runs = _all_runs(root) or (None, [])
-    return sorted({run.info.run_name for run in runs})
-
-
-def _all_runs(root: Path) -> tuple[Client, list[Run]] | None:
-    """Return the runs of the store; None where there is no store, which asking must not make."""
-    file = file_of(store_uri(root))
-    if file is not None and not file.is_file():
-        return None
-    from notebook_pipeline.mlflow_runs import connect, search_runs  # takes seconds
-
-    client = connect(root)
-    return client, search_runs(client)
-
-
-def _side(client: Client, run: Run, runs: list[Run], kept: Path) -> Side:
+def _side(client: Client, run: Run, runs: Sequence[Run], kept: Path) -> Side:
     from mlflow.exceptions import MlflowException
 
     run_id, name = run.info.run_id, run.info.run_name

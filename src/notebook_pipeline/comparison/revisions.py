@@ -17,10 +17,11 @@ from dvc.scm import NoSCM, RevError, resolve_rev
 from dvc.utils.serialize import load_yaml
 from dvc_data.index import DataIndexError
 
-from notebook_pipeline.comparison.folders import REPORT, report_and_output
+from notebook_pipeline.comparison.folders import report_and_output
 from notebook_pipeline.comparison.sides import SHORT, Report, Side
 from notebook_pipeline.errors import ConfigError, OutputsError
 from notebook_pipeline.project import project_of
+from notebook_pipeline.stages.outputs import REPORT
 from notebook_pipeline.stages.states import open_repo
 
 

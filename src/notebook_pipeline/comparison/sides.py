@@ -7,11 +7,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.parameters.names import near_or_all
+
+if TYPE_CHECKING:
+    from notebook_pipeline.comparison.recorded import Recorded
 
 SHORT = 7
 """Digits of a commit that are shown."""
@@ -108,6 +113,13 @@ class _Finder:
     kept: Path
     stack: ExitStack
 
+    @cached_property
+    def _recorded(self) -> Recorded:
+        """The runs of the store, which is asked once, and only if it is needed."""
+        from notebook_pipeline.comparison.recorded import recorded_runs
+
+        return recorded_runs(self.root)
+
     def find(self, text: str) -> Side:
         """Return the folder, revision or run of this name, looked for in this order."""
         from notebook_pipeline.comparison.folders import folder_side
@@ -120,7 +132,7 @@ class _Finder:
         is_id = bool(re.fullmatch(rf"[0-9a-f]{{{ENOUGH},{LONGEST}}}", text))
         if side is not None and not is_id:
             return side
-        run = run_side(text, self.root, self.kept)
+        run = run_side(text, self._recorded, self.kept)
         if side is not None and run is not None:
             raise ConfigError(
                 f"{text!r} begins both the commit {side.commit} and the id of the MLflow run "
@@ -128,19 +140,18 @@ class _Finder:
             )
         found = side or run
         if found is None:
-            raise ConfigError(_unknown(text, self.root))
+            raise ConfigError(_unknown(text, self.root, self._recorded))
         return found
 
 
-def _unknown(text: str, root: Path) -> str:
+def _unknown(text: str, root: Path, recorded: Recorded) -> str:
     """Say that a name is none of what can be compared, and which one is near."""
-    from notebook_pipeline.comparison.recorded import run_names
     from notebook_pipeline.comparison.revisions import experiment_names
     from notebook_pipeline.stages.states import notebook_stages
 
     if Path(text).is_dir():
         return f"{text}: neither report.ipynb nor reports/*/report.ipynb is in this folder"
-    runs = run_names(root)
+    runs = sorted({run.info.run_name for run in recorded.runs})
     known = {name: f"reports/{name}" for name in notebook_stages(root)}
     known |= {name: name for name in experiment_names(root)}
     near = difflib.get_close_matches(text, [*known, *runs], n=1)

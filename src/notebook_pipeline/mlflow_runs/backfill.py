@@ -8,6 +8,7 @@ from typing import Any
 
 from dvc.repo import Repo
 
+from notebook_pipeline.stages.outputs import RECORD
 from notebook_pipeline.stages.points import FILE, read_table
 from notebook_pipeline.stages.provenance import read_run, write_run
 from notebook_pipeline.stages.states import (
@@ -84,8 +85,8 @@ def _point_to(client: Any, run_id: str, folder: Path, store: str, state: StageIn
     record = read_run(folder) or {}
     if (record.get("run"), record.get("key"), record.get("store")) == (run_id, state.key, store):
         return
-    if "run.json" in {file.path for file in client.list_artifacts(run_id)}:
-        client.download_artifacts(run_id, "run.json", str(folder))
+    if RECORD in {file.path for file in client.list_artifacts(run_id)}:
+        client.download_artifacts(run_id, RECORD, str(folder))
         record = read_run(folder) or {}
     if record.get("key") != state.key:
         record = {"key": state.key}

@@ -13,9 +13,7 @@ from mlflow.utils.time import get_current_time_millis
 from notebook_pipeline.flat import flattened
 from notebook_pipeline.mlflow_runs.runs import RESTORED, close_run
 from notebook_pipeline.mlflow_runs.store import Client
-
-STEPS = "plots/steps.csv"
-"""What a notebook logged step by step: a row with name, step and value for each number."""
+from notebook_pipeline.stages.outputs import METRICS, RECORD, STEPS
 
 
 def fill_run(client: Client, run_id: str, folder: Path) -> None:
@@ -31,11 +29,11 @@ def fill_run(client: Client, run_id: str, folder: Path) -> None:
     client.log_batch(run_id, metrics=[*_results(folder), *_steps(folder)])
     client.set_tag(run_id, RESTORED, "true")
     # The record of a run that may lie there is of another one.
-    close_run(client, run_id, "FINISHED", folder, leave="run.json")
+    close_run(client, run_id, "FINISHED", folder, leave=RECORD)
 
 
 def _results(folder: Path) -> Iterator[Metric]:
-    path = folder / "metrics.json"
+    path = folder / METRICS
     values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name, value in flattened(values):
         yield Metric(name, value, get_current_time_millis(), 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 from mlflow.entities import Param, Run
 from mlflow.entities.model_registry import ModelVersion
 
+from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.mlflow_runs.processes import process_tags
 from notebook_pipeline.mlflow_runs.registry import CHAMPION, registered_name
 from notebook_pipeline.mlflow_runs.store import Client, connect, search_runs
 from notebook_pipeline.project import project_of
-from notebook_pipeline.repository import find_notebook
+from notebook_pipeline.repository import find_notebook, git
+from notebook_pipeline.stages.outputs import RECORD
 from notebook_pipeline.stages.provenance import read_run
 from notebook_pipeline.stages.store_address import store_uri, without_password
 
@@ -53,10 +55,10 @@ def create_run(
         key: Of the state of the stage.
         source: The file that says what runs, where that is not the notebook.
     """
-    git = git_state(root)
+    state = git_state(root)
     about = project_of(root).title(name, settings)
     experiment_name = os.environ.get("DVC_EXP_NAME", "")
-    run_name = f"{about} @{git.commit[:7] or 'no-commit'} {experiment_name}".strip()
+    run_name = f"{about} @{state.commit[:7] or 'no-commit'} {experiment_name}".strip()
     tags = {
         "configuration": name,
         "interactive": str(not key).lower(),
@@ -66,7 +68,7 @@ def create_run(
         "params.sha256": _digest(json.dumps(dict(settings), sort_keys=True).encode()),
         "mlflow.source.name": source or find_notebook(name, root).relative_to(root).as_posix(),
         "mlflow.source.type": "LOCAL" if source else "NOTEBOOK",
-        **_state_tags(git, root),
+        **_state_tags(state, root),
         **process_tags(),
     }
     run = client.create_run(client.experiment_id, tags=tags, run_name=run_name)
@@ -76,13 +78,13 @@ def create_run(
     return run
 
 
-def _state_tags(git: GitState, root: Path) -> dict[str, str]:
+def _state_tags(state: GitState, root: Path) -> dict[str, str]:
     """Return tags that say of which commit and of which dvc.lock a run is."""
     lock = root / "dvc.lock"
     return {
-        "git.dirty": "unknown" if git.dirty is None else str(git.dirty).lower(),
-        "git.problem": git.problem,
-        "mlflow.source.git.commit": git.commit,
+        "git.dirty": "unknown" if state.dirty is None else str(state.dirty).lower(),
+        "git.problem": state.problem,
+        "mlflow.source.git.commit": state.commit,
         "dvc.lock.sha256": _digest(lock.read_bytes()) if lock.is_file() else "",
     }
 
@@ -109,7 +111,7 @@ def missing_artifacts(client: Client, run_id: str, folder: Path, inside: str = "
     missing = []
     for path in sorted((folder / inside).glob("[!.]*")):
         name = path.relative_to(folder).as_posix()
-        if name == "run.json" or (path.suffix == ".html" and name in kept):
+        if name == RECORD or (path.suffix == ".html" and name in kept):
             continue
         if name not in kept or (path.is_file() and path.stat().st_size != kept[name].file_size):
             missing.append(name)
@@ -206,29 +208,14 @@ class GitState:
 def git_state(root: Path) -> GitState:
     """Ask git which commit a repository is at, and whether its sources differ from it."""
     sources = [".", ":(exclude)reports", ":(exclude)dvc.lock"]
-    changed, problem = _git(
-        root, "status", "--porcelain", "--untracked-files=normal", "--", *sources
-    )
-    if problem:
-        return GitState("", None, problem)
-    commit, _ = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    return GitState(commit, bool(changed), "")
-
-
-def _git(root: Path, *arguments: str) -> tuple[str, str]:
-    """Return what git says, and in what words it refuses."""
-    # Within a hook of git, variables would lead it to another repository.
-    leading = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")
-    own = {name: text for name, text in os.environ.items() if name not in leading}
-    command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=own
-        )
-    except OSError as error:
-        return "", f"git: {error.strerror}"
-    said = done.stderr.strip() or f"git ended with {done.returncode}"
-    return done.stdout.strip(), said if done.returncode else ""
+        changed = git(root, "status", "--porcelain", "--untracked-files=normal", "--", *sources)
+    except ConfigError as error:
+        return GitState("", None, str(error))
+    commit = ""
+    with suppress(ConfigError):  # there is none yet
+        commit = git(root, "rev-parse", "--verify", "--quiet", "HEAD").strip()
+    return GitState(commit, bool(changed), "")
 
 
 def _digest(content: bytes) -> str:

@@ -13,6 +13,7 @@ from dvc.repo import Repo
 from notebook_pipeline import mlflow_runs
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.project import project_of
+from notebook_pipeline.stages.outputs import FAILED
 from notebook_pipeline.stages.provenance import read_provenance, read_run
 from notebook_pipeline.stages.states import (
     StageInputs,
@@ -29,9 +30,6 @@ from notebook_pipeline.stages.states import (
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-FAILED = "reports/failed"
-"""Where attempts lie that have failed, or are under way."""
 
 NO_REPORTS = {"failed", "interactive", "logs", "points"}
 """Folders in ``reports`` that no stage makes."""

@@ -48,7 +48,7 @@ def read_file(path: Path, schema: type[BaseModel], sections_from: str = "") -> A
         ConfigError: naming every key that is unknown, missing or out of range, or the reason why
             the file cannot be read.
     """
-    return _validated(schema, _read(path), path.name, sections_from)
+    return validated(schema, _read(path), path.name, sections_from)
 
 
 def read_parameters(name: str, namespace: Mapping[str, Any]) -> Any:
@@ -67,7 +67,7 @@ def read_parameters(name: str, namespace: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{FILE} has no section for the notebook {name!r}; {hint}")
     section: Any = schema.model_fields[name].annotation
     values = {key: namespace[key] for key in section.model_fields if key in namespace}
-    return _validated(section, values, f"notebook {name}")
+    return validated(section, values, f"notebook {name}")
 
 
 def _schema(root: Path) -> type[BaseModel]:
@@ -138,22 +138,27 @@ def _read(path: Path) -> Any:
     raise ConfigError(f"{path.name} {why}")
 
 
-def _validated(schema: type[BaseModel], values: Any, where: str, sections_from: str = "") -> Any:
+def validated(schema: type[BaseModel], values: Any, where: str, sections_from: str = "") -> Any:
+    """Return values as an object of their schema.
+
+    Args:
+        schema: The schema.
+        values: By name.
+        where: What they are of; messages begin with it.
+        sections_from: As for :func:`read_file`.
+
+    Raises:
+        ConfigError: naming every value that is unknown, missing or out of range.
+    """
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        problems = [explained(schema, problem, sections_from) for problem in error.errors()]
+        problems = [_explained(schema, problem, sections_from) for problem in error.errors()]
         raise ConfigError(f"{where}: " + "\n  ".join(problems)) from None
 
 
-def explained(schema: type[BaseModel], problem: Any, sections_from: str = "") -> str:
-    """Say what is wrong with a value, and what would be right.
-
-    Args:
-        schema: What the value is a part of.
-        problem: One of pydantic's errors.
-        sections_from: As for :func:`read_file`.
-    """
+def _explained(schema: type[BaseModel], problem: Any, sections_from: str) -> str:
+    """Say what is wrong with a value, by one of pydantic's errors, and what would be right."""
     location, part = _place(schema, [str(part) for part in problem["loc"]])
     key = ".".join(location) or "parameters"
     if location[-1:] == ["[key]"]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from notebook_pipeline.errors import ConfigError
-from notebook_pipeline.parameters.file import FILE, explained, load_parameters
+from notebook_pipeline.parameters.file import FILE, load_parameters, validated
 from notebook_pipeline.parameters.names import near_or_all
 from notebook_pipeline.parameters.sweeps import Sweep, point_in_words
 from notebook_pipeline.project import Swept, project_of
@@ -112,7 +112,7 @@ def _points(
     for given in sweep.given():
         place = f"{where}, point {point_in_words(given)}"
         values = _written_out(place, {**sweep.fixed, **given}, shorthand)
-        checked = _validated(place, type(base), {**own, **values})
+        checked = validated(type(base), {**own, **values}, place)
         yield Point(given, checked.model_dump(exclude=set(unread)))
 
 
@@ -123,7 +123,7 @@ def _written_out(
     short = {name: values.pop(name) for name in [*values] if _is_of(name, shorthand)}
     if not short or shorthand is None:
         return values
-    stood_for = _validated(place, shorthand, short).parameters()
+    stood_for = validated(shorthand, short, place).parameters()
     if both := sorted(stood_for.keys() & values.keys()):
         raise ConfigError(f"{place}: {both[0]} is given beside {' and '.join(short)}; take one")
     return values | stood_for
@@ -131,11 +131,3 @@ def _written_out(
 
 def _is_of(name: str, model: type[BaseModel] | None) -> bool:
     return model is not None and name in model.model_fields
-
-
-def _validated(place: str, model: type[BaseModel], values: Mapping[str, Any]) -> Any:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = [explained(model, problem) for problem in error.errors()]
-        raise ConfigError(f"{place}: " + "\n  ".join(problems)) from None

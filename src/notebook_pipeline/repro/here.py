@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 LOGS = Path("reports/logs")
 
-ONE_STAGE = "notebook_pipeline.repro.one_stage"
-
 LOST = "Its worker was killed, possibly out of memory."
 
 PATIENCE = 60
@@ -126,6 +124,8 @@ class Here:
 
     def _is_of(self, stage: str, process: psutil.Process) -> bool:
         """Whether a process is DVC's for a stage of this clone, or was started by it."""
+        from notebook_pipeline.repro.stage_process import ONE_STAGE
+
         with suppress(psutil.Error):
             if process.cmdline()[-2:] == [ONE_STAGE, stage]:
                 return process.cwd() == str(self.root)

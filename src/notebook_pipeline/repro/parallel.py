@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,14 +11,14 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import psutil
-from rich.console import Console
 
 from notebook_pipeline.cluster.client import cluster_client
 from notebook_pipeline.errors import ReproError
 from notebook_pipeline.project import project_of
 from notebook_pipeline.repro.here import LOGS, Here
 from notebook_pipeline.repro.plan import Plan, make_plan
-from notebook_pipeline.repro.progress import StageLines
+from notebook_pipeline.repro.progress import StageLines, make_console
+from notebook_pipeline.stages.outputs import FAILED
 from notebook_pipeline.system.lock import one_at_a_time
 
 if TYPE_CHECKING:
@@ -82,16 +81,14 @@ def reproduce(root: Path, jobs: int | None, settings: ClusterSettings | None = N
 
             mlflow_runs.connect(root)  # MLflow makes its tables before several runs ask for them
         (root / LOGS).mkdir(parents=True, exist_ok=True)
-        # Where FORCE_COLOR is set, rich takes a log for a terminal.
-        console = Console(force_terminal=None if sys.stdout.isatty() else False)
         environment = dict(os.environ)
         with (
             _stop_signals() as stop,
             cluster_client(settings, min(jobs, len(plan.needs))) as client,
-            StageLines(plan.needs, console) as lines,
+            StageLines(plan.needs, make_console()) as lines,
         ):
             site = _site(client, root, environment, plan, settings)
-            pipeline = _Pipeline(plan, site, lines, root / "reports/failed")
+            pipeline = _Pipeline(plan, site, lines, root / FAILED)
             pipeline.run(jobs, stop)
         if pipeline.failed:
             raise _failure(pipeline, site, root, plan.notebooks)

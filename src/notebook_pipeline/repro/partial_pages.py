@@ -8,6 +8,7 @@ from pathlib import Path
 from notebook_pipeline.errors import OutputsError
 from notebook_pipeline.project import project_of
 from notebook_pipeline.reports.missing import Missing
+from notebook_pipeline.stages.outputs import FAILED
 from notebook_pipeline.stages.points import FILE
 from notebook_pipeline.stages.provenance import read_provenance, read_run
 from notebook_pipeline.stages.states import current_inputs, notebooks_of, open_repo, sweeps_of
@@ -60,7 +61,7 @@ def missing_result(stage: str, why: str, root: Path, name: str | None) -> Missin
     reports = root / "reports"
     found = {"its log": reports / "logs" / f"{stage}.log"} if why == "failed" else {}
     if name:
-        for notebook in (reports / "failed" / name).glob("*.ipynb"):
+        for notebook in (root / FAILED / name).glob("*.ipynb"):
             found["the notebook of its last attempt"] = notebook
         found["an older report"] = reports / name / "report.html"
     links = {text: path.relative_to(reports).as_posix() for text, path in found.items()

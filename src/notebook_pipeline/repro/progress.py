@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,12 @@ INTERVAL = 50.0
 
 WIDTH = 100
 """Letters that are told of what a cell shows."""
+
+
+def make_console() -> Console:
+    """Return a console that takes standard output for a terminal only if it is one."""
+    # Where FORCE_COLOR is set, rich takes a log for a terminal.
+    return Console(force_terminal=None if sys.stdout.isatty() else False)
 
 
 class StageLines:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from dvc.output import Output
 from dvc.repo import Repo
 
-from notebook_pipeline.errors import ReproError
+from notebook_pipeline.repository import git, known_files
 from notebook_pipeline.stages.states import open_repo
 
 
@@ -79,9 +78,9 @@ def pack(root: Path, other: Iterable[str]) -> bytes:
         other: Files and folders that belong to it though git ignores them.
 
     Raises:
-        ReproError: if git can't tell.
+        ConfigError: if git can't tell.
     """
-    names = {*_known(root), *(name for name in other if (root / name).exists())}
+    names = {*known_files(root), *(name for name in other if (root / name).exists())}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1, encoding="utf-8") as tar:
         for name in sorted(names):
@@ -94,14 +93,4 @@ def unpack(packed: bytes, folder: Path) -> None:
     """Make a clone of what was packed, a git repository without a commit."""
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz", encoding="utf-8") as tar:
         tar.extractall(folder, filter="data")
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-
-
-def _known(root: Path) -> list[str]:
-    done = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=root, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise ReproError(f"git can't tell which files belong to {root}: {done.stderr.strip()}")
-    return [name for name in done.stdout.split("\0") if name]
+    git(folder, "init", "--quiet")

@@ -11,10 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from time import monotonic
+from typing import BinaryIO
 
 import psutil
 from distributed import get_worker
 from distributed.core import Status
+
+ONE_STAGE = "notebook_pipeline.repro.one_stage"
 
 TICK = 0.2
 """Seconds between two looks at a stage."""
@@ -68,12 +71,7 @@ def run_stage(
     with _lock, log.open("ab") as file:
         if driver in _wishes:
             return STOPPED
-        # A session of its own: the signals of others don't reach it, and we pass ours on.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "notebook_pipeline.repro.one_stage", *arguments],
-            cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            start_new_session=True,
-        )  # fmt: skip
+        process = start_one_stage(arguments, root, file, environment)
         _running.append(driver)
     try:
         while process.poll() is None:
@@ -85,6 +83,18 @@ def run_stage(
     finally:
         _running.remove(driver)
     return process.returncode
+
+
+def start_one_stage(
+    arguments: list[str], root: Path, log: BinaryIO, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start `one_stage` in a clone; what it prints goes to ``log``."""
+    # A session of its own: the signals of others don't reach it, and we pass ours on.
+    return subprocess.Popen(
+        [sys.executable, "-m", ONE_STAGE, *arguments],
+        cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def end_stages(driver: str, kill: bool) -> bool:

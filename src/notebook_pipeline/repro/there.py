@@ -14,14 +14,15 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_pipeline.errors import ReproError
-from notebook_pipeline.repro.here import ONE_STAGE, Here
+from notebook_pipeline.repro.here import Here
+from notebook_pipeline.repro.stage_process import start_one_stage
+from notebook_pipeline.stages.outputs import FAILED
 from notebook_pipeline.stages.provenance import write_run
 from notebook_pipeline.stages.states import open_repo
 from notebook_pipeline.stages.store_address import file_of, store_uri
@@ -87,7 +88,7 @@ class There(Here):
             stage=stage, driver=self.driver, packed=pack(self.root, files.other),
             needed=files.cached, uncached=files.uncached,
             report=f"reports/{name}" if name else "",
-            attempt=f"reports/failed/{name}" if name else "",
+            attempt=f"{FAILED}/{name}" if name else "",
             cache=None if self._remote else str(self._cache),
             tracking=None if file_of(server) else server, engine=self._engine, python=PYTHON,
         )  # fmt: skip
@@ -167,11 +168,7 @@ class There(Here):
     def _run_one(self, stage: str, *options: str) -> None:
         """Run `one_stage` here, in the clone: to take a stage over, or since DVC can't."""
         with self.log(stage).open("ab") as log:
-            self._here[stage] = subprocess.Popen(
-                [sys.executable, "-m", ONE_STAGE, stage, *options],
-                cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True,
-            )  # fmt: skip
+            self._here[stage] = start_one_stage([stage, *options], self.root, log, self.environment)
 
     def _ended_here(self, stage: str) -> str:
         """Return how a stage has ended once DVC has its outputs here; "" until then."""
@@ -203,7 +200,7 @@ class There(Here):
         """Keep the files of a failed attempt where those of one here would be."""
         if not files:
             return
-        folder = (self.root / "reports/failed" / self._notebooks[stage]).resolve()
+        folder = (self.root / FAILED / self._notebooks[stage]).resolve()
         shutil.rmtree(folder, ignore_errors=True)
         for name, content in files.items():
             path = (folder / name).resolve()

@@ -15,13 +15,13 @@ from typing import Any
 from distributed import get_worker
 from dvc.utils.serialize import load_yaml
 
+from notebook_pipeline.repository import LOCK
 from notebook_pipeline.repro.progress import read_cells
 from notebook_pipeline.repro.snapshot import unpack
 from notebook_pipeline.repro.stage_process import run_stage
+from notebook_pipeline.stages.outputs import RECORD
 from notebook_pipeline.system.environment import clone_environment
 from notebook_pipeline.system.packages import engine_digest, package_differences
-
-LOCK = "requirements.lock"
 
 TELL = 2.0
 """Seconds between two words to the driver."""
@@ -105,7 +105,7 @@ def run_dispatched(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _differences(dispatch: Dispatch, root: Path) -> str:
     """Say why results of this worker would not be those of the driver; empty if they would."""
-    found = package_differences(root / LOCK) if (root / LOCK).is_file() else []
+    found = package_differences(root)
     if platform.python_version() != dispatch.python:
         found.append(f"Python {platform.python_version()} instead of {dispatch.python}")
     if engine_digest() != dispatch.engine:
@@ -152,7 +152,7 @@ def _teller(dispatch: Dispatch, log: Path) -> Callable[[], None]:
 
 
 def _returned(dispatch: Dispatch, root: Path, log: Path, status: int) -> Returned:
-    record = root / dispatch.report / "run.json"
+    record = root / dispatch.report / RECORD
     attempt = root / dispatch.attempt
     pushed = status == 0 and not dispatch.cache
     return Returned(

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from notebook_pipeline.project import project_of
+from notebook_pipeline.stages.outputs import FAILED
 from notebook_pipeline.system.environment import FIXED, HARDWARE, HARMLESS
 from notebook_pipeline.system.machine import machine_class
 
@@ -84,7 +85,7 @@ def begin_attempt(source: Path, parameters: Mapping[str, Any], key: str, root: P
         key: Of the state of the stage.
         root: The repository.
     """
-    folder = root / "reports" / "failed" / source.stem[3:]
+    folder = root / FAILED / source.stem[3:]
     attempt = Attempt(folder, folder / source.name)
     project = project_of(root)
     machine, told = machine_class(project.packages), (*ENVIRONMENT, *project.environment)

@@ -8,6 +8,7 @@ import nbformat
 from nbformat.v4 import new_markdown_cell
 
 from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.stages.outputs import FAILED
 
 HERE = "# The cell that failed"
 
@@ -22,7 +23,7 @@ def debug_command(name: str, root: Path) -> list[str]:
     Raises:
         ConfigError: if there is no attempt, as after one that has not failed.
     """
-    folder = root / "reports" / "failed" / name
+    folder = root / FAILED / name
     path = next(folder.glob("*.ipynb"), None)
     if path is None:
         raise ConfigError(f"no failed run of {name}: {folder} has no notebook")

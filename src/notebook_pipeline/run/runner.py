@@ -30,6 +30,7 @@ from notebook_pipeline.results import BACKUP_VARIABLE, OUTPUT_VARIABLE, empty_fo
 from notebook_pipeline.run.attempt import Attempt, begin_attempt
 from notebook_pipeline.run.contract import check_parameters, check_types
 from notebook_pipeline.run.preflight import KERNEL, OwnKernelManager, check_cache, check_kernel
+from notebook_pipeline.stages.outputs import REPORT
 from notebook_pipeline.stages.provenance import MADE_FROM, cell_seconds, provenance, write_run
 from notebook_pipeline.stages.states import (
     StageInputs,
@@ -174,7 +175,7 @@ def _write_report(attempt: Attempt, name: str, state: StageInputs, root: Path) -
     """
     notebook = canonical_notebook(nbformat.read(attempt.notebook, as_version=4))
     notebook.metadata[MADE_FROM] = provenance(state)
-    nbformat.write(notebook, attempt.results / "report.ipynb")
+    nbformat.write(notebook, attempt.results / REPORT)
     project = project_of(root)
     try:
         _cache(write_report(attempt.results, name, project), root)

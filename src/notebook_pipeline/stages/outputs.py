@@ -1,4 +1,4 @@
-"""Read the outputs of stages, and replace pages."""
+"""What the stages of notebooks leave, how it is read, and how a page is replaced."""
 
 from __future__ import annotations
 
@@ -10,6 +10,24 @@ from notebook_pipeline.stages.states import notebook_stages, sweep_stages
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+REPORT = "report.ipynb"
+"""The notebook as it ran."""
+
+METRICS = "metrics.json"
+"""Numbers of a notebook, for ``dvc metrics``."""
+
+EVIDENCE = "evidence.json"
+"""What a notebook measured, by measure and model."""
+
+STEPS = "plots/steps.csv"
+"""What a notebook logged step by step: a row with name, step and value for each number."""
+
+RECORD = "run.json"
+"""The record of the run that made a report; differs from run to run and is no output of DVC."""
+
+FAILED = "reports/failed"
+"""Where attempts lie that have failed, or are under way, in a folder of the notebook or sweep."""
 
 
 def find_output(name: str, file: str, root: Path) -> Path:
@@ -29,7 +47,7 @@ def read_report(name: str, root: Path) -> NotebookNode:
     """Read the report of a notebook, executed; OutputsError if it isn't there."""
     import nbformat  # here: a `repro` that finds nothing to do reads no notebook
 
-    return nbformat.read(find_output(name, "report.ipynb", root), as_version=4)
+    return nbformat.read(find_output(name, REPORT, root), as_version=4)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebook_pipeline.stages.outputs import replace_text
+from notebook_pipeline.repository import LOCK
+from notebook_pipeline.stages.outputs import RECORD, REPORT, replace_text
 from notebook_pipeline.stages.states import StageInputs, locked_inputs
 from notebook_pipeline.stages.store_address import file_of, home_of, store_uri
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 MADE_FROM = "made_from"
 """Key of a report's metadata."""
-
-LOCK = "requirements.lock"
 
 
 def provenance(state: StageInputs) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def provenance(state: StageInputs) -> dict[str, Any]:
 
 def read_provenance(folder: Path) -> dict[str, Any] | None:
     """Return what the report in a folder says it was made from; None where there is no report."""
-    path = folder / "report.ipynb"
+    path = folder / REPORT
     if not path.is_file():
         return None
     return json.loads(path.read_text(encoding="utf-8"))["metadata"].get(MADE_FROM, {})
@@ -57,7 +56,7 @@ def read_provenance(folder: Path) -> dict[str, Any] | None:
 
 def write_run(folder: Path, record: dict[str, Any]) -> None:
     """Write the record of the run that made the report in a folder, whole or not at all."""
-    replace_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    replace_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -69,7 +68,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         the whole, in ``cells``, and of these in ``imports``.
     """
     with suppress(FileNotFoundError, json.JSONDecodeError):
-        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return record
     return None
 

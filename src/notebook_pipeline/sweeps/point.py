@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from notebook_pipeline.project import project_of
-from notebook_pipeline.repository import check_loaded_code
+from notebook_pipeline.repository import LOCK, check_loaded_code
 from notebook_pipeline.system.environment import stage_environment
 from notebook_pipeline.system.packages import package_differences
 from notebook_pipeline.system.signals import end_with_parent
@@ -119,8 +119,8 @@ def serve(tasks: IO[str], answers: IO[str]) -> None:
 def compute(task: Task) -> Outcome:
     """Compute a point; whatever its function raises is told, not raised."""
     try:
-        if task.is_remote and (other := _other_packages(Path(task.root, "requirements.lock"))):
-            raise RuntimeError(f"the worker has {other}; install what requirements.lock says")
+        if task.is_remote and (other := _other_packages(Path(task.root))):
+            raise RuntimeError(f"the worker has {other}; install what {LOCK} says")
         module, _, name = task.function.partition(":")
         found = getattr(import_module(module), name)
         metrics = found(dict(task.parameters), task.seed, task.root)
@@ -132,8 +132,8 @@ def compute(task: Task) -> Outcome:
 
 
 @cache
-def _other_packages(lock: Path) -> str:
-    return ", ".join(package_differences(lock)[:3]) if lock.is_file() else ""
+def _other_packages(root: Path) -> str:
+    return ", ".join(package_differences(root)[:3])
 
 
 def _plain(name: str, value: Any) -> float | None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-INTERVAL = 50.0
-"""Seconds after which, without a terminal, there is another line."""
+from notebook_pipeline.repro.progress import INTERVAL, make_console
 
 
 class PointsLine:
@@ -19,8 +16,7 @@ class PointsLine:
 
     def __init__(self, count: int) -> None:
         """Count on ``count`` points."""
-        # Where FORCE_COLOR is set, rich takes a log for a terminal.
-        console = Console(force_terminal=None if sys.stdout.isatty() else False)
+        console = make_console()
         self._live = console.is_terminal and not console.is_dumb_terminal
         self._progress = Progress(
             BarColumn(), MofNCompleteColumn(), TextColumn("points{task.description}"),

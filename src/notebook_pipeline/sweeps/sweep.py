@@ -19,7 +19,7 @@ from notebook_pipeline.parameters.sweeps import point_in_words
 from notebook_pipeline.project import Swept, project_of
 from notebook_pipeline.repository import check_loaded_code
 from notebook_pipeline.repro.parallel import default_jobs
-from notebook_pipeline.stages.outputs import replace_text
+from notebook_pipeline.stages.outputs import FAILED, replace_text
 from notebook_pipeline.stages.points import Row, Table, write_table
 from notebook_pipeline.stages.provenance import write_run
 from notebook_pipeline.stages.states import StageInputs, changes, current_inputs, sweep_stages
@@ -33,9 +33,6 @@ from notebook_pipeline.system.signals import ended_by_signals
 
 POINTS = "src/notebook_pipeline/parameters/sweeps.py"
 """What decides which points there are, and nothing about what one of them gives."""
-
-FAILED = "reports/failed"
-"""Where the story of points that failed lies, in a folder of the sweep."""
 
 TOLD = 3
 """Points that failed which a message names."""
@@ -135,12 +132,12 @@ def run_sweep(
         SweepError: if points failed. All others were run and are kept.
         ReproError: if the workers are lost, or another run of this sweep is under way.
     """
-    sweep, swept, stage = _check_all(name, root)
+    sweep, stage, state = _check_all(name, root)
+    swept = project_of(root).swept[sweep.settings.of]
     jobs = jobs or (cluster and cluster.jobs) or default_jobs(project_of(root).memory)
     with one_at_a_time(f"sweep-{name}", root), ended_by_signals():
         client = mlflow_runs.connect(root)
         mlflow_runs.close_dead_runs(client)
-        state = current_inputs(root, stage)[stage]
         kept = KeptPoints(root, _made_from(swept, state, root, cluster))
         shared = _shared(sweep)
         run = mlflow_runs.SweepRun(client, name, shared, root, stage=stage, key=state.key)
@@ -157,17 +154,17 @@ def run_sweep(
             run.end(ended)
 
 
-def _check_all(name: str, root: Path) -> tuple[CheckedSweep, Swept, str]:
-    """Refuse what can't succeed before anything starts; return sweep, what it computes, stage."""
+def _check_all(name: str, root: Path) -> tuple[CheckedSweep, str, StageInputs]:
+    """Refuse what can't succeed before anything starts; return sweep, stage, and its inputs."""
     sweeps, stages = check_sweeps(root), sweep_stages(root)
     for known, where in ((sweeps, "params.yaml"), (stages, "dvc.yaml")):
         if name not in known:
             raise ConfigError(f"{where} has no sweep {name!r}; {near_or_all(name, known)}")
-    inputs = current_inputs(root, stages[name])[stages[name]].dependencies
-    if missing := [path for path in inputs if not (root / path).exists()]:
-        raise ConfigError(f"{missing[0]} is missing; `dvc repro {stages[name]}` makes it")
-    sweep = sweeps[name]
-    return sweep, project_of(root).swept[sweep.settings.of], stages[name]
+    stage = stages[name]
+    state = current_inputs(root, stage)[stage]
+    if missing := [path for path in state.dependencies if not (root / path).exists()]:
+        raise ConfigError(f"{missing[0]} is missing; `dvc repro {stage}` makes it")
+    return sweeps[name], stage, state
 
 
 def _made_from(

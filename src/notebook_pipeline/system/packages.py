@@ -8,16 +8,19 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from notebook_pipeline.repository import PACKAGE
+from notebook_pipeline.repository import LOCK, PACKAGE
 
 
-def package_differences(lock: Path) -> list[str]:
-    """Say which packages of a lock are not installed here, or in another version.
+def package_differences(root: Path) -> list[str]:
+    """Say which packages of a repository's lock are not installed here, or in another version.
 
     Returns:
-        Such as "numpy 2.3.1 instead of 2.4.0"; empty if all are as the lock tells.
+        Such as "numpy 2.3.1 instead of 2.4.0"; empty if all are as the lock tells,
+        or there is no lock.
     """
-    found = []
+    lock, found = root / LOCK, list[str]()
+    if not lock.is_file():
+        return found
     for line in lock.read_text(encoding="utf-8").splitlines():
         wanted = _requirement(line)
         if wanted is None or (wanted.marker and not wanted.marker.evaluate()):

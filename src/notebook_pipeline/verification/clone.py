@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from notebook_pipeline.errors import ConfigError
+from notebook_pipeline.repository import git, known_files
 
 
 @contextmanager
@@ -27,14 +26,11 @@ def temporary_clone(root: Path, data: Iterable[str] = ()) -> Iterator[Path]:
         ConfigError: if ``root`` is in no git repository, or that has no commit.
     """
     with tempfile.TemporaryDirectory(prefix="notebook-pipeline-") as folder:
-        top, below, *_ = _git(
-            "-C", str(root), "rev-parse", "--show-toplevel", "--show-prefix"
-        ).split("\n")
+        top, below, *_ = git(root, "rev-parse", "--show-toplevel", "--show-prefix").split("\n")
         clone, project = Path(folder) / "clone", Path(folder) / "clone" / below
-        _git("clone", "--quiet", "--no-checkout", top, str(clone))
-        _git("-C", str(clone), "reset", "--quiet")
-        known = ("ls-files", "--cached", "--others", "--exclude-standard", "-z")
-        for name in filter(None, _git("-C", str(root), *known).split("\0")):
+        git(root, "clone", "--quiet", "--no-checkout", top, str(clone))
+        git(clone, "reset", "--quiet")
+        for name in known_files(root):
             if (root / name).is_file():
                 (project / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, project / name, follow_symlinks=False)
@@ -45,17 +41,3 @@ def temporary_clone(root: Path, data: Iterable[str] = ()) -> Iterator[Path]:
             else:
                 shutil.copy2(root / name, project / name)
         yield project
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            check=True,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",  # a file's name may be no text
-        )
-    except subprocess.CalledProcessError as error:
-        raise ConfigError(f"git {' '.join(arguments)}: {error.stderr.strip()}") from None
-    return done.stdout

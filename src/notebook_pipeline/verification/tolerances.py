@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from notebook_pipeline.errors import ConfigError
 from notebook_pipeline.flat import flattened
 from notebook_pipeline.parameters.strict import Strict
+from notebook_pipeline.stages.outputs import EVIDENCE, METRICS
 from notebook_pipeline.stages.points import FILE as POINTS
 from notebook_pipeline.stages.points import numbers_of
 from notebook_pipeline.verification.differences import Difference, show_values
@@ -99,7 +100,7 @@ def beyond_tolerance(
 
 def is_compared(path: str, compared: Collection[str]) -> bool:
     """Whether an output holds metrics, or is one of those that a project compares."""
-    return Path(path).name in ("metrics.json", "evidence.json", POINTS, *compared)
+    return Path(path).name in (METRICS, EVIDENCE, POINTS, *compared)
 
 
 def _problem(key: str, here: Any, clone: Any, tolerances: Tolerances) -> str:
@@ -123,6 +124,6 @@ def _metrics(path: Path, name: str, compared: Compared) -> Mapping[str, Any]:
         return compared[path.name](found)
     if path.name == POINTS:
         found = numbers_of(found)
-    if path.name == "evidence.json":
+    if path.name == EVIDENCE:
         found = {measure: kept["values"] for measure, kept in found.items()}
     return {f"{stage}.{key}": value for key, value in flattened(found)}
