@@ -270,6 +270,22 @@ def test_a_verdict_is_computed():
     assert verdicts(ratios={"eager_loop": 0.05, "torch_loop": 0.1})["loops"]["verdict"] == "met"
 
 
+def test_the_kernels_are_judged_by_stack_and_first_calls_by_the_seconds_more():
+    def case(name, ours, theirs):
+        entries = {"accelerated": {"first_s": ours}, "stock": {"first_s": theirs}}
+        entries["stock"]["ours_to_theirs"] = {"median": ours / 4}
+        return {"name": name, "shape": name, "work": "train", "competitors": entries}
+
+    result = {"cases": [], "training": [case("train_A", 2.5, 2.0), case("train_A_gru", 1, 0.4)]}
+    judged = {t.name: t.verdict(result) for t in TARGETS if t.name.startswith(("train", "first"))}
+    assert judged["train_stock_lstm"]["verdict"] == "missed"
+    assert judged["train_stock_gru"]["verdict"] == "met"
+    assert judged["train_stock_masked"]["verdict"] == "not measured"
+    first = judged["first_training"]
+    assert (first["verdict"], first["where"]) == ("missed", "train_A_gru")
+    assert first["worst"] == pytest.approx(0.6)
+
+
 def test_the_store_is_judged_at_full_size():
     flat = verdicts(stores=[(1000, 1e9), (2000, 1.001e9)])["memory_store"]
     assert (flat["verdict"], flat["worst"]) == ("met", pytest.approx(1.099))
