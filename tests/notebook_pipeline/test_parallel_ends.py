@@ -86,6 +86,20 @@ def test_a_second_signal_kills_what_takes_no_notice_of_the_first(repository):
     assert left_of(family) == []
 
 
+def test_many_signals_at_once_end_it(repository):
+    """As `kill -- -GROUP` sends one to all, and those that end send their own."""
+    clone = repository(one=stage(f"touch one.began; {WAITS}", "one"))
+    process = start(clone, until=["one.began"])
+    family = psutil.Process(process.pid).children(recursive=True)
+    for number in [signal.SIGTERM, signal.SIGINT] * 500:
+        process.send_signal(number)
+    assert process.communicate(timeout=200)[0].endswith(
+        "python -m notebook_pipeline: interrupted\n"
+    )
+    assert process.returncode == 130
+    assert left_of(family) == []
+
+
 def test_the_terminal_s_ctrl_c_reaches_the_driver_alone(repository):
     clone = repository(deaf=stage("exec python deaf.py", "deaf"), slow=SLOW)
     (clone.path / "deaf.py").write_text(DEAF.replace("began", "deaf.began"), encoding="utf-8")

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
+from time import sleep
 from typing import TYPE_CHECKING
 
 import psutil
@@ -125,18 +125,37 @@ def _failure(
     return ReproError("\n\n".join(filter(None, told)))
 
 
+class _Stop:
+    """What signals set.
+
+    A handler may be interrupted by another one. It would wait for ever for a lock that the first
+    one holds, such as that of a `threading.Event`.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def set(self, *_: object) -> None:
+        self.is_set = True
+
+    def wait(self) -> bool:
+        """Wait for a moment; return whether it is set."""
+        sleep(TICK)
+        return self.is_set
+
+
 @contextmanager
-def _stop_signals() -> Iterator[Event]:
+def _stop_signals() -> Iterator[_Stop]:
     """Yield what is set by Ctrl-C, by SIGTERM, and by closing the terminal unless nohup is used.
 
     No exception interrupts what is being done, such as starting a process. And since these
     signals have handlers here, they have their usual effect in processes started from here.
     """
-    stop = Event()
+    stop = _Stop()
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    kept = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    kept = {number: signal.signal(number, stop.set) for number in numbers}
     try:
         yield stop
     finally:
@@ -161,7 +180,7 @@ class _Pipeline:
         self.failed: list[str] = []
         self.left_out: dict[str, list[str]] = {}  # each with the failed stages that it needs
 
-    def run(self, jobs: int, stop: Event) -> None:
+    def run(self, jobs: int, stop: _Stop) -> None:
         """Run all stages that have changed, but for those that need one that failed.
 
         Raises:
@@ -170,7 +189,7 @@ class _Pipeline:
         try:
             while self._waiting or self._running:
                 self._start(jobs)
-                if stop.wait(TICK):
+                if stop.wait():
                     raise KeyboardInterrupt
                 self._gather()
         except BaseException:
@@ -232,10 +251,10 @@ class _Pipeline:
         if state != "unchanged":
             self._changed |= {other for other, needs in self._needs.items() if stage in needs}
 
-    def _interrupt(self, stop: Event) -> None:
+    def _interrupt(self, stop: _Stop) -> None:
         """Interrupt what runs and wait for all its processes; another signal kills them."""
-        stop.clear()
-        while self._site.end(kill=stop.is_set()):
-            stop.wait(TICK)
+        stop.is_set = False
+        while self._site.end(kill=stop.is_set):
+            stop.wait()
         for stage in self._running:
             self._lines.end(stage, "stopped")
