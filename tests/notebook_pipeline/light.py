@@ -77,7 +77,7 @@ def locked(clone):
 
 def left_of(family):
     """What of a family doesn't end by itself; Python's own helpers end a moment after it."""
-    alive = psutil.wait_procs(family, timeout=10)[1]
+    alive = psutil.wait_procs(family, timeout=100)[1]
     return [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
