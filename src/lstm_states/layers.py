@@ -19,6 +19,8 @@ _STEP_DUNDERS = {"__call__", "__getattribute__"}
 
 _KNOWN = {"keras", __name__.partition(".")[0]}
 
+_NO_CODE = {bool, int, float, str, list, tuple, dict, type(None)}
+
 
 def check_model(model: Any) -> None:
     """Refuse what isn't a model of the installed Keras.
@@ -133,9 +135,28 @@ def own_methods(thing: keras.Layer, base: type) -> list[str]:
         if hasattr(base, name)
         and getattr_static(type(thing), name) is not getattr_static(base, name)
     }
-    for place in (thing, *filter(_is_recurrent, base.__mro__)):
-        found |= {k for k, value in vars(place).items() if hasattr(base, k) and _is_foreign(value)}
+    found |= {
+        k
+        for k, value in vars(thing).items()
+        if type(value) not in _NO_CODE and hasattr(base, k) and _is_foreign(value)
+    }
+    for place in filter(_is_recurrent, base.__mro__):
+        found |= _foreign_in(place)
     return sorted(name for name in found if _in_a_step(name))
+
+
+_LOOKED_AT: dict[type, tuple[dict[str, Any], set[str]]] = {}
+"""By a class of Keras, what it held when it was last looked at, and what of that is foreign."""
+
+
+def _foreign_in(place: type) -> set[str]:
+    """Return what of a class isn't Keras's own; looking at all of it takes long for each call."""
+    held, found = _LOOKED_AT.get(place, ({}, set[str]()))
+    if held != vars(place):
+        held = dict(vars(place))
+        found = {name for name, value in held.items() if _is_foreign(value)}
+        _LOOKED_AT[place] = held, found
+    return found
 
 
 def _is_recurrent(cls: type) -> bool:
@@ -151,5 +172,7 @@ def _in_a_step(name: str) -> bool:
 def _is_foreign(value: Any) -> bool:
     """Tell whether a function, method or property is neither Keras's code nor this package's."""
     function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+    if not callable(function):
+        return False
     home = getattr(function, "__globals__", {}).get("__name__", "")
-    return callable(function) and home.partition(".")[0] not in _KNOWN
+    return home.partition(".")[0] not in _KNOWN

@@ -123,6 +123,8 @@ def _activation(attrs: Mapping[str, Any], units: int) -> Callable[..., Any] | No
 
 def _by_unit(activation: Callable[..., Any], values: np.ndarray) -> np.ndarray:
     """Apply an activation that may look at all units, as to ``(row, unit)``."""
+    if isinstance(activation, np.ufunc):
+        return activation(values)
     rows = keras.ops.convert_to_tensor(values.reshape(-1, values.shape[-1]))
     return np.asarray(activation(rows)).reshape(values.shape)
 

@@ -106,6 +106,8 @@ def check_sample(
     }
     activation = getattr(cell, "activation", None)
     elementwise = getattr(activation, "__name__", "") in ELEMENTWISE
+    if activation is keras.activations.tanh:
+        activation = np.tanh  # of so few numbers, which TensorFlow takes longest to be handed
     whole = sample["hidden"].shape[-1] == units_of(cell)
     residuals = measure_residuals(
         kind,
@@ -114,12 +116,17 @@ def check_sample(
         go_backwards=layer.go_backwards,
         time=time[steps],
     )
+    tolerance = TOLERANCES[cell.compute_dtype]
+    # NaN where the cell has no such equation.
+    found = {name: residual for name, residual in residuals.items() if residual > tolerance}
+    if not found:
+        return
     peak = max(
         np.abs(v[np.isfinite(v)]).max(initial=0) for k, v in sample.items() if v.dtype != bool
     )
-    limit = TOLERANCES[cell.compute_dtype] * (1 + peak)
-    for name, residual in residuals.items():
-        if residual > limit:  # NaN where the cell has no such equation
+    limit = tolerance * (1 + peak)
+    for name, residual in found.items():
+        if residual > limit:
             raise TraceError(
                 f"layer {address!r} breaks the equation of {name!r} by {residual:.2g}, more than "
                 f"{limit:.2g}"

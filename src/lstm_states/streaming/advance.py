@@ -37,7 +37,7 @@ class Position:
     """
 
     states: Mapping[str, tuple[tf.Tensor, ...]]
-    started: Mapping[str, np.ndarray]
+    started: Mapping[str, tf.Tensor]
     steps: int
 
 
@@ -92,8 +92,10 @@ def advance(
         check_numbers(address, states[address])
         if recorder.probe:
             check_probe(address, nodes[address])
-        real = np.asarray(nodes[address].mask).any(1)
-        started[address] = position.started[address] | real
+        started[address] = position.started[address]
+        if not np.all(started[address]):
+            real = np.asarray(nodes[address].mask).any(1)
+            started[address] = tf.constant(np.asarray(started[address]) | real)
     steps = keras.tree.flatten(x)[0].shape[1]
     return outputs, nodes, Position(states, started, position.steps + steps)
 
@@ -129,7 +131,7 @@ def prove_streaming(
         check_probe(address, nodes[address])
     start = Position(
         {address: _end_states(cell, other[address], "initial") for address, cell in cells.items()},
-        {address: np.zeros(inputs.samples, bool) for address in cells},
+        {address: tf.zeros(inputs.samples, bool) for address in cells},
         0,
     )
     pieces, end = _in_pieces(model, cells, x, start)

@@ -170,14 +170,13 @@ def _check(spec: keras.KerasTensor, given: Any, samples: int, one_step: bool) ->
     right = f"input {spec.name!r} expects {samples} samples, {steps}{inner} of {spec.dtype}"
     try:
         values = given if isinstance(given, tf.Tensor) else np.asarray(given)
-        tensor = tf.convert_to_tensor(values)
+        shape = tuple(values.shape)
+        tensor = tf.convert_to_tensor(values[:, np.newaxis] if one_step and shape else values)
     except (TypeError, ValueError) as error:  # lists of different lengths, objects
         raise ValueError(f"{right}; the value has no shape or no numbers: {error}") from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
         raise ValueError(f"{right}; it receives {tensor.dtype.name}")
-    if one_step and len(tensor.shape):
-        tensor = tensor[:, tf.newaxis]
     fits = len(tensor.shape) == len(spec.shape) and tensor.shape[0] == samples
     if not fits or tuple(tensor.shape[2:]) != inner or not tensor.shape[1]:
-        raise ValueError(f"{right}; it receives {tuple(values.shape)}")
-    return tf.cast(tensor, spec.dtype)
+        raise ValueError(f"{right}; it receives {shape}")
+    return tensor if tensor.dtype == spec.dtype else tf.cast(tensor, spec.dtype)

@@ -133,7 +133,7 @@ class StreamingSession:
                 "true for each sample whose step is real"
             )
         real = None if mask is None else np.asarray(mask)[:, np.newaxis]
-        outputs = self.run(inputs, mask=real)
+        outputs = self._run(inputs, real)
         flat = keras.tree.flatten(outputs)
         shown = [o[:, 0] if steps else o for o, steps in zip(flat, self._per_step, strict=True)]
         return keras.tree.pack_sequence_as(outputs, shown)
@@ -154,8 +154,7 @@ class StreamingSession:
             TraceError: if a state becomes NaN; the session stays unchanged.
             ValueError: if an argument does not fit; the message names it and the correct form.
         """
-        outputs, _, self._position = self._advance(self._fast, x, mask)
-        return keras.tree.map_structure(np.asarray, outputs["outputs"])
+        return self._run(self._inputs.tensors(x), mask)
 
     def record(
         self,
@@ -186,7 +185,7 @@ class StreamingSession:
         traced = select_layers(self.model, layers)
         wanted = check_quantities(quantities, traced)
         recorder = Recorder(self.model, None if layers is None else tuple(traced), wanted)
-        outputs, nodes, position = self._advance(recorder, x, mask)
+        outputs, nodes, position = self._advance(recorder, self._inputs.tensors(x), mask)
         notes = Notes(left_out(self.model, traced), missed=recorder.missed)
         attrs = describe_model(self.model) | describe_edits(self._edits.edits) | notes.attrs()
         layout = Layout(cells_of_all(traced), attrs, {})
@@ -194,7 +193,7 @@ class StreamingSession:
         recorded = {a: self._edits.marked(a, node) for a, node in nodes.items() if node.steps}
         gather_batch(gathered, layout, self.samples, outputs, recorded)
         self._position = position
-        return xr.DataTree.from_dict(layout.datasets(gathered))
+        return layout.tree(gathered)
 
     def reset(self, initial_state: Mapping[str, Any] | None = None) -> None:
         """Begin a new sequence from ``initial_state``, as a new session does."""
@@ -247,8 +246,11 @@ class StreamingSession:
         """
         return cls._restored(model, read_session(Path(path)), f"the session in {path}", edits)
 
-    def _advance(self, recorder: Recorder, x: Any, mask: Any) -> tuple[Any, Any, Position]:
-        inputs = self._inputs.tensors(x)
+    def _run(self, inputs: Any, mask: Any) -> Any:
+        outputs, _, self._position = self._advance(self._fast, inputs, mask)
+        return keras.tree.map_structure(np.asarray, outputs["outputs"])
+
+    def _advance(self, recorder: Recorder, inputs: Any, mask: Any) -> tuple[Any, Any, Position]:
         steps = keras.tree.flatten(inputs)[0].shape[1]
         real = self._inputs.mask(mask, steps)
         edited = self._edits.recorder(recorder, self.steps, steps)
@@ -272,7 +274,8 @@ class StreamingSession:
                 f"the weights of model {self.model.name!r} have changed since the session began; "
                 "its states belong to the old ones: reset it and start the sequence again"
             )
-        states, started = list(self.states.values()), list(self._position.started.values())
+        states = list(self.states.values())
+        started = [np.array(flags) for flags in self._position.started.values()]
         cells = describe_cells(self._cells)
         return Saved(self.samples, self.steps, weights, cells, states, started)
 
@@ -289,6 +292,6 @@ class StreamingSession:
             initial_state=dict(zip(cells, saved.states, strict=True)),
             edits=edits,
         )
-        started = dict(zip(cells, saved.started, strict=True))
+        started = dict(zip(cells, map(tf.constant, saved.started), strict=True))
         session._position = replace(session._position, started=started, steps=saved.steps)
         return session

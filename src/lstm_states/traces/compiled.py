@@ -46,17 +46,33 @@ def run_compiled(
     """
     inner = tuple(map(_features, keras.tree.flatten(given[0])))
     key = (key, inner, _structure(model))
-    leaves = keras.tree.flatten(given)
-    shapes = tuple(None if leaf is None else (*leaf.shape, leaf.dtype) for leaf in leaves)
+    form = _form(given)
     with _ONE_AT_A_TIME:
         functions = _COMPILED.setdefault(owner, {})
         if key not in functions:
             functions[key] = make(), {}
-        function, written = functions[key]
-        if shapes not in written:  # what a call writes may depend on them
-            written[shapes] = written_variables(function.get_concrete_function(*given).graph)
-        with put_back(written[shapes], live) as moved:
-            return function(*given), moved()
+        function, graphs = functions[key]
+        if form not in graphs:  # what a call writes may depend on it
+            graph = function.get_concrete_function(*given)
+            graphs[form] = graph, written_variables(graph.graph)
+        graph, written = graphs[form]
+        # The function would look for the graph again, which takes as long as a small one runs.
+        run = function if tf.config.functions_run_eagerly() else graph
+        with put_back(written, live) as moved:
+            return run(*given), moved()
+
+
+def _form(given: Any) -> Hashable:
+    """What is equal of arguments that the same graph was made for."""
+    if isinstance(given, dict):
+        return tuple((key, _form(value)) for key, value in given.items())
+    if isinstance(given, list | tuple):
+        return type(given), *map(_form, given)
+    if given is None:
+        return None
+    if isinstance(given, np.ndarray | tf.Tensor):
+        return given.shape, given.dtype
+    return tf.type_spec_from_value(given)
 
 
 def _features(values: tf.Tensor) -> tf.TensorShape:
@@ -72,12 +88,13 @@ def _structure(model: keras.Model) -> tuple:
     it takes from elsewhere, changes inside aren't seen.
     """
     return tuple(
-        (Same(layer), *((k, _plain(v)) for k, v in vars(layer).items() if _counts(layer, k)))
+        (Same(layer), *((k, _plain(v)) for k, v in vars(layer).items() if _counts(type(layer), k)))
         for layer in model._flatten_layers()
     )
 
 
-_VALUES = {bool, int, float, str, type(None)}
+_EXACT = {bool, int, str, type(None)}
+"""Types of which equal values are the same."""
 
 
 @lru_cache
@@ -90,13 +107,14 @@ def _accounts() -> frozenset[str]:
     return frozenset({*layer, *model, *trained, *stops, "optimizer"})
 
 
-def _counts(layer: keras.Layer, name: str) -> bool:
-    """Tell whether a layer's code may read an attribute, or it hides a method."""
-    if callable(getattr(type(layer), name, None)):
+@lru_cache(10_000)
+def _counts(kind: type, name: str) -> bool:
+    """Tell whether the code of a layer of a ``kind`` may read an attribute, or it hides a method."""
+    if callable(getattr(kind, name, None)):
         return True
     if name in _accounts() or name.startswith("_self_"):  # TensorFlow's accounts
         return False
-    return name[0] != "_" or not type(layer).__module__.startswith("keras.")
+    return name[0] != "_" or not kind.__module__.startswith("keras.")
 
 
 def _plain(value: Any, outer: tuple[int, ...] = ()) -> Hashable:
@@ -106,19 +124,44 @@ def _plain(value: Any, outer: tuple[int, ...] = ()) -> Hashable:
         value: Any object.
         outer: The identities of the containers that it is in.
     """
-    if type(value) in _VALUES or isinstance(value, np.generic):
-        return type(value), repr(value)  # 1 and 1.0 are equal, NaN isn't
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return value.shape, value.dtype.str, value.tobytes()
-    if isinstance(value, MethodType):  # a new one each time it is asked for
-        return Same(value.__self__), Same(value.__func__)
-    if isinstance(value, tf.Tensor) and not hasattr(value, "numpy"):
-        return "of a graph"  # left there by the call that made the graph
-    if id(value) not in outer and isinstance(value, Mapping | list | tuple | Set):
-        inside = value.items() if isinstance(value, Mapping) else value
-        parts = [_plain(part, (*outer, id(value))) for part in inside]
-        return type(value), frozenset(parts) if isinstance(value, Set) else tuple(parts)
-    return Same(value)
+    kind = type(value)
+    if kind in _EXACT:
+        return kind, value  # 1 and True are equal
+    read = _reader(kind)
+    return Same(value) if read is None else read(value, outer)
+
+
+@lru_cache(10_000)
+def _reader(kind: type) -> Callable[[Any, tuple[int, ...]], Hashable] | None:
+    """Return what :func:`_plain` makes of the inside of a ``kind`` of values; None if nothing."""
+    if kind is float or issubclass(kind, np.generic):
+        return lambda value, outer: (kind, repr(value))  # 0.0 and -0.0 are equal, NaN isn't
+    readers = {np.ndarray: _plain_array, MethodType: _plain_method, tf.Tensor: _plain_tensor}
+    readers |= dict.fromkeys((Mapping, list, tuple, Set), _plain_container)
+    return next((read for base, read in readers.items() if issubclass(kind, base)), None)
+
+
+def _plain_array(value: np.ndarray, outer: tuple[int, ...]) -> Hashable:
+    if value.dtype == object:
+        return Same(value)
+    return value.shape, value.dtype.str, value.tobytes()
+
+
+def _plain_method(value: MethodType, outer: tuple[int, ...]) -> Hashable:
+    return Same(value.__self__), Same(value.__func__)  # a new one each time it is asked for
+
+
+def _plain_tensor(value: tf.Tensor, outer: tuple[int, ...]) -> Hashable:
+    # One of a graph was left there by the call that made the graph.
+    return Same(value) if hasattr(value, "numpy") else "of a graph"
+
+
+def _plain_container(value: Any, outer: tuple[int, ...]) -> Hashable:
+    if id(value) in outer:
+        return Same(value)
+    inside = value.items() if isinstance(value, Mapping) else value
+    parts = [_plain(part, (*outer, id(value))) for part in inside]
+    return type(value), frozenset(parts) if isinstance(value, Set) else tuple(parts)
 
 
 class Same:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -15,6 +15,9 @@ from lstm_states.cells import INPUTS
 from lstm_states.traces.cell_trace import CellTrace
 
 Array = np.ndarray
+
+LEAST_BYTES = 2**20
+"""Bytes of a batch that take longer to copy than threads take to start."""
 
 
 class Table:
@@ -107,7 +110,7 @@ class Gathered:
         Raises:
             ValueError: if the batch has another shape than those before; it says where.
         """
-        jobs: list[Callable[[], None]] = []
+        jobs: list[partial[None]] = []
         before = {}
         for address, node in nodes.items():
             rows = len(node.mask)
@@ -124,9 +127,12 @@ class Gathered:
             self.indices[address]["steps"] = np.arange(node.mask.shape[1])
             jobs += _place(table, node, self.indices[address]["time"], address in backwards)
         self._add_outputs(samples, outputs)
-        # NumPy copies without holding Python's lock.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(lambda job: job(), jobs))
+        if sum(job.args[0].nbytes for job in jobs) < LEAST_BYTES:
+            for job in jobs:
+                job()
+        else:  # NumPy copies without holding Python's lock
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                list(threads.map(lambda job: job(), jobs))
         for address, node in nodes.items():
             self.nodes[address].filled += len(node.mask)
         self.samples += samples
@@ -177,7 +183,7 @@ def name_outputs(outputs: Any) -> dict[str, Any]:
     return named
 
 
-def _place(table: Table, node: CellTrace, time: Array, backwards: bool) -> list[Callable[[], None]]:
+def _place(table: Table, node: CellTrace, time: Array, backwards: bool) -> list[partial[None]]:
     """Return the copies to make for one cell."""
     mask = np.asarray(node.mask)
     order = mask.shape[1] - 1 - time if backwards else time
@@ -188,7 +194,7 @@ def _place(table: Table, node: CellTrace, time: Array, backwards: bool) -> list[
     for place in ("initial", "final"):
         for name, tensor in getattr(node, place).items():
             table.put(f"{place}_{name}", np.asarray(tensor))
-    jobs: list[Callable[[], None]] = []
+    jobs: list[partial[None]] = []
     for name, parts in node.steps.items():
         start = None if name not in node.initial else np.asarray(node.initial[name])
         parts_slots = [None] if name == INPUTS else node.slots

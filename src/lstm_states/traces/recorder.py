@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
@@ -46,7 +45,8 @@ class Recorder:
         quantities: Names of the quantities wanted, of any kind of cell.
         selection: By ``time`` and ``unit``, which indices are wanted.
         probe: Whether the layers take some steps again to be compared with, which costs more than
-            a step of the kernels does.
+            a step of the kernels does. Without it and without ``quantities``, the masks and the
+            final states are all that is known of the cells.
         differentiable: Whether derivatives by the quantities are recorded in their place.
         outputs: Whether the model's outputs are wanted.
         missed: By name, why what else ran in the batches so far isn't recorded.
@@ -104,7 +104,6 @@ class Recorder:
         # What is compiled of a user's function is kept as long as that one.
         functions = [target.function.there() for target in targets if target.function]
         owner = functions[0] if functions else self.model
-        wanted = replace(self, model=None, missed={}, plans=(), touched=[])
         # A tape of the caller's must not differentiate the recording.
         with tf.init_scope(), _in_graphs() if self.differentiable else nullcontext():
             (named, nodes, missed, done), live = run_compiled(
@@ -118,7 +117,11 @@ class Recorder:
                     self.outputs,
                     targets,
                 ),
-                partial(_compile, weakref.ref(self.model), wanted, targets),
+                lambda: _compile(
+                    weakref.ref(self.model),
+                    replace(self, model=None, missed={}, plans=(), touched=[]),
+                    targets,
+                ),
                 self.model,
                 (x, mask, states, list(parts), started or {}, upstream),
                 live or {},
@@ -217,6 +220,11 @@ def _compile(
             address: node._replace(one_mask=one_mask, rows=None if kept else node.rows)
             for address, node in nodes.items()
         }
+        if not wanted.probe and not wanted.quantities:  # each tensor takes time to hand over
+            nodes = {
+                address: CellTrace(node.mask, {}, [], {}, node.final, None, None)
+                for address, node in nodes.items()
+            }
         for address, real in ran.masks.items():
             nodes[address] = CellTrace(real, {}, [], {}, {}, None, None)
         return named, nodes, missed, done

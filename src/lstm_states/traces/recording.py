@@ -46,7 +46,7 @@ def gather(request: Request, bar: tqdm, differentiated: Any = None) -> xr.DataTr
     check_touched(request.plans, (differentiated or recorder).touched)
     notes.warn(stacklevel=3)
     layout = replace(layout, attrs={**layout.attrs, **notes.attrs()})
-    return xr.DataTree.from_dict(layout.datasets(gathered))
+    return layout.tree(gathered)
 
 
 def prepare(request: Request) -> tuple[Recorder, Layout]:

@@ -17,6 +17,10 @@ from lstm_states.kernels.cells import input_dims, kind_of, state_dims, units_of
 from lstm_states.traces.gather import Array, Gathered
 from lstm_states.traces.traced_layers import Cells, UnsupportedLayerError
 
+Variables = dict[str, tuple]
+"""By name the dimensions, the values and, of some, the attributes, as ``xarray.Dataset`` takes them.
+"""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -40,9 +44,16 @@ class Layout:
         """Return the addresses of the nodes that take the steps from the last to the first."""
         return {address for address in nodes if self.cell(address)[0].go_backwards}
 
+    def tree(self, gathered: Gathered) -> xr.DataTree:
+        """Return the tree of all that was gathered."""
+        nodes = self.datasets(gathered)
+        tree = xr.DataTree(nodes.pop("/"))
+        _attach(tree, {path.strip("/"): node for path, node in nodes.items()})
+        return tree
+
     def datasets(self, gathered: Gathered, first: int = 0) -> dict[str, xr.Dataset]:
         """Lay out what was gathered from the sample ``first`` on: datasets by path."""
-        root = xr.Dataset(attrs={**self.attrs, "layers": list(gathered.nodes)})
+        root: Variables = {}
         for name, values in gathered.outputs.arrays().items():
             inner = ("time",) if name in gathered.per_step else ()
             rest = tuple(f"{name}_axis_{axis}" for axis in range(values.ndim - 1 - len(inner)))
@@ -51,28 +62,68 @@ class Layout:
             real = {"long_name": "true where the step is real"}
             masks = [table.arrays()["mask"] for table in gathered.nodes.values()]
             root["mask"] = ("sample", "time"), masks[0], real
-        nodes = {"/": self._labelled(root, next(iter(gathered.indices.values())), first)}
-        for address, table in gathered.nodes.items():
-            own = address in gathered.own_rows
-            node = _node(*self.cell(address), table.arrays(), gathered.errors[address], own)
-            nodes[f"/{address}"] = self._labelled(node, gathered.indices[address], first)
+        labels = self._labels(root, next(iter(gathered.indices.values())), first)
         # Without an index, isel fails at nodes that lack dimensions which the root has.
         if gathered.own_rows or any("/" in address for address in gathered.nodes):
-            sizes = {dim: root.sizes[dim] for dim in ("sample", "time") if dim in root.sizes}
-            numbered = {d: first * (d == "sample") + np.arange(n) for d, n in sizes.items()}
-            nodes["/"] = nodes["/"].assign_coords(numbered | dict(nodes["/"].coords))
+            for dim, size in _sizes(root).items():
+                start = first if dim == "sample" else 0
+                if dim in ("sample", "time"):
+                    labels.setdefault(dim, (dim, start + np.arange(size)))
+        attrs = {**self.attrs, "layers": list(gathered.nodes)}
+        nodes = {"/": _dataset(root, labels, attrs)}
+        for address, table in gathered.nodes.items():
+            own = address in gathered.own_rows
+            cell = self.cell(address)
+            node = _variables(cell[1], table.arrays(), "row" if own else "sample")
+            labels = self._labels(node, gathered.indices[address], first)
+            attrs = _describe_cell(*cell, gathered.errors[address], own)
+            nodes[f"/{address}"] = _dataset(node, labels, attrs)
         return nodes
 
-    def _labelled(self, node: xr.Dataset, indices: Mapping[str, Array], first: int) -> xr.Dataset:
-        """Label the dimensions of which only a part is kept."""
-        labels, samples = dict(indices), self.kept.get("sample")
-        if samples is not None and "sample" in node.sizes:
-            labels["sample"] = samples[first : first + node.sizes["sample"]]
-        node = node.assign_coords({dim: labels[dim] for dim in self.kept if dim in node.dims})
-        if "time" in self.kept and "time" in node.dims:
+    def _labels(self, node: Variables, indices: Mapping[str, Array], first: int) -> Variables:
+        """Return labels of the dimensions of which only a part is kept."""
+        sizes, samples = _sizes(node) if self.kept else {}, self.kept.get("sample")
+        labels: Variables = {dim: (dim, indices[dim]) for dim in self.kept if dim in indices}
+        if samples is not None and "sample" in sizes:
+            labels["sample"] = "sample", samples[first : first + sizes["sample"]]
+        if "time" in labels:
             # The first steps of more look like all steps of fewer.
-            node["time"].attrs["steps"] = len(indices["steps"])
-        return node
+            labels["time"] = "time", indices["time"], {"steps": len(indices["steps"])}
+        return {dim: labels[dim] for dim in self.kept if dim in sizes}
+
+
+def _dataset(variables: Variables, labels: Variables, attrs: Mapping[str, Any]) -> xr.Dataset:
+    # In the numbers of tuples, xarray looks for Dask's arrays: it imports Dask if that is there.
+    made = {
+        name: xr.Variable(*given, fastpath=given[1].dtype.kind not in "OMm")
+        for name, given in variables.items()
+    }
+    return xr.Dataset(made, labels, attrs)
+
+
+def _sizes(variables: Variables) -> dict[str, int]:
+    """Return the size of each dimension."""
+    return {
+        dim: size
+        for dims, values, *_ in variables.values()
+        for dim, size in zip(dims, values.shape, strict=True)
+    }
+
+
+def _attach(tree: xr.DataTree, nodes: Mapping[str, xr.Dataset]) -> None:
+    """Attach datasets to ``tree`` by their address from there.
+
+    As ``DataTree.from_dict`` does it, which copies each of them twice more. From the top down:
+    what is attached drops the coordinates that it inherits.
+    """
+    below: dict[str, dict[str, xr.Dataset]] = {}
+    for address in sorted(nodes, key=lambda address: address.count("/")):
+        name, _, rest = address.partition("/")
+        below.setdefault(name, {})[rest] = nodes[address]
+    tree.children = {name: xr.DataTree(inner.pop("", None)) for name, inner in below.items()}
+    for name, inner in below.items():
+        if inner:
+            _attach(tree.children[name], inner)
 
 
 def node_of_samples(traces: xr.DataTree, address: str) -> xr.Dataset:
@@ -95,8 +146,10 @@ def node_of_samples(traces: xr.DataTree, address: str) -> xr.Dataset:
 def describe_model(model: keras.Model) -> dict[str, str]:
     """Return what says which model and versions a trace comes from."""
     digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
+    for weight in model.weights:
+        variable = weight.value  # read as here, it isn't copied
+        read = tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+        digest.update(np.ascontiguousarray(read).view(np.uint8))
     return {
         "model": model.name,
         "weights_sha256": digest.hexdigest(),
@@ -105,16 +158,10 @@ def describe_model(model: keras.Model) -> dict[str, str]:
     }
 
 
-def _node(
-    layer: keras.layers.RNN,
-    cell: keras.Layer,
-    arrays: Mapping[str, Array],
-    error: float,
-    own_rows: bool,
-) -> xr.Dataset:
-    kind, rows = kind_of(cell), "row" if own_rows else "sample"
-    dims = state_dims(cell)
-    variables: dict[str, tuple] = {
+def _variables(cell: keras.Layer, arrays: Mapping[str, Array], rows: str) -> Variables:
+    """Return the variables of a cell, with ``rows`` as their first dimension."""
+    kind, dims = kind_of(cell), state_dims(cell)
+    variables: Variables = {
         name: ((rows, "time", *dims), arrays[name], {"long_name": long_name})
         for name, long_name in kind.long_names.items()
         if name in arrays
@@ -130,6 +177,14 @@ def _node(
     if "edited" in arrays:
         edited = {"long_name": "true where a quantity was edited"}
         variables["edited"] = (rows, "time"), arrays["edited"], edited
+    return variables
+
+
+def _describe_cell(
+    layer: keras.layers.RNN, cell: keras.Layer, error: float, own_rows: bool
+) -> dict[str, Any]:
+    """Return what a node says of its cell."""
+    kind = kind_of(cell)
     attrs = {
         "cell": kind.name,
         "units": units_of(cell),
@@ -138,8 +193,7 @@ def _node(
     }
     if own_rows:
         attrs["rows"] = "rows that the layer receives; they are not the model's samples"
-    attrs |= {name: _name(getattr(cell, name)) for name in kind.activations}
-    return xr.Dataset(variables, attrs=attrs)
+    return attrs | {name: _name(getattr(cell, name)) for name in kind.activations}
 
 
 def _name(activation: Any) -> str:
