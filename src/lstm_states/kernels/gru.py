@@ -38,7 +38,11 @@ def run_gru(
     """Return the quantities of these names, ``(time, batch, unit)``.
 
     ``bias`` has two rows with ``reset_after``, of which the second belongs to ``recurrent_kernel``.
+    All steps of ``x`` are taken, not only the first ``steps``, which are read: under
+    ``tf.vectorized_map`` these differ, and TensorFlow can't differentiate loops of different
+    lengths that it has put side by side.
     """
+    length = tf.shape(x)[0]
     of_inputs, *of_state = tf.unstack(bias) if len(bias.shape) == 2 else [bias]
     rows = tf.reshape(x, (-1, x.shape[-1])) @ kernel + of_inputs
     sums = tf.reshape(rows, (*tf.unstack(tf.shape(x)[:2]), 3 * h0.shape[-1]))
@@ -48,9 +52,9 @@ def run_gru(
         values = tuple(value[tf.newaxis] for value in _step(sums[0], *before))
     else:
         if x.shape[0] is None:
-            [sums] = pad_steps(tf.shape(x)[0], (sums,))
-        values = _kernel(steps, sums, h0, recurrent_kernel, *of_state)
-        values = tuple(tf.ensure_shape(v[: tf.shape(x)[0]], (*x.shape[:2], None)) for v in values)
+            [sums] = pad_steps(length, (sums,))
+        values = _kernel(length, sums, h0, recurrent_kernel, *of_state)
+        values = tuple(tf.ensure_shape(v[:length], (*x.shape[:2], None)) for v in values)
     found = dict(zip(GRU.quantities, values, strict=False))
     return tuple(found[name] for name in names)
 
@@ -74,11 +78,13 @@ def _loop(steps: tf.Tensor, sums: tf.Tensor, h0: tf.Tensor, *weights: tf.Tensor)
         What :func:`_step` does, each ``(time, batch, unit)``.
     """
     most = tf.shape(sums)[0]
+    # Slices of one array would cost its whole size in the gradient of each step.
+    given = tf.TensorArray(tf.float32, most).unstack(sums)
     nothing = tf.zeros_like(sums[..., : h0.shape[-1]])
     arrays = [tf.TensorArray(tf.float32, most).unstack(nothing) for _ in range(3 + len(weights))]
 
     def step(t: tf.Tensor, h: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
-        values = _step(sums[t], h, *weights)
+        values = _step(given.read(t), h, *weights)
         return t + 1, values[0], *(a.write(t, v) for a, v in zip(arrays, values, strict=True))
 
     start = (0, h0, *arrays)
