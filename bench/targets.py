@@ -5,7 +5,7 @@ The only place with limits. A verdict is computed from a result, never written d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,23 @@ def _ratio(other: str, article: bool = False) -> Callable[[Result], Values]:
     return values
 
 
-def _training_ratio(work: str, other: str, names: str) -> Callable[[Result], Values]:
+def _small_ratio(result: Result) -> Values:
+    for case in result["cases"]:
+        entry = case["competitors"].get("predict_on_batch", {})
+        if "ours_to_theirs" in entry and case["name"] == "small":
+            yield case["shape"], entry["ours_to_theirs"]["median"]
+
+
+def _first_calls(result: Result) -> Values:
+    for case in result["cases"]:
+        firsts = [case["competitors"].get(n, {}).get("first_s") for n in (OURS, "predict_on_batch")]
+        if None not in firsts:
+            yield case["shape"], firsts[0] - firsts[1]
+
+
+def _training_ratio(
+    work: str, other: str, names: str | Sequence[str]
+) -> Callable[[Result], Values]:
     def values(result: Result) -> Values:
         for case in result["training"]:
             entry = case["competitors"].get(other, {})
@@ -177,6 +193,30 @@ TARGETS = (
         1.5,
         "of predict's time",
         _ratio("predict"),
+    ),
+    Target(
+        "predict_small",
+        "One sample of 20 steps costs at most twice what predict_on_batch costs",
+        2.0,
+        "of predict_on_batch's time",
+        _small_ratio,
+        if_missed="To check a recording and to label its tree takes about as long for one sample "
+        "as for a batch.",
+    ),
+    Target(
+        "step",
+        "A step of a StreamingSession costs at most 1.2 of one of stateful layers",
+        1.2,
+        "of predict_on_batch's time",
+        _training_ratio("step", "stateful", ["one"]),
+        if_missed="Before each step, the session looks for changes of the model.",
+    ),
+    Target(
+        "first_call",
+        "A first call takes at most half a second more than the first of predict_on_batch",
+        0.5,
+        "s",
+        _first_calls,
     ),
     Target(
         "loops",
