@@ -19,7 +19,8 @@ class Case:
         samples: Samples given in one call; 0 means one batch.
         features: Input features.
         loops: Whether the slow loops over a cell run here too.
-        work: "record" every state, "train" on one batch, "predict" one batch, or fit one "epoch".
+        work: "record" every state, "train" on one batch, "predict" one batch, fit one "epoch", or
+            read the sequences "step" by step.
         configuration: Of which of this repository's configurations the epoch is.
         kind: "LSTM" or "GRU"; other than an LSTM, and bidirectional, for training and prediction.
         bidirectional: Whether each layer reads the sequence both ways.
@@ -117,6 +118,8 @@ _CASES = (
     Case("article_gaps", _STACK, 100, 64, mask="random"),
     Case("article_batches", _STACK, 100, 64, samples=1024),
     Case("tiny", (32,), 20, 1, loops=True),
+    Case("small", _STACK, 20, 1),
+    Case("short", _STACK, 30, 32, features=4),
     Case("deep", (32, 32, 32, 32), 20, 512),
     Case("wide", (512,), 100, 64),
     Case("wide_one", (512, 512), 200, 1),
@@ -151,6 +154,8 @@ _EPOCHS = tuple(
     Case(f"epoch_{name}", _STACK, 0, 0, work="epoch", configuration=name)
     for name in ("stacked", "intermediate_outputs", "variable_length")
 )
+
+_STEPS = (Case("step_one", _STACK, 20, 1, work="step"),)
 
 
 def _trained(*cases: Case) -> tuple[Case, ...]:
@@ -190,7 +195,7 @@ def full_plan(store_samples: int = 16000) -> Plan:
     """
     return Plan(
         cases=_CASES,
-        training=(*_trained(*_TRAINED), *_EPOCHS),
+        training=(*_trained(*_TRAINED), *_EPOCHS, *_STEPS),
         curves={
             "samples": _along_samples(64, 128, 256, 512, 1024),
             "steps": _along_steps(50, 100, 200, 400, 800, 1600),
@@ -212,10 +217,13 @@ def quick_plan() -> Plan:
     """Return a plan of seconds, which shows that all parts work and measures little."""
     return Plan(
         cases=(Case("quick", (8, 4), 10, 4, mask="right", samples=8, loops=True),),
-        training=_trained(
-            Case("small", (8, 4), 10, 4, mask="right"),
-            Case("small_gru", (8, 4), 10, 4, kind="GRU"),
-            Case("small_both_ways", (8, 4), 10, 4, mask="right", bidirectional=True),
+        training=(
+            *_trained(
+                Case("small", (8, 4), 10, 4, mask="right"),
+                Case("small_gru", (8, 4), 10, 4, kind="GRU"),
+                Case("small_both_ways", (8, 4), 10, 4, mask="right", bidirectional=True),
+            ),
+            Case("step_small", (8, 4), 10, 1, work="step"),
         ),
         curves={"samples": _along_samples(64, 256), "layers": _along_layers(1, 3)},
         memory=(Case("memory_quick", _STACK, 20, 64, samples=256),),

@@ -35,8 +35,8 @@ def render_page(result: Result) -> str:
         ours=OURS,
         verdicts=judge(result),
         runners=_runners(result, "record"),
-        leader=LEADERS["train"],
-        trainers={work: _runners(result, work) for work in ("train", "predict", "epoch")},
+        leaders=LEADERS,
+        trainers={work: _runners(result, work) for work in ("train", "predict", "epoch", "step")},
         cell=_cell,
         limits=_limits(result),
         figures={

@@ -31,6 +31,12 @@ PROCESSOR = (
 )
 """Why a limit of training and prediction may be missed."""
 
+WRITES = (
+    "predict_on_batch gives one number a sample. A recording writes six quantities of every step, "
+    "checks them and labels them."
+)
+"""Why a recording may take longer than a prediction."""
+
 EXPONENT = 1.1
 """Largest exponent of a growth that is still called linear; 1 is proportional."""
 
@@ -75,11 +81,20 @@ def judge(result: Result) -> list[dict[str, Any]]:
     return [target.verdict(result) for target in TARGETS]
 
 
-def _ratio(other: str, article: bool = False) -> Callable[[Result], Values]:
+SMALL = ("small", "tiny")
+"""Cases of one sample of 20 steps."""
+
+
+def _ratio(
+    other: str, *, article: bool = False, small: bool | None = None
+) -> Callable[[Result], Values]:
+    """Return what yields the ratios of the article's cases, and of small ones, alone or left out."""
+
     def values(result: Result) -> Values:
         for case in result["cases"]:
             entry = case["competitors"].get(other, {})
-            if "ours_to_theirs" in entry and (case["is_article"] or not article):
+            wanted = (case["is_article"] or not article) and small in (None, case["name"] in SMALL)
+            if "ours_to_theirs" in entry and wanted:
                 yield case["shape"], entry["ours_to_theirs"]["median"]
 
     return values
@@ -217,6 +232,39 @@ TARGETS = (
         1.5,
         "of predict's time",
         _ratio("predict"),
+    ),
+    Target(
+        "on_batch_article",
+        "At the article's sizes, they cost at most what predict_on_batch costs",
+        1.0,
+        "of predict_on_batch's time",
+        _ratio("predict_on_batch", article=True),
+        if_missed=WRITES,
+    ),
+    Target(
+        "on_batch_anywhere",
+        "At any size but one small sample, at most half as much again as predict_on_batch",
+        1.5,
+        "of predict_on_batch's time",
+        _ratio("predict_on_batch", small=False),
+        if_missed=WRITES,
+    ),
+    Target(
+        "predict_small",
+        "One sample of 20 steps costs at most twice what predict_on_batch costs",
+        2.0,
+        "of predict_on_batch's time",
+        _ratio("predict_on_batch", small=True),
+        if_missed="To check a recording and to label its tree takes about as long for one sample "
+        "as for a batch.",
+    ),
+    Target(
+        "step",
+        "A step of a StreamingSession costs at most 1.2 of one of stateful layers",
+        1.2,
+        "of predict_on_batch's time",
+        _training_ratio("step", "stateful", ["one"]),
+        if_missed="Before each step, the session looks for changes of the model.",
     ),
     Target(
         "loops",

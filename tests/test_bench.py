@@ -27,10 +27,13 @@ from tests.repository import ROOT
 CASE = Case("case", (4, 3), 6, 2, mask="right", samples=4)
 PLAN = Plan(
     cases=(CASE,),
-    training=tuple(
-        replace(case, name=f"{work}_{case.name}", work=work, samples=0)
-        for case in (CASE, replace(CASE, name="gru", kind="GRU", bidirectional=True))
-        for work in ("train", "predict")
+    training=(
+        *(
+            replace(case, name=f"{work}_{case.name}", work=work, samples=0)
+            for case in (CASE, replace(CASE, name="gru", kind="GRU", bidirectional=True))
+            for work in ("train", "predict")
+        ),
+        Case("step", (4, 3), 6, 2, work="step"),
     ),
     curves={"layers": (Case("layers_1", (3,), 5, 2), Case("layers_2", (3, 3), 5, 2))},
     memory=(Case("memory", (3,), 5, 2, samples=4),),
@@ -41,8 +44,10 @@ PLAN = Plan(
     quick=True,
 )
 TRAINERS = ("accelerated", "stock")
+STREAMS = ("session", "stateful")
+CHOSEN = (OURS, "last_state", "predict", "predict_on_batch", *TRAINERS, *STREAMS)
 IN_TEST = (
-    *(competitor for competitor in COMPETITORS if competitor.name in (OURS, "predict", *TRAINERS)),
+    *(competitor for competitor in COMPETITORS if competitor.name in CHOSEN),
     Competitor("wrong", "wrong", "Returns zeros.", "tests.wrong_competitor"),
     Competitor("broken", "broken", "Can't be imported.", "tests.no_such_module"),
     Competitor("absent", "absent", "Is not installed.", "tests.wrong_competitor", folder="absent"),
@@ -109,13 +114,18 @@ class TestRun:
         assert not {"broken", "absent"} & set(result["cases"][0]["competitors"])
 
     def test_training_and_prediction_are_compared_with_the_equations(self, result):
-        for case, name in zip(result["training"], ("loss", "outputs") * 2, strict=True):
-            assert set(case["competitors"]) == set(TRAINERS)
+        due = (*(("loss", TRAINERS), ("outputs", TRAINERS)) * 2, ("outputs", STREAMS))
+        for case, (name, runners) in zip(result["training"], due, strict=True):
+            assert set(case["competitors"]) == set(runners)
             for who in case["competitors"].values():
                 assert who["status"] == "ok"
                 assert set(who["errors"]) == {name}
                 assert who["errors"][name] < 1e-6
-            assert case["competitors"]["stock"]["ours_to_theirs"]["median"] > 0
+            assert case["competitors"][runners[1]]["ours_to_theirs"]["median"] > 0
+
+    def test_a_selection_is_timed_beside_all(self, result):
+        assert entry(result, "last_state")["status"] == "ok"
+        assert set(entry(result, "last_state")["errors"]) == {"outputs"}
 
     def test_the_run_and_the_machine_are_described(self, result):
         assert re.fullmatch(r"[0-9a-f]{40}", result["commit"])
@@ -241,7 +251,13 @@ def test_ratios_and_growth():
 
 def verdicts(**found):
     """The verdicts on a made-up result."""
-    case = {"shape": "here", "work": "record", "is_article": True, "competitors": {}}
+    case = {
+        "name": "case",
+        "shape": "here",
+        "work": "record",
+        "is_article": True,
+        "competitors": {},
+    }
     for name, ratio in found.get("ratios", {}).items():
         case["competitors"][name] = {"ours_to_theirs": {"median": ratio}}
     titles = {c.name: {"title": c.title} for c in COMPETITORS}
@@ -284,6 +300,19 @@ def test_the_kernels_are_judged_by_stack_and_first_calls_by_the_seconds_more():
     first = judged["first_training"]
     assert (first["verdict"], first["where"]) == ("missed", "train_A_gru")
     assert first["worst"] == pytest.approx(0.6)
+
+
+def test_one_small_sample_and_one_step_are_judged():
+    entry = {"ours_to_theirs": {"median": 1.9}}
+    small = {"name": "small", "shape": "s", "work": "record", "is_article": False}
+    small["competitors"] = {"predict_on_batch": entry}
+    step = {"name": "step_one", "shape": "one", "competitors": {"stateful": entry}}
+    result = {"cases": [small, small | {"name": "other", "shape": "o"}], "training": [step]}
+    rows = {target.name: target for target in TARGETS}
+    row = rows["predict_small"].verdict(result)
+    assert (row["verdict"], row["where"], row["worst"]) == ("met", "s", 1.9)
+    row = rows["step"].verdict(result)
+    assert (row["verdict"], row["where"], row["worst"]) == ("missed", "one", 1.9)
 
 
 def test_the_store_is_judged_at_full_size():

@@ -17,6 +17,7 @@ LEADERS = {
     "train": "accelerated",
     "predict": "accelerated",
     "epoch": "accelerated",
+    "step": "session",
 }
 """By kind of work, which competitor is this project's own."""
 
@@ -60,6 +61,11 @@ COMPETITORS = (
         OURS,
         "record_traces",
         "All six quantities of all layers, the mask and the outputs, as a labelled tree.",
+    ),
+    _ours(
+        "last_state",
+        "record_traces, one state",
+        "The last hidden state of the last layer alone, selected by layers=, quantities=, isel=.",
     ),
     _ours("predict", "model.predict", "The model's outputs alone, with Keras's usual call."),
     _ours(
@@ -131,6 +137,18 @@ COMPETITORS = (
         "padded.",
         folder="torch",
         works=("train", "predict"),
+    ),
+    _ours(
+        "session",
+        "StreamingSession",
+        "One step after the other with StreamingSession.step: the outputs of each.",
+        works=("step",),
+    ),
+    _ours(
+        "stateful",
+        "stateful layers",
+        "predict_on_batch of a model with stateful layers, for one step after the other.",
+        works=("step",),
     ),
 )
 

@@ -10,15 +10,21 @@ from bench.inputs import Inputs
 PACKAGES = ("keras", "tensorflow", "numpy")
 
 
-def build_model(case: Case, inputs: Inputs) -> keras.Model:
-    """Build the stack as the article does: masked if need be, one output from the last step."""
+def build_model(case: Case, inputs: Inputs, *, any_length: bool = False) -> keras.Model:
+    """Build the stack as the article does: masked if need be, one output from the last step.
+
+    Args:
+        case: The units, the mask and the shape of the input.
+        inputs: Holds the weights.
+        any_length: Whether it takes any number of steps.
+    """
     last = len(case.units) - 1
     masking = [] if case.mask == "none" else [keras.layers.Masking()]
     kind = getattr(keras.layers, case.kind)
     layers = [kind(units, return_sequences=n < last) for n, units in enumerate(case.units)]
     if case.bidirectional:
         layers = [keras.layers.Bidirectional(layer) for layer in layers]
-    start = keras.Input((case.steps, case.features))
+    start = keras.Input((None if any_length else case.steps, case.features))
     model = keras.Sequential([start, *masking, *layers, keras.layers.Dense(1)])
     model.set_weights(inputs.weights())
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from inspect import getattr_static
 from typing import Any
 
@@ -18,8 +19,6 @@ _NO_PART_OF_A_STEP = {
 _STEP_DUNDERS = {"__call__", "__getattribute__"}
 
 _KNOWN = {"keras", __name__.partition(".")[0]}
-
-_NO_CODE = {bool, int, float, str, list, tuple, dict, type(None)}
 
 
 def check_model(model: Any) -> None:
@@ -135,14 +134,22 @@ def own_methods(thing: keras.Layer, base: type) -> list[str]:
         if hasattr(base, name)
         and getattr_static(type(thing), name) is not getattr_static(base, name)
     }
-    found |= {
-        k
-        for k, value in vars(thing).items()
-        if type(value) not in _NO_CODE and hasattr(base, k) and _is_foreign(value)
-    }
-    for place in filter(_is_recurrent, base.__mro__):
+    held = vars(thing)
+    found |= {name for name in held.keys() & _names(base) if _is_foreign(held[name])}
+    for place in _recurrent_classes(base):
         found |= _foreign_in(place)
     return sorted(name for name in found if _in_a_step(name))
+
+
+@lru_cache
+def _names(base: type) -> frozenset[str]:
+    """Return the names that a class of Keras has; one added later is none that its code uses."""
+    return frozenset(dir(base))
+
+
+@lru_cache
+def _recurrent_classes(base: type) -> list[type]:
+    return [cls for cls in base.__mro__ if _is_recurrent(cls)]
 
 
 _LOOKED_AT: dict[type, tuple[dict[str, Any], set[str]]] = {}

@@ -111,3 +111,14 @@ def test_an_accelerated_layer_still_counts_as_keras_s_own():
     assert own_methods(layer, keras_class(layer)) == []
     layer.inner_loop = lambda *arguments, **options: np.zeros(3)
     assert own_methods(layer, keras_class(layer)) == ["inner_loop"]
+
+
+def test_a_method_of_keras_that_is_replaced_later_is_noticed(monkeypatch):
+    cell = L.LSTMCell(2)
+    assert own_methods(cell, L.LSTMCell) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(L.LSTMCell, "call", lambda self, *given, **options: None)
+        assert own_methods(cell, L.LSTMCell) == ["call"]
+    assert own_methods(cell, L.LSTMCell) == []
+    cell.call = lambda *given, **options: None
+    assert own_methods(cell, L.LSTMCell) == ["call"]

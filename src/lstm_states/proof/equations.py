@@ -96,9 +96,11 @@ def measure_residuals(
     real = values["mask"]
     before = {name: _previous(values, name, go_backwards) for name in kind.states}
     known = _known(real.shape[1], go_backwards, time)
-    moved = [_apart(values[name], previous) for name, previous in before.items()]
     residuals = dict.fromkeys(RESIDUALS, np.nan)
-    residuals["carried"] = _largest(np.max(moved, axis=0), ~real & known)
+    residuals["carried"] = 0.0
+    if (masked := ~real & known).any():
+        moved = [_apart(values[name], previous) for name, previous in before.items()]
+        residuals["carried"] = _largest(np.max(moved, axis=0), masked)
     real = real & ~values.get("edited", np.zeros_like(real))
     apply = None if activation is None else partial(_by_unit, activation)
     for equation in kind.equations:
@@ -131,8 +133,11 @@ def _by_unit(activation: Callable[..., Any], values: np.ndarray) -> np.ndarray:
 
 def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return how far two arrays are apart: 0 where both are NaN, infinite where one is."""
+    apart = np.abs(a - b)
+    if np.isfinite(apart).all():
+        return apart
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    return np.where(same, 0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+    return np.where(same, 0, np.nan_to_num(apart, nan=np.inf))
 
 
 def _previous(values: Mapping[str, np.ndarray], name: str, go_backwards: bool) -> np.ndarray:

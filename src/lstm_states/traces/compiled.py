@@ -48,10 +48,11 @@ def run_compiled(
     key = (key, inner, _structure(model))
     form = _form(given)
     with _ONE_AT_A_TIME:
-        functions = _COMPILED.setdefault(owner, {})
-        if key not in functions:
-            functions[key] = make(), {}
-        function, graphs = functions[key]
+        functions: dict[Hashable, Any] = _COMPILED.setdefault(owner, {})
+        found = functions.get(key)  # to compare keys takes as long as to make one
+        if found is None:
+            found = functions[key] = make(), {}
+        function, graphs = found
         if form not in graphs:  # what a call writes may depend on it
             graph = function.get_concrete_function(*given)
             graphs[form] = graph, written_variables(graph.graph)
@@ -87,10 +88,12 @@ def _structure(model: keras.Model) -> tuple:
     Variables are read again at each call. Of other objects that a layer's code reads, and of what
     it takes from elsewhere, changes inside aren't seen.
     """
-    return tuple(
-        (Same(layer), *((k, _plain(v)) for k, v in vars(layer).items() if _counts(type(layer), k)))
-        for layer in model._flatten_layers()
-    )
+    return tuple(map(_attributes, model._flatten_layers()))
+
+
+def _attributes(layer: keras.Layer) -> tuple:
+    kind: type = type(layer)
+    return Same(layer), *((k, _plain(v)) for k, v in vars(layer).items() if _counts(kind, k))
 
 
 _EXACT = {bool, int, str, type(None)}
@@ -109,7 +112,7 @@ def _accounts() -> frozenset[str]:
 
 @lru_cache(10_000)
 def _counts(kind: type, name: str) -> bool:
-    """Tell whether the code of a layer of a ``kind`` may read an attribute, or it hides a method."""
+    """Tell whether the code of a kind of layers may read an attribute, or it hides a method."""
     if callable(getattr(kind, name, None)):
         return True
     if name in _accounts() or name.startswith("_self_"):  # TensorFlow's accounts
@@ -124,7 +127,7 @@ def _plain(value: Any, outer: tuple[int, ...] = ()) -> Hashable:
         value: Any object.
         outer: The identities of the containers that it is in.
     """
-    kind = type(value)
+    kind: type = type(value)
     if kind in _EXACT:
         return kind, value  # 1 and True are equal
     read = _reader(kind)
@@ -136,9 +139,13 @@ def _reader(kind: type) -> Callable[[Any, tuple[int, ...]], Hashable] | None:
     """Return what :func:`_plain` makes of the inside of a ``kind`` of values; None if nothing."""
     if kind is float or issubclass(kind, np.generic):
         return lambda value, outer: (kind, repr(value))  # 0.0 and -0.0 are equal, NaN isn't
-    readers = {np.ndarray: _plain_array, MethodType: _plain_method, tf.Tensor: _plain_tensor}
-    readers |= dict.fromkeys((Mapping, list, tuple, Set), _plain_container)
-    return next((read for base, read in readers.items() if issubclass(kind, base)), None)
+    if issubclass(kind, np.ndarray):
+        return _plain_array
+    if issubclass(kind, MethodType):
+        return _plain_method
+    if issubclass(kind, tf.Tensor):
+        return _plain_tensor
+    return _plain_container if issubclass(kind, Mapping | list | tuple | Set) else None
 
 
 def _plain_array(value: np.ndarray, outer: tuple[int, ...]) -> Hashable:

@@ -82,10 +82,10 @@ def check_request(
     if is_stream(x):
         _check_stream(mask, initial_state, selection, batch_size)
         size, batches = None, stream_batches(x)
-        plans = plan_edits(edits, supported_layers(model), None)
+        plans = plan_edits(edits, supported_layers(model), None) if edits else []
     else:
         size = count_samples(x, mask)
-        plans = plan_edits(edits, supported_layers(model), size)
+        plans = plan_edits(edits, supported_layers(model), size) if edits else []
         if "sample" in selection:
             samples = positions(selection["sample"], size, "sample of x")
             size = len(samples)

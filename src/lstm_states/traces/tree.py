@@ -18,8 +18,7 @@ from lstm_states.traces.gather import Array, Gathered
 from lstm_states.traces.traced_layers import Cells, UnsupportedLayerError
 
 Variables = dict[str, tuple]
-"""By name the dimensions, the values and, of some, the attributes, as ``xarray.Dataset`` takes them.
-"""
+"""By name the dimensions, the values and, of some, the attributes, as xarray takes them."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,10 @@ class Layout:
 
 def _dataset(variables: Variables, labels: Variables, attrs: Mapping[str, Any]) -> xr.Dataset:
     # In the numbers of tuples, xarray looks for Dask's arrays: it imports Dask if that is there.
-    made = {
-        name: xr.Variable(*given, fastpath=given[1].dtype.kind not in "OMm")
-        for name, given in variables.items()
-    }
+    made = {}
+    for name, (dims, values, *rest) in variables.items():
+        plain = values.dtype.kind not in "OMm"
+        made[name] = xr.Variable(dims, values, rest[0] if rest else None, fastpath=plain)
     return xr.Dataset(made, labels, attrs)
 
 
@@ -147,9 +146,9 @@ def describe_model(model: keras.Model) -> dict[str, str]:
     """Return what says which model and versions a trace comes from."""
     digest = hashlib.sha256()
     for weight in model.weights:
-        variable = weight.value  # read as here, it isn't copied
+        variable = weight.value  # Keras reads one in several steps
         read = tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
-        digest.update(np.ascontiguousarray(read).view(np.uint8))
+        digest.update(np.asarray(read).tobytes())
     return {
         "model": model.name,
         "weights_sha256": digest.hexdigest(),

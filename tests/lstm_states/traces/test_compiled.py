@@ -93,3 +93,14 @@ def test_training_and_predicting_compile_nothing_anew(model, compiled):
         traces = record_traces(model, X)
     np.testing.assert_allclose(traces["outputs"], model(X), rtol=1e-5, atol=1e-6)
     assert not compiled
+
+
+def test_states_of_one_shape_are_for_the_layer_that_they_name(compiled):
+    lstms = [L.LSTM(3, return_sequences=True, name=name) for name in "ab"]
+    model = keras.Sequential([keras.Input((5, 2)), *lstms])
+    start = np.ones((4, 3), "float32")
+    for name, other in ("ab", "ba"):
+        traces = record_traces(model, X, initial_state={name: (start, start)})
+        np.testing.assert_array_equal(traces[f"{name}/initial_cell"], start)
+        np.testing.assert_array_equal(traces[f"{other}/initial_cell"], 0 * start)
+    assert len(compiled) == 1

@@ -3,12 +3,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import xarray as xr
 
 from lstm_states import UnsupportedLayerError, check_traces, record_traces
 from lstm_states.cells import QUANTITIES
 from lstm_states.kernels import layer as kernel_layer
 from lstm_states.kernels.fused import run_fused
 from lstm_states.proof.refusals import TraceError
+from lstm_states.traces import gather
 from tests.conftest import shake
 from tests.lstm_states.oracle import run_layer
 from tests.lstm_states.traces.models import MASKS, make_mask, run_stack
@@ -552,3 +554,23 @@ def test_outputs_whose_keys_would_meet_are_numbered(nest, rng):
     traces = record_traces(model, x)
     for number, expected in enumerate(keras.tree.flatten(model(x))):
         np.testing.assert_allclose(traces[f"outputs_{number}"], expected, atol=1e-6)
+
+
+def test_a_node_leaves_to_the_root_the_labels_that_both_have(rng):
+    layer = keras.layers.Bidirectional(LSTM(2, return_sequences=True), name="both")
+    model = keras.Sequential([keras.Input((5, 3)), layer, LSTM(2, name="top")])
+    traces = record_traces(model, rng.normal(size=(2, 5, 3)).astype("float32"), isel={"time": [1]})
+    again = xr.DataTree.from_dict({n.path: n.to_dataset() for n in traces.subtree})
+    assert [n.path for n in traces.subtree] == [n.path for n in again.subtree]
+    for node, expected in zip(traces.subtree, again.subtree, strict=True):
+        own, due = (tree.to_dataset(inherit=False) for tree in (node, expected))
+        assert own.identical(due)
+        assert set(own.coords) == ({"time", "sample"} if node is traces else set())
+
+
+def test_threads_copy_what_is_copied_without_them(rng, monkeypatch):
+    model = make_stack(rng)
+    x = rng.normal(size=(20, 7, 4)).astype("float32")
+    alone = record_traces(model, x)
+    monkeypatch.setattr(gather, "LEAST_BYTES", 0)
+    assert record_traces(model, x).identical(alone)
