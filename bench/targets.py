@@ -88,7 +88,7 @@ SMALL = ("small", "tiny")
 def _ratio(
     other: str, *, article: bool = False, small: bool | None = None
 ) -> Callable[[Result], Values]:
-    """Return what yields the ratios of the article's cases, and of small ones, alone or left out."""
+    """Return what yields ratios: of the article's cases, and of small ones alone or without them."""
 
     def values(result: Result) -> Values:
         for case in result["cases"]:
