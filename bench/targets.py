@@ -88,7 +88,7 @@ SMALL = ("small", "tiny")
 def _ratio(
     other: str, *, article: bool = False, small: bool | None = None
 ) -> Callable[[Result], Values]:
-    """Return what yields ratios: of the article's cases, and of small ones alone or without them."""
+    """Return what yields ratios: of the article's cases, of small ones, or of all but those."""
 
     def values(result: Result) -> Values:
         for case in result["cases"]:

@@ -49,10 +49,9 @@ def run_compiled(
     form = _form(given)
     with _ONE_AT_A_TIME:
         functions: dict[Hashable, Any] = _COMPILED.setdefault(owner, {})
-        found: tuple[Any, dict[Hashable, Any]] | None
         found = functions.get(key)  # to compare keys takes as long as to make one
         if found is None:
-            found = functions[key] = make(), {}
+            found = functions[key] = make(), dict[Hashable, Any]()
         function, graphs = found
         if form not in graphs:  # what a call writes may depend on it
             graph = function.get_concrete_function(*given)
