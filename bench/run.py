@@ -30,8 +30,8 @@ def run_plan(plan: Plan, competitors: Sequence[Competitor] = COMPETITORS) -> dic
     start = perf_counter()
     result = {**describe_run(), "quick": plan.quick, "machine": describe_machine()}
     _say("what the cores can do")
-    timed = [*plan.cases, *(case for case in plan.training if case.work != "epoch")]
-    result["limits"] = measure_limits(timed)
+    batches = [case for case in plan.training if case.work in ("train", "predict")]
+    result["limits"] = measure_limits([*plan.cases, *batches])
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="lstm-states-bench-")))
         workers = _start(competitors, folder, stack)
