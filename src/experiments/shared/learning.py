@@ -102,6 +102,7 @@ def training_state(model: keras.Model) -> list[np.ndarray]:
 
 def restore(model: keras.Model, state: Sequence[np.ndarray]) -> None:
     """Restore a model to the result of :func:`training_state`, to train it again."""
+    model.optimizer.build(model.trainable_variables)
     variables = (*model.variables, *model.optimizer.variables)
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)
