@@ -247,10 +247,22 @@ def third_with_persistent_tapes(case):
     return tape.gradient(number, [case.x, *case.weights])
 
 
+def third_without_tapes(case):
+    @tf.function
+    def traced(x):
+        [slope] = tf.gradients(loss(case.model(x)), [x])
+        [curve] = tf.gradients(tf.reduce_sum(slope**2), [x])
+        return tf.gradients(tf.reduce_sum(curve**2), [x])
+
+    return traced(case.x)
+
+
 @pytest.mark.parametrize(
     "name", ["backwards, masked", "GRU, backwards, masked", "GRU, reset before, started"]
 )
-@pytest.mark.parametrize("derivatives", [second_in_a_function, third_with_persistent_tapes])
+@pytest.mark.parametrize(
+    "derivatives", [second_in_a_function, third_with_persistent_tapes, third_without_tapes]
+)
 def test_higher_derivatives_by_input_and_weights(derivatives, name):
     case = make_case(name)
     decelerate(case.model)
