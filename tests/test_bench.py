@@ -260,7 +260,8 @@ def test_a_first_call_is_judged_beside_that_of_keras():
         return named | {"predict": {}}
 
     (target,) = (target for target in TARGETS if target.name == "first_call")
-    cases = [{"shape": n, "competitors": first(*s)} for n, s in {"a": (2, 1), "b": (2, 1.8)}.items()]
+    seconds = {"a": (2, 1), "b": (2, 1.8)}
+    cases = [{"shape": name, "competitors": first(*own)} for name, own in seconds.items()]
     row = target.verdict({"cases": cases})
     assert (row["verdict"], row["where"], row["worst"]) == ("missed", "a", 1)
     assert target.verdict({"cases": cases[1:]})["verdict"] == "met"
