@@ -292,7 +292,6 @@ def test_the_kernels_are_judged_by_stack_and_first_calls_by_the_seconds_more():
         entries["stock"]["ours_to_theirs"] = {"median": ours / 4}
         return {"name": name, "shape": name, "work": "train", "competitors": entries}
 
-<<<<<<< HEAD
     result = {"cases": [], "training": [case("train_A", 2.5, 2.0), case("train_A_gru", 1, 0.4)]}
     judged = {t.name: t.verdict(result) for t in TARGETS if t.name.startswith(("train", "first"))}
     assert judged["train_stock_lstm"]["verdict"] == "missed"
@@ -301,15 +300,6 @@ def test_the_kernels_are_judged_by_stack_and_first_calls_by_the_seconds_more():
     first = judged["first_training"]
     assert (first["verdict"], first["where"]) == ("missed", "train_A_gru")
     assert first["worst"] == pytest.approx(0.6)
-=======
-    (target,) = (target for target in TARGETS if target.name == "first_call")
-    seconds = {"a": (2, 1), "b": (2, 1.8)}
-    cases = [{"shape": name, "competitors": first(*own)} for name, own in seconds.items()]
-    row = target.verdict({"cases": cases})
-    assert (row["verdict"], row["where"], row["worst"]) == ("missed", "a", 1)
-    assert target.verdict({"cases": cases[1:]})["verdict"] == "met"
-    assert target.verdict({"cases": [{"competitors": {}}]})["verdict"] == "not measured"
->>>>>>> 28b2de344ab7cdf5a38256d81b416956b24e9986
 
 
 def test_one_small_sample_and_one_step_are_judged():
