@@ -16,8 +16,8 @@ from lstm_states.traces.cell_trace import CellTrace
 
 Array = np.ndarray
 
-LEAST_BYTES = 2**23
-"""From how many bytes of a batch on threads copy sooner, the time to start them included."""
+LEAST_BYTES = 2**20
+"""Bytes of a batch that take longer to copy than threads take to start."""
 
 
 class Table:
