@@ -75,11 +75,14 @@ def _cell(case: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def _limits(result: Result) -> list[dict[str, Any]]:
-    """Return what the cores could do each case in beside what this project takes."""
-    rows = []
+    """Return what the cores could do each case in beside what this project takes.
+
+    Results of before this was measured have nothing of it, as of the memory of training.
+    """
+    rows, least = [], result.get("limits", {}).get("cases", {})
     for case in [*result["cases"], *result["training"]]:
         entry = case["competitors"].get(LEADERS[case["work"]], {})
-        found = result["limits"]["cases"].get(case["name"])
+        found = least.get(case["name"])
         if found and "median_s" in entry:
             what = {"record": "recorded", "train": "trained", "predict": "predicted"}[case["work"]]
             rows.append({**case, **found, "what": what, "measured_s": entry["median_s"]})
