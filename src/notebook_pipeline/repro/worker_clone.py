@@ -91,7 +91,10 @@ def run_dispatched(told: Mapping[str, Any]) -> dict[str, Any]:
     """
     dispatch, worker = Dispatch(**told), get_worker()
     worker.log_event(dispatch.driver, {"stage": dispatch.stage, "began": worker.address})
-    with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
+    # What a killed stage has started may still write there. The worker's own folder goes with it.
+    with tempfile.TemporaryDirectory(
+        dir=worker.local_directory, ignore_cleanup_errors=True
+    ) as folder:
         root, log = Path(folder) / "clone", Path(folder) / "log"
         unpack(dispatch.packed, root)
         if different := _differences(dispatch, root):
