@@ -281,9 +281,9 @@ def test_killed_at_15_random_moments_it_ends_in_the_same_bytes(toy, tmp_path, wh
     while killed.total() < 15:
         with workers(other) as (scheduler, file):
             process = start(other, *(["--cluster", file] if where == "there" else []), until=[])
-            began = time.monotonic()
+            began, printed = time.monotonic(), ""
             with suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=min(600, moments.random() * whole))
+                printed = process.communicate(timeout=min(600, moments.random() * whole))[0]
             if process.returncode is None:
                 whom, which = moments.choice(list(family_of(process, scheduler, where)))
                 which.kill()
@@ -291,7 +291,7 @@ def test_killed_at_15_random_moments_it_ends_in_the_same_bytes(toy, tmp_path, wh
                 process.communicate(timeout=300)
                 check_lock(other, locked(toy))
                 continue
-        assert process.returncode == 0
+        assert process.returncode == 0, f"{dict(killed)}: {printed}"
         assert locked(other) == locked(toy)
         assert "0 problems" in other.call("status")
         statuses = [run.info.status for run in mlflow_runs.search_runs(other.client())]
