@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -48,6 +49,14 @@ class Case:
     def directions(self) -> int:
         """In how many directions each layer reads the sequence."""
         return 2 if self.bidirectional else 1
+
+    @property
+    def widths(self) -> Iterator[tuple[int, int]]:
+        """Yield how many numbers a step gives to each layer, and the layer's units."""
+        width = self.features
+        for units in self.units:
+            yield width, units
+            width = units * self.directions
 
     @property
     def is_article(self) -> bool:

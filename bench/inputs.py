@@ -73,11 +73,13 @@ def make_inputs(case: Case, seed: int = 0) -> Inputs:
     mask = _mask(case, rng)
     x = rng.normal(size=(case.size, case.steps, case.features)).astype(np.float32)
     x *= mask[..., np.newaxis]
-    layers, width = [], case.features
-    for units in case.units:
-        layers += [_LAYERS[case.kind](rng, width, units) for _ in range(case.directions)]
-        width = units * case.directions
-    return Inputs(x, mask, tuple(layers), (_normal(rng, width, 1), _normal(rng, 1, 1)[0]))
+    layers = [
+        _LAYERS[case.kind](rng, width, units)
+        for width, units in case.widths
+        for _ in range(case.directions)
+    ]
+    last = case.units[-1] * case.directions
+    return Inputs(x, mask, tuple(layers), (_normal(rng, last, 1), _normal(rng, 1, 1)[0]))
 
 
 def checked_rows(size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ before, and is small. The same products one after the other are timed, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import cpu_count
@@ -63,7 +63,7 @@ def operations_of(case: Case) -> int:
     """Return the floating-point operations of a case's products; going back takes two for one."""
     forward = sum(
         2 * case.size * case.steps * (width + units) * GATES[case.kind] * units * case.directions
-        for width, units in _layers(case)
+        for width, units in case.widths
     )
     return forward * (3 if case.work == "train" else 1)
 
@@ -82,14 +82,6 @@ def bytes_of(case: Case) -> int:
     }[case.work]
     units = sum(case.units) * case.directions
     return case.size * case.steps * (read + kept * units) * BYTES
-
-
-def _layers(case: Case) -> Iterator[tuple[int, int]]:
-    """Yield what each layer is given and has, in numbers a step."""
-    width = case.features
-    for units in case.units:
-        yield width, units
-        width = units * case.directions
 
 
 def _product() -> float:
@@ -112,7 +104,7 @@ def _in_steps(case: Case) -> float:
     rows = -(-case.batch // (cpu_count() or 1))
     rng, seconds = np.random.default_rng(0), 0.0
     with threadpool_limits(1):
-        for _, units in _layers(case):
+        for _, units in case.widths:
             h = rng.normal(size=(rows, units)).astype(np.float32)
             kernel = rng.normal(size=(units, GATES[case.kind] * units)).astype(np.float32)
             out = np.empty((rows, kernel.shape[1]), np.float32)

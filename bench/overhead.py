@@ -60,12 +60,13 @@ def main() -> bool:
     ways[f"{options.jobs} at a time"] = ["--jobs", str(options.jobs)]
     if options.cluster:
         ways["on the cluster"] = ["--cluster", str(options.cluster.resolve())]
-    machine, steps = describe_machine(), {}
+    machine = describe_machine()
     runs: dict[str, Any] = {}
+    steps: dict[str, float] = {}
     for way, arguments in ways.items():
         with temporary_clone(ROOT) as clone:
             runs[way] = measure_pipeline(clone, arguments)
-            steps = measure_steps(clone)
+            steps = steps or measure_steps(clone)
         print(f"{way}: {runs[way]['wall']:.0f} s")
     serial, beside, *_ = runs.values()
     result = {

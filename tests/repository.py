@@ -1,5 +1,6 @@
 """Where this repository is and what git holds of it, for tests that need nothing heavier."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def committed(path: str) -> str:
         ["git", "show", f"HEAD:{path}"], cwd=ROOT, check=True, capture_output=True
     )
     return shown.stdout.decode()
+
+
+def python_blocks(page: str) -> list[str]:
+    """The examples in Python of a page of the docs, in their order."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def as_committed(*paths: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,9 +17,10 @@ from lstm_states import record_traces
 def prepare(case: Case, inputs: Inputs) -> Callable[[], xr.DataTree]:
     """Return a function that records the last hidden state of the last layer."""
     model = build_model(case, inputs)
-    asked: dict[str, Any] = {"quantities": "hidden", "isel": {"time": [-1]}}
-    asked["layers"] = model.layers[-2]
-    return lambda: record_traces(model, inputs.x, batch_size=case.batch, **asked)
+    return lambda: record_traces(
+        model, inputs.x, batch_size=case.batch,
+        layers=model.layers[-2], quantities="hidden", isel={"time": [-1]},
+    )  # fmt: skip
 
 
 def arrays(result: xr.DataTree) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 from bench.cases import Case
 from bench.competitors.keras_stack import build_model
 from bench.competitors.lstm_states import PACKAGES as PACKAGES
+from bench.competitors.predict import arrays as arrays
 from bench.inputs import Inputs
 from lstm_states import StreamingSession
 
@@ -25,8 +26,3 @@ def prepare(case: Case, inputs: Inputs) -> Callable[[], np.ndarray]:
         return outputs
 
     return run
-
-
-def arrays(result: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the outputs after the last step."""
-    return {"outputs": result}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from inspect import getattr_static
 from typing import Any
@@ -108,6 +109,22 @@ def _children(parent: keras.Layer) -> list[tuple[str, keras.Layer]]:
         return [("forward", parent.forward_layer), ("backward", parent.backward_layer)]
     children = parent._flatten_layers(include_self=False, recursive=False)
     return [(child.name, child) for child in children]
+
+
+@contextmanager
+def replaced(layer: keras.Layer, name: str, value: Any) -> Iterator[None]:
+    """Hide a method of ``layer``, and what was set there before, while the block runs."""
+    # Past Keras's __setattr__, which keeps accounts of what a layer is given.
+    attributes = vars(layer)
+    earlier = {name: attributes[name]} if name in attributes else {}
+    attributes[name] = value
+    try:
+        yield
+    finally:
+        if earlier:
+            attributes.update(earlier)
+        else:
+            del attributes[name]
 
 
 def keras_class(thing: keras.Layer) -> type:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from time import perf_counter
 from types import MethodType
@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from lstm_states.layers import replaced
 
 Loop = Callable[..., Any]
 """Does what the ``inner_loop`` of a layer does; its first argument is the layer."""
@@ -51,16 +53,10 @@ def _noted(layers: Iterable[keras.layers.RNN]) -> Iterator[dict[keras.layers.RNN
         calls.setdefault(layer, (sequences, initial_state, mask))
         return type(layer).inner_loop(layer, sequences, initial_state, mask, **options)
 
-    kept = {layer: vars(layer).get("inner_loop") for layer in layers}
-    try:
-        for layer in kept:
-            vars(layer)["inner_loop"] = MethodType(note, layer)
+    with ExitStack() as hidden:
+        for layer in layers:
+            hidden.enter_context(replaced(layer, "inner_loop", MethodType(note, layer)))
         yield calls
-    finally:
-        for layer, loop in kept.items():
-            del vars(layer)["inner_loop"]
-            if loop is not None:
-                vars(layer)["inner_loop"] = loop
 
 
 def _ratio(layer: keras.layers.RNN, fast: Loop, given: Sequence[Any]) -> float:

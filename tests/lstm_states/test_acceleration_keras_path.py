@@ -55,24 +55,26 @@ def replace_step(cell):
     cell._compute_carry_and_output_fused = lambda z, c: [2 * v for v in original(z, c)]
 
 
+OPTIONS = [
+    ({"activation": "relu"}, "activations"),
+    ({"recurrent_activation": "hard_sigmoid"}, "activations"),
+    ({"recurrent_dropout": 0.2}, "recurrent_dropout"),
+    ({"dropout": 0.2, "implementation": 1}, "implementation=1"),
+    ({"unroll": True}, "unrolled"),
+    ({"dtype": "mixed_float16"}, "float16"),
+    ({"dtype": "mixed_bfloat16"}, "bfloat16"),
+    ({"dtype": "float64"}, "float64"),
+]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: LSTM(4, activation="relu"), "activations"),
-        (lambda: LSTM(4, recurrent_activation="hard_sigmoid"), "activations"),
-        (lambda: LSTM(4, recurrent_dropout=0.2), "recurrent_dropout"),
-        (lambda: LSTM(4, dropout=0.2, implementation=1), "implementation=1"),
-        (lambda: LSTM(4, unroll=True), "unrolled"),
-        (lambda: LSTM(4, dtype="mixed_float16"), "float16"),
-        (lambda: LSTM(4, dtype="mixed_bfloat16"), "bfloat16"),
-        (lambda: LSTM(4, dtype="float64"), "float64"),
-        (lambda: GRU(4, activation="relu"), "activations"),
-        (lambda: GRU(4, recurrent_activation="hard_sigmoid"), "activations"),
-        (lambda: GRU(4, recurrent_dropout=0.2), "recurrent_dropout"),
-        (lambda: GRU(4, dropout=0.2, implementation=1), "implementation=1"),
-        (lambda: GRU(4, unroll=True), "unrolled"),
-        (lambda: GRU(4, dtype="mixed_float16"), "float16"),
-        (lambda: GRU(4, dtype="float64"), "float64"),
+        *(
+            (lambda kind=kind, options=options: kind(4, **options), reason)
+            for kind in (LSTM, GRU)
+            for options, reason in OPTIONS
+        ),
         (lambda: with_cell(OwnGRUCell(4), GRU), "its cell overrides call"),
         (lambda: L.SimpleRNN(4), "it is a SimpleRNN"),
         (lambda: L.RNN(L.LSTMCell(4)), "it is a RNN"),

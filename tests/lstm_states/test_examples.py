@@ -1,10 +1,9 @@
-import re
 import runpy
 
 import numpy as np
 
 from lstm_states.cells import QUANTITIES
-from tests.repository import ROOT
+from tests.repository import ROOT, python_blocks
 
 
 def test_the_example_of_the_readme_runs(capsys):
@@ -24,10 +23,8 @@ def test_the_example_of_the_readme_runs(capsys):
 
 def run_page(name):
     """Run all examples of a page, one after the other, and return their names."""
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     names = {}
-    for block in blocks:
+    for block in python_blocks(name):
         exec(compile(block, f"docs/{name}", "exec"), names)
     return names
 

@@ -1,7 +1,5 @@
 """Live states of every kind of stateful layer: reset, kept, saved, copied; batches that go on."""
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ from lstm_states import (
     stateless_twin,
 )
 from tests.conftest import shake
-from tests.repository import ROOT
+from tests.repository import python_blocks
 
 L = keras.layers
 SLOTS = 2
@@ -374,9 +372,7 @@ def test_pieces_along_time_are_the_whole_forward_and_train_as_stock_keras_does(l
     model = keras.Sequential([keras.Input((None, 3)), *layers])
     model.compile(keras.optimizers.SGD(0.01), "mse")
     stock = stateful_twin(model, batch_size=8)
-    page = (ROOT / "docs/acceleration.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    [block] = [block for block in blocks if "stateful_twin" in block]
+    [block] = [block for block in python_blocks("acceleration.md") if "stateful_twin" in block]
     names = {"model": model, "inputs": inputs, "targets": targets}
     exec(block.replace("epochs=20", "epochs=2, verbose=0").partition("model.set_")[0], names)
 

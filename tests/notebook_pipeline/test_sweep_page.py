@@ -41,7 +41,7 @@ def make_table(losses=LOSSES, scores=None, seeds=(0, 1, 2), **changes):
     ]
     about = {
         "name": "stacks", "question": "How <deep> is enough?", "of": "walk", "seeds": list(seeds),
-        "fixed": {"epochs": 3}, "departs": {"epochs": 9}, "logarithmic": [], "combined": True,
+        "departs": {"epochs": 9}, "logarithmic": [], "combined": True,
         "shared": {"epochs": 3}, "rows": rows,
     }  # fmt: skip
     return Table(**{**about, **changes})

@@ -12,8 +12,7 @@ import xarray as xr
 
 from experiments.data.schema import PARTS
 from experiments.forecasting.backup import Backup, digest_of_training
-from experiments.shared.learning import build_each, restore, training_state
-from lstm_states.acceleration import accelerate
+from experiments.shared.learning import build_each, in_one_stack
 from lstm_states.layers import check_model
 
 EpochListener = Callable[[int, int, dict[str, float]], None]
@@ -56,16 +55,11 @@ def fit_seeds(
     """
     data = training_data(samples, train_stride=train_stride)
     models, histories = [], []
-    # All are trained in one stack: tracing another takes seconds.
-    bench = build()
-    accelerate(bench)
-    for seed, model in build_each(build, seeds):
+    for seed, model, stack in in_one_stack(build, build_each(build, seeds)):
         told = _Listeners(seed, listeners)
         options = {"epochs": epochs, "batch_size": batch_size}
         file = backup / f"seed_{seed}.npz" if backup else None
-        restore(bench, training_state(model))
-        _fit(bench, data, told, patience=patience, backup=file, **options)
-        restore(model, training_state(bench))
+        _fit(stack, data, told, patience=patience, backup=file, **options)
         models.append(model)
         histories.append(told.losses)
     return models, _history(histories, seeds, epochs, best=patience > 0)

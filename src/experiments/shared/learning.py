@@ -66,6 +66,26 @@ def build_each(
         yield seed, model
 
 
+def in_one_stack(
+    build: Callable[[], keras.Model], models: Iterable[tuple[int, keras.Model]]
+) -> Iterator[tuple[int, keras.Model, keras.Model]]:
+    """Yield each seed, its model, and one stack to train in the model's place.
+
+    The stack starts in the model's state, and the model takes on the state in which the stack ends.
+    Tracing another stack for each seed would take seconds.
+
+    Args:
+        build: Returns a compiled stack; called once, before the first model is taken.
+        models: Seeds and compiled models.
+    """
+    bench = build()
+    accelerate(bench)
+    for seed, model in models:
+        restore(bench, training_state(model))
+        yield seed, model, bench
+        restore(model, training_state(bench))
+
+
 def fit_models(
     build: Callable[[], keras.Model], tasks: Tasks, *, batch_size: int
 ) -> dict[int, keras.Model]:
@@ -80,17 +100,10 @@ def fit_models(
         The trained stack of each seed.
     """
     models = dict(build_each(build, tasks))
-    # All are trained in one stack, which is set back each time: tracing another takes seconds.
-    bench = build()
-    accelerate(bench)
-    fresh = training_state(bench)
-    for seed, model in models.items():
-        restore(bench, fresh)
-        bench.set_weights(model.get_weights())
+    for seed, _, stack in in_one_stack(build, models.items()):
         train = part_of(tasks[seed], "train")
         keras.utils.set_random_seed(seed)
-        bench.fit(train["x"].values, train["y"].values, batch_size=batch_size, verbose=0)
-        model.set_weights(bench.get_weights())
+        stack.fit(train["x"].values, train["y"].values, batch_size=batch_size, verbose=0)
     return models
 
 

@@ -17,11 +17,10 @@ from lstm_states.cells import GRU, LSTM, CellKind
 from lstm_states.cells.kind import weight
 from lstm_states.kernels.cells import find_kind, kind_of
 from lstm_states.kernels.gru import run_gru
+from lstm_states.kernels.loops import Tensors
 from lstm_states.kernels.lstm import run_lstm
 from lstm_states.kernels.scan import CellRun
 from lstm_states.kernels.slots import take_slots
-
-Tensors = tuple[tf.Tensor, ...]
 
 _KERNELS: dict[CellKind, Callable[..., Tensors]] = {LSTM: run_lstm, GRU: run_gru}
 

@@ -17,13 +17,12 @@ import tensorflow as tf
 
 from lstm_states.cells import GRU
 from lstm_states.kernels.loops import (
+    Tensors,
     pad_steps,
     refuse_exported,
     states_before,
     weights_gradient,
 )
-
-Tensors = tuple[tf.Tensor, ...]
 
 
 def run_gru(

@@ -16,13 +16,12 @@ from tensorflow.python.ops.parallel_for import pfor
 
 from lstm_states.cells import LSTM
 from lstm_states.kernels.loops import (
+    Tensors,
     pad_steps,
     refuse_exported,
     states_before,
     weights_gradient,
 )
-
-Tensors = tuple[tf.Tensor, ...]
 
 
 def run_lstm(

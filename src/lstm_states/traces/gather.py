@@ -16,7 +16,7 @@ from lstm_states.traces.cell_trace import CellTrace
 
 Array = np.ndarray
 
-LEAST_BYTES = 2**20
+LEAST_BYTES = 2**23
 """Bytes of a batch that take longer to copy than threads take to start."""
 
 

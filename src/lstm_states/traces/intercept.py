@@ -17,6 +17,7 @@ from lstm_states.cells.kind import Values
 from lstm_states.kernels.cells import divide_states, features_of, kind_of, state_dims
 from lstm_states.kernels.layer import HiddenOutputError, LayerRun, run_layer
 from lstm_states.kernels.scan import CellRun
+from lstm_states.layers import replaced
 from lstm_states.traces.edit_graph import GraphEdits, edited_start, edited_steps
 from lstm_states.traces.probe import Probe, probe_run
 from lstm_states.traces.rows import tell_rows
@@ -176,26 +177,10 @@ def intercepted(
             masks = layer._maybe_config_dropout_masks
             # A call that is refused half-way leaves its graph's masks in the cells.
             hidden.callback(layer._maybe_reset_dropout_masks, layer.cell)
-            hidden.enter_context(_replaced(layer, "inner_loop", wrap(address, loop)))
-            hidden.enter_context(_replaced(layer, "_maybe_config_dropout_masks", prepare(masks)))
+            hidden.enter_context(replaced(layer, "inner_loop", wrap(address, loop)))
+            hidden.enter_context(replaced(layer, "_maybe_config_dropout_masks", prepare(masks)))
         with calls.watch.active():
             yield calls
-
-
-@contextmanager
-def _replaced(layer: keras.Layer, name: str, value: Any) -> Iterator[None]:
-    """Hide a method of ``layer``, and what was set there before, while the block runs."""
-    # Past Keras's __setattr__, which keeps accounts of what a layer is given.
-    attributes = vars(layer)
-    earlier = {name: attributes[name]} if name in attributes else {}
-    attributes[name] = value
-    try:
-        yield
-    finally:
-        if earlier:
-            attributes.update(earlier)
-        else:
-            del attributes[name]
 
 
 def _unrolled(layer: keras.layers.RNN) -> keras.layers.RNN:

@@ -75,6 +75,7 @@ def check_request(
         ValueError: if an argument doesn't fit the model or the data; it says which.
     """
     edits = check_edits(edits)
+    editable = supported_layers(model) if edits else {}
     traced = select_layers(model, layers)
     mask = None if mask is None else np.asarray(mask)
     selection = check_selection(isel or {})
@@ -82,10 +83,10 @@ def check_request(
     if is_stream(x):
         _check_stream(mask, initial_state, selection, batch_size)
         size, batches = None, stream_batches(x)
-        plans = plan_edits(edits, supported_layers(model), None) if edits else []
+        plans = plan_edits(edits, editable, None)
     else:
         size = count_samples(x, mask)
-        plans = plan_edits(edits, supported_layers(model), size) if edits else []
+        plans = plan_edits(edits, editable, size)
         if "sample" in selection:
             samples = positions(selection["sample"], size, "sample of x")
             size = len(samples)

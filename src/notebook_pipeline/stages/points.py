@@ -36,8 +36,7 @@ class Table:
         question: What it asks.
         of: The section that it is over.
         seeds: Of each point.
-        fixed: Values that all points have.
-        departs: Of these, the section's own values, where they differ.
+        departs: The section's own values of what all points have alike, where they differ.
         logarithmic: Parameters that were drawn on a logarithmic scale.
         combined: Whether the points are all combinations of values.
         shared: All that the points are given alike.
@@ -48,7 +47,6 @@ class Table:
     question: str
     of: str
     seeds: list[int]
-    fixed: Mapping[str, Any]
     departs: Mapping[str, Any]
     logarithmic: list[str]
     combined: bool

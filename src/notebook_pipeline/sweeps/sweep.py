@@ -265,7 +265,6 @@ def _table(work: _Work) -> Table:
         question=settings.question,
         of=settings.of,
         seeds=settings.seeds,
-        fixed=dict(settings.fixed),
         departs=dict(work.sweep.departs),
         logarithmic=[name for name, draw in draws.items() if draw.log],
         combined=settings.grid is not None,
