@@ -85,6 +85,7 @@ def run_layer(
     steps = turned(tf.transpose(sequences, (1, 0, *range(2, len(sequences.shape)))))
     real = None if mask is None else turned(tf.transpose(mask))
     rows = _rows(steps)
+    sizes = [part.stop - part.start for part in rows]
     cells = cells_of(layer)
     given, parts, added, final = [], [], [], []
     by_cell = [
@@ -97,8 +98,8 @@ def run_layer(
         given.append(steps)
         quantities = kind_of(cell).quantities
         runs, zeros = [], []
-        for part in rows:
-            own = steps[:, part]
+        # Not slices: the gradient of each would be as large as the whole, and mostly zeros.
+        for part, own in zip(rows, tf.split(steps, sizes, axis=1), strict=True):
             own_real = None if real is None else real[:, part]
             own_start = tuple(s[part] for s in start)
             zeros.append(_zeros(cell, own, own_start[0]) if differentiable else {})
@@ -177,7 +178,8 @@ def _rows(steps: tf.Tensor) -> list[slice]:
     if steps.shape[1] is None:  # parts of a small batch are empty
         size = tf.shape(steps)[1]
         each = tf.maximum(-(-size // number), ROWS_PER_PART)
-        return [slice(tf.minimum(each * k, size), each * (k + 1)) for k in range(number)]
+        ends = [tf.minimum(each * k, size) for k in range(number + 1)]
+        return list(map(slice, ends, ends[1:]))
     size = steps.shape[1]
     number = max(1, min(number, size // ROWS_PER_PART))
     return [slice(size * k // number, size * (k + 1) // number) for k in range(number)]
