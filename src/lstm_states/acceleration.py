@@ -143,7 +143,8 @@ def _inner_loop(
     given = mask[0] if keras.tree.is_nested(mask) else mask
     if _why_not(layer) or not _suits(layer, sequences, initial_state, given):
         return type(layer).inner_loop(layer, sequences, initial_state, mask, training=training)
-    sequences = tf.ensure_shape(sequences, (None, None, layer.cell.kernel.shape[0]))
+    if sequences.shape[-1] is None:
+        sequences = tf.ensure_shape(sequences, (None, None, layer.cell.kernel.shape[0]))
     size, steps = sequences.shape[:2]
     if training and 0 < layer.dropout < 1:
         sequences *= layer.cell.get_dropout_mask(sequences[:, 0])[:, tf.newaxis]

@@ -81,9 +81,10 @@ def run_layer(
         edits: Of each cell what is done to its quantities, in the input's order of time; None if
             nothing is. A cell with edits takes its steps one by one, not in the fused operation.
     """
-    turned = partial(tf.reverse, axis=[0]) if layer.go_backwards else tf.identity
-    steps = turned(tf.transpose(sequences, (1, 0, *range(2, len(sequences.shape)))))
-    real = None if mask is None else turned(tf.transpose(mask))
+    steps = tf.transpose(sequences, (1, 0, *range(2, len(sequences.shape))))
+    real = None if mask is None else tf.transpose(mask)
+    if layer.go_backwards:
+        steps, real = tf.reverse(steps, [0]), None if real is None else tf.reverse(real, [0])
     rows = _rows(steps)
     sizes = [part.stop - part.start for part in rows]
     cells = cells_of(layer)
