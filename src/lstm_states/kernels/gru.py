@@ -1,11 +1,15 @@
 """A fast GRU kernel that keeps every quantity: loops compiled by XLA, forward and back.
 
 TensorFlow has no operation for a whole sequence. The products with the inputs are made for all
-steps at once before the loop, and the weights' gradients after the loop that goes back.
+steps at once before the loop, and the weights' gradients after the loop that goes back. The
+candidates are made once more after the loop, where they are asked for: a loop that keeps them, too,
+is one that XLA cuts among threads, and with one thread within an operation all parts of a batch
+then wait for each other.
 
-Short names: z, r and g are the update gate, the reset gate and the candidate; ``sums`` holds what
-the inputs add to what each of them is the activation of, ``(time, batch, 3 unit)``. With
-``reset_after``, q is the product of the state before a step, of which g sees ``r * q``.
+Short names: z, r and g are the update gate, the reset gate and the candidate; ``gates`` holds z and
+r, ``(time, batch, 2 unit)``; ``sums`` holds what the inputs add to what z, r and g are the
+activations of, ``(time, batch, 3 unit)``. With ``reset_after``, q is the product of the state
+before a step, of which g sees ``r * q``.
 """
 
 from __future__ import annotations
@@ -46,41 +50,65 @@ def run_gru(
     rows = tf.reshape(x, (-1, x.shape[-1])) @ kernel + of_inputs
     sums = tf.reshape(rows, (*tf.unstack(tf.shape(x)[:2]), 3 * h0.shape[-1]))
     sums = tf.ensure_shape(sums, (*x.shape[:2], 3 * h0.shape[-1]))
+    given = h0, recurrent_kernel, *of_state
     if x.shape[0] == 1:  # a loop would take long to compile
-        before = h0, recurrent_kernel, *of_state
-        values = tuple(value[tf.newaxis] for value in _step(sums[0], *before))
+        h, gates = (value[tf.newaxis] for value in _step(sums[0], *given))
+    elif x.shape[0] is None:
+        values = _kernel(length, *pad_steps(length, (sums,)), *given)
+        h, gates = (tf.ensure_shape(value[:length], (*x.shape[:2], None)) for value in values)
     else:
-        if x.shape[0] is None:
-            [sums] = pad_steps(length, (sums,))
-        values = _kernel(length, sums, h0, recurrent_kernel, *of_state)
-        values = tuple(tf.ensure_shape(v[:length], (*x.shape[:2], None)) for v in values)
-    found = dict(zip(GRU.quantities, values, strict=False))
+        h, gates = _kernel(length, sums, *given)
+    z, r = tf.split(gates, 2, axis=-1)
+    g, *_ = _candidates(sums, states_before(h0, h), r, *given[1:])
+    found = dict(zip(GRU.quantities, (h, z, r, g), strict=True))
     return tuple(found[name] for name in names)
 
 
-def _step(sums: tf.Tensor, h: tf.Tensor, recurrent_kernel: tf.Tensor, *bias: tf.Tensor) -> Tensors:
-    """Take one step: return h, z, r, g, and with ``reset_after``, where there is a bias, q."""
+def _step(
+    sums: tf.Tensor, h: tf.Tensor, recurrent_kernel: tf.Tensor, *bias: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Take one step: return h and the gates. With ``reset_after`` there is a ``bias``."""
     units = h.shape[-1]
     of_gates, of_g = recurrent_kernel[:, : 2 * units], recurrent_kernel[:, 2 * units :]
     products = h @ recurrent_kernel + bias[0] if bias else h @ of_gates
     gates = tf.sigmoid(sums[:, : 2 * units] + products[:, : 2 * units])
-    z, r, q = gates[:, :units], gates[:, units:], products[:, 2 * units :]
-    g = tf.tanh(sums[:, 2 * units :] + (r * q if bias else (r * h) @ of_g))
-    h = z * h + (1 - z) * g
-    return (h, z, r, g, q) if bias else (h, z, r, g)
+    z, r = gates[:, :units], gates[:, units:]
+    g = tf.tanh(sums[:, 2 * units :] + (r * products[:, 2 * units :] if bias else (r * h) @ of_g))
+    return z * h + (1 - z) * g, gates
+
+
+def _candidates(
+    sums: tf.Tensor,
+    before: tf.Tensor,
+    r: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    *bias: tf.Tensor,
+) -> Tensors:
+    """Return g of all steps, and with ``reset_after``, where there is a ``bias``, q.
+
+    ``before`` holds the state that each step found; all are ``(time, batch, unit)``.
+    """
+    units = before.shape[-1]
+    of_g, seen = recurrent_kernel[:, 2 * units :], before if bias else r * before
+    products = tf.reshape(tf.reshape(seen, (-1, units)) @ of_g, tf.shape(seen))
+    products = tf.ensure_shape(products, seen.shape)
+    if not bias:
+        return (tf.tanh(sums[..., 2 * units :] + products),)
+    products += bias[0][2 * units :]
+    return tf.tanh(sums[..., 2 * units :] + r * products), products
 
 
 def _loop(steps: tf.Tensor, sums: tf.Tensor, h0: tf.Tensor, *weights: tf.Tensor) -> Tensors:
     """Take the first ``steps``; what is behind them is not read.
 
     Returns:
-        What :func:`_step` does, each ``(time, batch, unit)``.
+        What :func:`_step` does, ``(time, batch, unit)`` and ``(time, batch, 2 unit)``.
     """
-    most = tf.shape(sums)[0]
+    most, units = tf.shape(sums)[0], h0.shape[-1]
     # Slices of one array would cost its whole size in the gradient of each step.
     given = tf.TensorArray(tf.float32, most).unstack(sums)
-    nothing = tf.zeros_like(sums[..., : h0.shape[-1]])
-    arrays = [tf.TensorArray(tf.float32, most).unstack(nothing) for _ in range(3 + len(weights))]
+    nothing = [tf.zeros_like(sums[..., :size]) for size in (units, 2 * units)]
+    arrays = [tf.TensorArray(tf.float32, most).unstack(values) for values in nothing]
 
     def step(t: tf.Tensor, h: tf.Tensor, *arrays: tf.TensorArray) -> tuple[Any, ...]:
         values = _step(given.read(t), h, *weights)
@@ -99,21 +127,21 @@ def _steps_back(
     recurrent_kernel: tf.Tensor,
     dh: tf.Tensor,
     before: tf.Tensor,
-    z: tf.Tensor,
-    r: tf.Tensor,
+    gates: tf.Tensor,
     g: tf.Tensor,
     *q: tf.Tensor,
 ) -> Tensors:
     """Go back through the first ``steps``.
 
     ``dh`` holds the gradients that reach the hidden states from outside, ``before`` the state that
-    each step found; z, r, g and q are what it made of it, each ``(time, batch, unit)``.
+    each step found; the gates, g and q are what it made of it.
 
     Returns:
         The gradients with respect to the sums, zero behind ``steps``, and to the state at the
         start.
     """
-    most, units = tf.shape(z)[0], z.shape[-1]
+    most, units = tf.shape(g)[0], g.shape[-1]
+    z, r = gates[..., :units], gates[..., units:]
     transposed = tf.transpose(recurrent_kernel)
     sums = tf.TensorArray(tf.float32, most).unstack(tf.zeros_like(tf.concat([z, r, g], -1)))
 
@@ -161,18 +189,17 @@ def _gradient(op: tf.Operation | None, *upstream: tf.Tensor) -> tuple[tf.Tensor 
     """
     if op is None:  # a SavedModel is written
         return refuse_exported(upstream)
-    number = len(op.inputs) // 2  # there are as many values as arguments
     # Copies belong to the graph of the gradient, where a second derivative can reach them.
     # The values are those that carry this gradient: where a function is differentiated again,
     # TensorFlow asks for the gradient by each value that its first gradient reads.
-    values = [tf.identity(value) for value in op.outputs[:number]]
-    arguments = [tf.identity(argument) for argument in op.inputs[number:]]
-    dh, *gates = upstream[:number]
-    if all(gate.op.type == "ZerosLike" for gate in gates):  # TensorFlow's "not used"
-        found = _compiled_gradient(tf.identity(dh), *values, *arguments)
+    h, gates = map(tf.identity, op.outputs[:2])
+    arguments = [tf.identity(argument) for argument in op.inputs[2:]]
+    dh, dgates = upstream[:2]
+    if dgates.op.type == "ZerosLike":  # TensorFlow's "not used"
+        found = _compiled_gradient(tf.identity(dh), h, gates, *arguments)
     else:
-        found = _plain_gradient(arguments, (dh, *gates))
-    return *[None] * (number + 1), *found
+        found = _plain_gradient(arguments, (dh, dgates))
+    return None, None, None, *found
 
 
 def _plain_gradient(arguments: Sequence[tf.Tensor], upstream: Tensors) -> Tensors:
@@ -183,26 +210,35 @@ def _plain_gradient(arguments: Sequence[tf.Tensor], upstream: Tensors) -> Tensor
 
 
 @tf.custom_gradient
-def _compiled_gradient(dh: tf.Tensor, *given: tf.Tensor) -> tuple[Tensors, Callable[..., Any]]:
+def _compiled_gradient(
+    dh: tf.Tensor, h: tf.Tensor, gates: tf.Tensor, *arguments: tf.Tensor
+) -> tuple[Tensors, Callable[..., Any]]:
     """Do what :func:`_plain_gradient` does, compiled, from the values that are known."""
-    number = len(given) // 2
-    values, arguments = given[:number], given[number:]
 
     def gradient(*upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         found = _plain_gradient(arguments, (dh,))
         sources = dh, *arguments[1:]
         to_dh, *others = tf.gradients(found, sources, upstream, unconnected_gradients="zero")
-        return to_dh, *[None] * (number + 1), *others
+        return to_dh, None, None, None, *others
 
-    return _gradients(dh, values, arguments), gradient
+    return _gradients(dh, h, gates, *arguments), gradient
 
 
-def _gradients(dh: tf.Tensor, values: Tensors, arguments: Tensors) -> Tensors:
+def _gradients(
+    dh: tf.Tensor,
+    h: tf.Tensor,
+    gates: tf.Tensor,
+    steps: tf.Tensor,
+    sums: tf.Tensor,
+    h0: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    *bias: tf.Tensor,
+) -> Tensors:
     """Go back through the steps, and multiply the gradients of the weights together."""
-    steps, _, h0, recurrent_kernel, *bias = arguments
-    h, z, r, g, *q = values
     before, columns = states_before(h0, h), 2 * h0.shape[-1]
-    dsums, dh0 = _compiled_back(steps, recurrent_kernel, dh, before, z, r, g, *q)
+    r = gates[..., columns // 2 :]
+    g, *q = _candidates(sums, before, r, recurrent_kernel, *bias)
+    dsums, dh0 = _compiled_back(steps, recurrent_kernel, dh, before, gates, g, *q)
     dsums = tf.ensure_shape(dsums, (*h.shape[:2], recurrent_kernel.shape[1]))
     to_gates, to_g = dsums[..., :columns], dsums[..., columns:]
     if bias:
