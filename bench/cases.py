@@ -98,6 +98,7 @@ class Plan:
     Attributes:
         cases: Timed by all who record states.
         training: Timed by all who train and predict.
+        profile: Whose training step is taken apart.
         curves: By axis ("samples", "steps", "layers"), cases that differ along it alone.
         memory: Recorded in memory, for the peak above what is returned.
         memory_training: Trained for one step, for the peak.
@@ -110,6 +111,7 @@ class Plan:
 
     cases: tuple[Case, ...]
     training: tuple[Case, ...]
+    profile: Case
     curves: dict[str, tuple[Case, ...]]
     memory: tuple[Case, ...]
     memory_training: tuple[Case, ...]
@@ -205,6 +207,7 @@ def full_plan(store_samples: int = 16000) -> Plan:
     return Plan(
         cases=_CASES,
         training=(*_trained(*_TRAINED), *_EPOCHS, *_STEPS),
+        profile=replace(_SIZES[0], work="train"),
         curves={
             "samples": _along_samples(64, 128, 256, 512, 1024),
             "steps": _along_steps(50, 100, 200, 400, 800, 1600),
@@ -234,6 +237,7 @@ def quick_plan() -> Plan:
             ),
             Case("step_small", (8, 4), 10, 1, work="step"),
         ),
+        profile=Case("profile_quick", (8, 4), 10, 4, work="train"),
         curves={"samples": _along_samples(64, 256), "layers": _along_layers(1, 3)},
         memory=(Case("memory_quick", _STACK, 20, 64, samples=256),),
         memory_training=_memory_training(100),

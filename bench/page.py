@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from bench.competitors import LEADERS, OURS
 from bench.figures import plot_curves, plot_ratios, plot_stores, to_svg
 from bench.processes import ROOT
+from bench.profile import KINDS
 from bench.statistics import growth
 from bench.targets import curve_points, extrapolated_peak, judge, store_growth
 
@@ -39,6 +40,7 @@ def render_page(result: Result) -> str:
         trainers={work: _runners(result, work) for work in ("train", "predict", "epoch", "step")},
         cell=_cell,
         limits=_limits(result),
+        kinds=KINDS,
         figures={
             "ratios": _picture(plot_ratios(result)),
             "curves": _picture(plot_curves(result)),
@@ -75,11 +77,8 @@ def _cell(case: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def _limits(result: Result) -> list[dict[str, Any]]:
-    """Return what the cores could do each case in beside what this project takes.
-
-    Results of before this was measured have nothing of it, as of the memory of training.
-    """
-    rows, least = [], result.get("limits", {}).get("cases", {})
+    """Return what the cores could do each case in beside what this project takes."""
+    rows, least = [], result["limits"]["cases"]
     for case in [*result["cases"], *result["training"]]:
         entry = case["competitors"].get(LEADERS[case["work"]], {})
         found = least.get(case["name"])

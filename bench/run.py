@@ -12,10 +12,12 @@ from typing import Any
 
 from bench.cases import Plan
 from bench.competitors import COMPETITORS, OURS, Competitor
+from bench.imports import measure_imports
 from bench.limits import measure_limits
 from bench.machine import describe_machine, describe_run
 from bench.memory import measure_peaks, measure_stores, measure_training
 from bench.processes import Worker, installed
+from bench.profile import measure_profile
 from bench.targets import judge
 from bench.timing import time_together
 
@@ -37,6 +39,9 @@ def run_plan(plan: Plan, competitors: Sequence[Competitor] = COMPETITORS) -> dic
         workers = _start(competitors, folder, stack)
         result["competitors"] = {c.name: _describe(c, workers) for c in competitors}
         result |= _time(plan, workers, folder)
+    _say("a profile of a training step, and imports")
+    result["profile"] = measure_profile(plan.profile)
+    result["imports"] = measure_imports(plan.rounds[0])
     _say("memory")
     result["memory"] = measure_peaks(plan.memory)
     result["memory_training"] = measure_training(plan.memory_training, competitors)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.competitors import LEADERS, OURS
+from bench.imports import more_than_keras
 from bench.statistics import growth
 from bench.timing import AGREEMENT
 
@@ -120,6 +121,10 @@ def _first_calls(work: str, other: str) -> Callable[[Result], Values]:
                 yield case["shape"], pair[0]["first_s"] - pair[1]["first_s"]
 
     return values
+
+
+def _imports(result: Result) -> Values:
+    yield "import lstm_states", more_than_keras(result["imports"])
 
 
 def _times_faster(result: Result) -> Values:
@@ -313,6 +318,13 @@ TARGETS = (
         0.5,
         "s more",
         _first_calls("train", "stock"),
+    ),
+    Target(
+        "import",
+        "Importing lstm_states takes at most a tenth of a second more than importing Keras",
+        0.1,
+        "s more",
+        _imports,
     ),
     *_on_kernels(),
 )

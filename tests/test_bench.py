@@ -14,6 +14,7 @@ import pytest
 from bench.cases import Case, Plan, full_plan, quick_plan
 from bench.competitors import COMPETITORS, OURS, Competitor
 from bench.equations import reference
+from bench.imports import more_than_keras
 from bench.inputs import QUANTITIES, Inputs, checked_rows, largest_errors, make_inputs
 from bench.memory import owned_bytes
 from bench.page import render_page
@@ -35,6 +36,7 @@ PLAN = Plan(
         ),
         Case("step", (4, 3), 6, 2, work="step"),
     ),
+    profile=Case("profile", (4, 3), 6, 2, work="train"),
     curves={"layers": (Case("layers_1", (3,), 5, 2), Case("layers_2", (3, 3), 5, 2))},
     memory=(Case("memory", (3,), 5, 2, samples=4),),
     memory_training=(Case("memory_training", (3,), 300, 2, work="train"),),
@@ -90,6 +92,20 @@ class TestRun:
             "pieces": "ok",
         }
         assert all(one["above_bytes"] > 0 for one in row["competitors"].values())
+
+    def test_the_kernel_starts_fewer_operations_than_stock_keras(self, result):
+        stock, accelerated = (result["profile"]["traced"][name] for name in TRAINERS[::-1])
+        assert 0 < accelerated["operations"] < stock["operations"]
+        assert accelerated["seconds"]["fused"] > 0
+        assert "fused" not in stock["seconds"]
+        assert min(stock["seconds"].values()) > 0
+
+    def test_imports_are_timed_in_turns(self, result):
+        assert {name: len(times) for name, times in result["imports"].items()} == {
+            "keras": 3,
+            "lstm_states": 3,
+        }
+        assert more_than_keras({"keras": [3.0, 1.0, 2.0], "lstm_states": [3.5, 1.25, 7.0]}) == 0.5
 
     def test_all_six_quantities_of_all_layers_were_compared(self, result):
         errors = entry(result, OURS)["errors"]
