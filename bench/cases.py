@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -51,12 +50,10 @@ class Case:
         return 2 if self.bidirectional else 1
 
     @property
-    def widths(self) -> Iterator[tuple[int, int]]:
-        """Yield how many numbers a step gives to each layer, and the layer's units."""
-        width = self.features
-        for units in self.units:
-            yield width, units
-            width = units * self.directions
+    def widths(self) -> list[tuple[int, int]]:
+        """How many numbers a step gives to each layer, and the layer's units."""
+        given = [self.features, *(units * self.directions for units in self.units)]
+        return list(zip(given, self.units, strict=False))
 
     @property
     def is_article(self) -> bool:

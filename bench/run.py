@@ -17,7 +17,7 @@ from bench.limits import measure_limits
 from bench.machine import describe_machine, describe_run
 from bench.memory import measure_peaks, measure_stores, measure_training
 from bench.processes import Worker, installed
-from bench.profile import measure_profile
+from bench.step_profile import measure_profile
 from bench.targets import judge
 from bench.timing import time_together
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from bench.cases import Case
@@ -16,9 +17,10 @@ from bench.inputs import Inputs
 def prepare(case: Case, inputs: Inputs) -> Callable[[], np.ndarray]:
     """Return a function that reads the sequences from their start."""
     model = build_model(case, inputs, stateful=True)
+    recurrent = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
 
     def run() -> np.ndarray:
-        for layer in model.layers[:-1]:
+        for layer in recurrent:
             layer.reset_state()
         for step in range(case.steps):
             outputs = model.predict_on_batch(inputs.x[:, step : step + 1])

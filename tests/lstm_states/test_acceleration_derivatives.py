@@ -310,3 +310,31 @@ def test_other_weights_for_each_element_of_a_vectorized_map(name):
 
     expected = mapped(lambda one, scales: tf.stack([one(scales[0]), one(scales[1])]))
     np.testing.assert_allclose(mapped(tf.vectorized_map), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_vectorized_map_over_batches_with_an_empty_part(name):
+    """A batch of unknown size is cut in as many parts as there are threads, whatever its size."""
+    case = make_case(name)
+    batches = tf.stack([case.x, 2 * case.x])  # smaller than a part
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None, 4, 2))])
+    def mapped(batches):
+        return tf.vectorized_map(case.model, batches)
+
+    expected = [case.model(batch) for batch in batches]
+    np.testing.assert_allclose(mapped(batches), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_jacobian_of_a_batch_with_an_empty_part(name):
+    case = make_case(name)
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, 4, 2))])
+    def jacobian(x):
+        with tf.GradientTape() as tape:
+            y = case.model(x)
+        return tape.jacobian(y, case.weights)
+
+    for ours, expected in zip(jacobian(case.x), case.jacobians[1:], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)

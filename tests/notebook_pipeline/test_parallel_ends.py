@@ -169,6 +169,14 @@ def test_after_a_kill_the_next_one_is_not_blocked(repository):
     assert lines(clone.call("repro"), "slow")[1].startswith("slow: done after")
 
 
+@pytest.mark.parametrize("half", ["", '{"write": {"'])
+def test_what_dvc_had_half_written_when_it_was_killed_blocks_nothing(repository, half):
+    clone = repository(quick={"cmd": "touch made", "outs": ["made"]})
+    (clone.path / ".dvc/tmp/rwlock").write_text(half, encoding="utf-8")
+    assert "JSON structure is corrupted" in clone.run("dvc", "repro", ok=False)
+    assert lines(clone.call("repro"), "quick")[1].startswith("quick: done after")
+
+
 def test_two_at_once_in_one_clone(repository):
     clone = repository(slow=SLOW)
     process = start(clone, until=["began"])

@@ -71,8 +71,8 @@ def in_one_stack(
 ) -> Iterator[tuple[int, keras.Model, keras.Model]]:
     """Yield each seed, its model, and one stack to train in the model's place.
 
-    The stack starts in the model's state, and the model takes on the state in which the stack ends.
-    Tracing another stack for each seed would take seconds.
+    The stack starts in the model's state. When the next seed is asked for, the model takes on the
+    state in which the stack ended. Tracing another stack for each seed would take seconds.
 
     Args:
         build: Returns a compiled stack; called once, before the first model is taken.

@@ -71,9 +71,20 @@ def _run(
     states: Tensors,
     steps: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
+    known, rows = sequences.shape[1], tf.shape(sequences)[1]
+    if known is None:  # the part may be empty, and tf.vectorized_map multiplies no empty matrices
+        lacking = tf.cast(rows == 0, tf.int32)
+        sequences = tf.pad(sequences, [(0, 0), (0, lacking), (0, 0)])
+        states = tuple(tf.pad(state, [(0, lacking), (0, 0)]) for state in states)
     arguments = (sequences, *states, *_weights(cell), steps)
     function = _traced(_KERNELS[kind_of(cell)], names, *(tuple(a.shape) for a in arguments))
-    return dict(zip(names, function(*arguments), strict=True))
+    values = function(*arguments)
+    if known is None:
+        values = [
+            tf.ensure_shape(tf.slice(value, [0, 0, 0], [-1, rows, -1]), value.shape)
+            for value in values
+        ]
+    return dict(zip(names, values, strict=True))
 
 
 def _weights(cell: keras.Layer) -> Tensors:

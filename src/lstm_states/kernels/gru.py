@@ -1,10 +1,10 @@
 """A fast GRU kernel that keeps every quantity: loops compiled by XLA, forward and back.
 
 TensorFlow has no operation for a whole sequence. The products with the inputs are made for all
-steps at once before the loop, and the weights' gradients after the loop that goes back. The
-candidates are made once more after the loop, where they are asked for: a loop that keeps them, too,
-is one that XLA cuts among threads, and with one thread within an operation all parts of a batch
-then wait for each other.
+steps at once before the loop, and the weights' gradients after the loop that goes back. The loop
+forward doesn't keep the candidates: XLA cuts a loop of one more operation among threads, and the
+parts of a batch wait for each other where an operation has a single thread. Who reads them, as the
+way back does, makes them again.
 
 Short names: z, r and g are the update gate, the reset gate and the candidate; ``gates`` holds z and
 r, ``(time, batch, 2 unit)``; ``sums`` holds what the inputs add to what z, r and g are the

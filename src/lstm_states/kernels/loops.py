@@ -7,6 +7,7 @@ import math
 import tensorflow as tf
 
 Tensors = tuple[tf.Tensor, ...]
+"""What a kernel is given and gives."""
 
 
 def few_lengths(steps: tf.Tensor) -> tf.Tensor:

@@ -23,6 +23,7 @@ from dvc.stage import Stage
 from dvc.stage import run as stage_run
 from dvc.utils.serialize import modify_yaml
 
+from notebook_pipeline.stages.rwlock import drop_torn_rwlock
 from notebook_pipeline.system.environment import enter_environment
 from notebook_pipeline.system.signals import end_with_parent
 
@@ -97,4 +98,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, end_all)
     end_with_parent()
     dvcfile.modify_yaml = modify_whole
+    drop_torn_rwlock(Path.cwd())
     sys.exit(main_of(*sys.argv[1:]))

@@ -19,6 +19,7 @@ from dvc.utils.serialize import load_yaml
 
 from notebook_pipeline.errors import ReproError
 from notebook_pipeline.project import project_of
+from notebook_pipeline.stages.rwlock import drop_torn_rwlock
 
 PARAMS = "params.yaml"
 
@@ -60,6 +61,7 @@ def open_repo(root: Path) -> Iterator[Repo]:
     Raises:
         ReproError: if DVC refuses what it is asked, or dvc.yaml itself.
     """
+    drop_torn_rwlock(root)
     try:
         with contextlib.chdir(root), Repo(str(root)) as repo:
             yield repo

@@ -1,6 +1,6 @@
 """Where the time of one training step goes, as TensorFlow's own profiler traces it.
 
-`python -m bench.profile MODULE CASE` is the process that is traced; it prints one line of JSON.
+`python -m bench.step_profile MODULE CASE` is the process that is traced; it prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -48,7 +48,13 @@ def measure_profile(case: Case) -> dict[str, Any]:
     modules = {who.name: who.module for who in COMPETITORS if who.name in TRACED}
     traced = {}
     for name in TRACED:
-        command = [sys.executable, "-m", "bench.profile", modules[name], json.dumps(case.to_json())]
+        command = [
+            sys.executable,
+            "-m",
+            "bench.step_profile",
+            modules[name],
+            json.dumps(case.to_json()),
+        ]
         done = subprocess.run(
             command, cwd=ROOT, env=environment(), capture_output=True, encoding="utf-8", check=True
         )
