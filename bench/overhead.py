@@ -32,7 +32,7 @@ from notebook_pipeline.system.environment import clone_environment
 from notebook_pipeline.system.packages import engine_digest, package_differences
 from notebook_pipeline.verification.clone import temporary_clone
 
-LIMIT = 1.3
+LIMIT = 1.15
 """Wall time over computing time that the project promises at most."""
 
 LIMIT_A_STAGE = 10.0

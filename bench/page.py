@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from bench.competitors import LEADERS, OURS
 from bench.figures import plot_curves, plot_ratios, plot_stores, to_svg
 from bench.processes import ROOT
-from bench.step_profile import KINDS
 from bench.statistics import growth
+from bench.step_profile import KINDS
 from bench.targets import curve_points, extrapolated_peak, judge, store_growth
 
 Result = dict[str, Any]

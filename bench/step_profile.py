@@ -1,6 +1,6 @@
 """Where the time of one training step goes, as TensorFlow's own profiler traces it.
 
-`python -m bench.step_profile MODULE CASE` is the process that is traced; it prints one line of JSON.
+`python -m bench.step_profile MODULE CASE` is the process that is traced, and prints a line of JSON.
 """
 
 from __future__ import annotations
