@@ -169,6 +169,23 @@ def test_after_a_kill_the_next_one_is_not_blocked(repository):
     assert lines(clone.call("repro"), "slow")[1].startswith("slow: done after")
 
 
+def test_the_next_one_waits_for_the_stages_of_one_that_was_killed(repository):
+    clone = repository(slow=SLOW)
+    process = start(clone, until=["began"])
+    dvc, *_ = family_of(process, "slow")
+    dvc.suspend()  # it can't notice that its driver is gone
+    process.kill()
+    process.communicate()
+    (clone.path / "go").touch()
+    after = start(clone, until=[])
+    with pytest.raises(subprocess.TimeoutExpired):
+        after.communicate(timeout=8)
+    dvc.resume()
+    printed = after.communicate(timeout=200)[0]
+    assert after.returncode == 0, printed
+    assert lines(printed, "slow")[1].startswith("slow: done after")
+
+
 @pytest.mark.parametrize("half", ["", '{"write": {"'])
 def test_what_dvc_had_half_written_when_it_was_killed_blocks_nothing(repository, half):
     clone = repository(quick={"cmd": "touch made", "outs": ["made"]})

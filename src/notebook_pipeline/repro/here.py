@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from time import sleep
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,8 +20,8 @@ LOGS = Path("reports/logs")
 
 LOST = "Its worker was killed, possibly out of memory."
 
-PATIENCE = 60
-"""Half seconds that the process of a stage has to end once its worker is gone."""
+PATIENCE = 30
+"""Seconds that the process of a stage has to end once its worker is gone."""
 
 
 class Here:
@@ -66,7 +66,7 @@ class Here:
         del self.futures[stage]
         if future.status != "finished":
             self.lose(stage, future)
-            self._wait_for_processes(stage)
+            wait_for_processes(self.root, stage)
             return "failed"
         return self.outcome(stage) if future.result() == 0 else "failed"
 
@@ -115,21 +115,29 @@ class Here:
             return "done"
         return "restored" if f"Stage '{stage}' is cached" in text else "unchanged"
 
-    def _wait_for_processes(self, stage: str) -> None:
-        """Wait for the processes of a stage that have lost their worker, and end for that."""
-        for _ in range(PATIENCE):
-            if not any(self._is_of(stage, process) for process in psutil.process_iter()):
-                return
-            sleep(0.5)
 
-    def _is_of(self, stage: str, process: psutil.Process) -> bool:
-        """Whether a process is DVC's for a stage of this clone, or was started by it."""
-        from notebook_pipeline.repro.stage_process import ONE_STAGE
+def wait_for_processes(root: Path, stage: str = "") -> None:
+    """Wait for processes that have lost their worker or driver, and end for that.
 
-        with suppress(psutil.Error):
-            if process.cmdline()[-2:] == [ONE_STAGE, stage]:
-                return process.cwd() == str(self.root)
-            variables = process.environ()
-            found = variables.get("DVC_ROOT"), variables.get("DVC_STAGE")
-            return found == (str(self.root), stage)
-        return False
+    Args:
+        root: The clone.
+        stage: Whose; empty for DVC's own of all stages, which keep others from their files.
+    """
+    until = monotonic() + PATIENCE
+    while found := [one for one in psutil.process_iter() if _is_of(root, stage, one)]:
+        # Until nobody has to bury them any more: DVC goes by whether there is such a number.
+        if psutil.wait_procs(found, timeout=max(0, until - monotonic()))[1]:
+            return
+
+
+def _is_of(root: Path, stage: str, process: psutil.Process) -> bool:
+    """Whether a process is DVC's for a stage of a clone, or was started by it."""
+    from notebook_pipeline.repro.stage_process import ONE_STAGE
+
+    with suppress(psutil.Error):
+        command = process.cmdline()
+        if ONE_STAGE in command[:-1] and command[-1] == (stage or command[-1]):
+            return process.cwd() == str(root)
+        variables = process.environ() if stage else {}
+        return (variables.get("DVC_ROOT"), variables.get("DVC_STAGE")) == (str(root), stage)
+    return False
