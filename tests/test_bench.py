@@ -37,7 +37,7 @@ PLAN = Plan(
         ),
         Case("step", (4, 3), 6, 2, work="step"),
     ),
-    profile=Case("profile", (4, 3), 6, 2, work="train"),
+    profile=Case("profile", (4, 3), 60, 2, work="train"),
     curves={"layers": (Case("layers_1", (3,), 5, 2), Case("layers_2", (3, 3), 5, 2))},
     memory=(Case("memory", (3,), 5, 2, samples=4),),
     memory_training=(Case("memory_training", (3,), 300, 2, work="train"),),
