@@ -41,9 +41,8 @@ def measure_profile(case: Case) -> dict[str, Any]:
     """Return where a step spends its time, of stock Keras and on the kernel.
 
     Returns:
-        The fields of the ``case``, and by competitor in ``traced`` the ``operations`` of
-        TensorFlow a step and by kind in ``seconds`` what all take, all threads together. Being
-        traced takes time itself: it is shares that count.
+        The fields of the ``case``, and by competitor in ``traced`` the ``seconds`` a step by kind
+        of work, all threads together. Being traced takes time itself: it is shares that count.
     """
     modules = {who.name: who.module for who in COMPETITORS if who.name in TRACED}
     traced = {}
@@ -76,17 +75,16 @@ def _trace(module: str, case: Case) -> dict[str, Any]:
         tf.profiler.experimental.stop()
         [file] = Path(folder).rglob("*.xplane.pb")
         space = XSpace.FromString(file.read_bytes())
-    seconds, operations = Counter[str](), 0
+    seconds = Counter[str]()
     for plane in space.planes:
         names = {number: event.name for number, event in plane.event_metadata.items()}
         for line in plane.lines:
             if not line.name.startswith("python"):  # which waits for the threads that compute
                 for number, own in _own_time(line.events):
                     operation = _OPERATION.fullmatch(names[number])
-                    operations += operation is not None
                     kind = _kind(operation[1] if operation else names[number])
                     seconds[kind] += own * 1e-12 / STEPS
-    return {"operations": operations / STEPS, "seconds": dict(seconds)}
+    return {"seconds": dict(seconds)}
 
 
 def _own_time(events: Any) -> Iterator[tuple[int, int]]:
