@@ -14,7 +14,8 @@ NO_TEXT = {"os.open", "Image.open"}
 def sources():
     for folder in ("src", "tests", "bench"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path, path.read_text(encoding="utf-8")
+            if ".env" not in path.parts:  # what `make bench-env` installs
+                yield path, path.read_text(encoding="utf-8")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         yield path, "\n".join(cell.source for cell in cells if cell.cell_type == "code")
