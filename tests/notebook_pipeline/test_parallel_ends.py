@@ -1,5 +1,6 @@
 """What ends stages that run side by side, and what keeps them apart from others."""
 
+import json
 import os
 import re
 import signal
@@ -184,6 +185,21 @@ def test_the_next_one_waits_for_the_stages_of_one_that_was_killed(repository):
     printed = after.communicate(timeout=200)[0]
     assert after.returncode == 0, printed
     assert lines(printed, "slow")[1].startswith("slow: done after")
+
+
+def test_a_stage_that_is_dead_but_not_buried_is_waited_for(repository):
+    clone = repository(quick={"cmd": "touch made", "outs": ["made"]})
+    dead = subprocess.Popen(["true"])  # until it is asked for its status
+    info = {"pid": dead.pid, "cmd": f"/some/{ONE_STAGE.replace('.', '/')}.py quick"}
+    kept = json.dumps({"write": {str(clone.path / "made"): info}})
+    (clone.path / ".dvc/tmp/rwlock").write_text(kept, encoding="utf-8")
+    assert "is busy" in clone.run("dvc", "repro", ok=False)
+    after = start(clone, until=[])
+    with pytest.raises(subprocess.TimeoutExpired):
+        after.communicate(timeout=8)
+    dead.wait()
+    printed = after.communicate(timeout=200)[0]
+    assert after.returncode == 0, printed
 
 
 @pytest.mark.parametrize("half", ["", '{"write": {"'])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from time import sleep
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psutil
 
 from notebook_pipeline.repro.progress import last_lines, read_cells
+from notebook_pipeline.stages.rwlock import holders
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -20,8 +21,8 @@ LOGS = Path("reports/logs")
 
 LOST = "Its worker was killed, possibly out of memory."
 
-PATIENCE = 30
-"""Seconds that the process of a stage has to end once its worker is gone."""
+PATIENCE = 60
+"""Half seconds that the process of a stage has to end once its worker is gone."""
 
 
 class Here:
@@ -66,7 +67,7 @@ class Here:
         del self.futures[stage]
         if future.status != "finished":
             self.lose(stage, future)
-            wait_for_processes(self.root, stage)
+            self._wait_for_processes(stage)
             return "failed"
         return self.outcome(stage) if future.result() == 0 else "failed"
 
@@ -115,29 +116,40 @@ class Here:
             return "done"
         return "restored" if f"Stage '{stage}' is cached" in text else "unchanged"
 
+    def _wait_for_processes(self, stage: str) -> None:
+        """Wait for the processes of a stage that have lost their worker, and end for that."""
+        for _ in range(PATIENCE):
+            if not any(self._is_of(stage, process) for process in psutil.process_iter()):
+                return
+            sleep(0.5)
 
-def wait_for_processes(root: Path, stage: str = "") -> None:
-    """Wait for processes that have lost their worker or driver, and end for that.
+    def _is_of(self, stage: str, process: psutil.Process) -> bool:
+        """Whether a process is DVC's for a stage of this clone, or was started by it."""
+        from notebook_pipeline.repro.stage_process import ONE_STAGE
 
-    Args:
-        root: The clone.
-        stage: Whose; empty for DVC's own of all stages, which keep others from their files.
+        with suppress(psutil.Error):
+            if process.cmdline()[-2:] == [ONE_STAGE, stage]:
+                return process.cwd() == str(self.root)
+            variables = process.environ()
+            found = variables.get("DVC_ROOT"), variables.get("DVC_STAGE")
+            return found == (str(self.root), stage)
+        return False
+
+
+def wait_for_killed(root: Path) -> None:
+    """Wait for stages of a driver that was killed a moment ago, and end for that.
+
+    DVC refuses what they hold as long as there are processes of their numbers, dead ones that
+    nobody has buried yet included.
     """
-    until = monotonic() + PATIENCE
-    while found := [one for one in psutil.process_iter() if _is_of(root, stage, one)]:
-        # Until nobody has to bury them any more: DVC goes by whether there is such a number.
-        if psutil.wait_procs(found, timeout=max(0, until - monotonic()))[1]:
+    for _ in range(PATIENCE):
+        if not any(_holds(process, command) for process, command in holders(root).items()):
             return
+        sleep(0.5)
 
 
-def _is_of(root: Path, stage: str, process: psutil.Process) -> bool:
-    """Whether a process is DVC's for a stage of a clone, or was started by it."""
+def _holds(process: int, command: str) -> bool:
+    """Whether a process that DVC's file names is there, and runs a stage."""
     from notebook_pipeline.repro.stage_process import ONE_STAGE
 
-    with suppress(psutil.Error):
-        command = process.cmdline()
-        if ONE_STAGE in command[:-1] and command[-1] == (stage or command[-1]):
-            return process.cwd() == str(root)
-        variables = process.environ() if stage else {}
-        return (variables.get("DVC_ROOT"), variables.get("DVC_STAGE")) == (str(root), stage)
-    return False
+    return ONE_STAGE.replace(".", "/") in command and psutil.pid_exists(process)

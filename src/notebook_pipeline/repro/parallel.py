@@ -15,7 +15,7 @@ import psutil
 from notebook_pipeline.cluster.client import cluster_client
 from notebook_pipeline.errors import ReproError
 from notebook_pipeline.project import project_of
-from notebook_pipeline.repro.here import LOGS, Here, wait_for_processes
+from notebook_pipeline.repro.here import LOGS, Here, wait_for_killed
 from notebook_pipeline.repro.plan import Plan, make_plan
 from notebook_pipeline.repro.progress import StageLines, make_console
 from notebook_pipeline.stages.outputs import FAILED
@@ -71,7 +71,7 @@ def reproduce(root: Path, jobs: int | None, settings: ClusterSettings | None = N
             nothing was started.
     """
     with one_at_a_time("repro", root):
-        wait_for_processes(root)  # of a driver that was killed a moment ago
+        wait_for_killed(root)
         plan = make_plan(root)
         if not plan.changed:
             return plan
