@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from statistics import median
 
-from bench.processes import ROOT, environment
+from bench.processes import last_line, run_python
 
 MODULES = ("keras", "lstm_states")
 
@@ -28,8 +26,4 @@ def more_than_keras(seconds: dict[str, list[float]]) -> float:
 
 def _seconds(module: str) -> float:
     code = f"from time import perf_counter as now; t = now(); import {module}; print(now() - t)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment(""), check=True,
-        capture_output=True, encoding="utf-8",
-    )  # fmt: skip
-    return float(done.stdout.splitlines()[-1])
+    return float(last_line(run_python("-c", code)))

@@ -10,7 +10,6 @@ import ctypes
 import gc
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ import numpy as np
 from bench.cases import Case
 from bench.competitors import PIECES, Competitor
 from bench.inputs import QUANTITIES, make_inputs
-from bench.processes import ROOT, environment, installed, without_paths
+from bench.processes import installed, last_line, run_python, without_paths
 
 AGREEMENT = 1e-5
 """Largest difference of what a store gives back from what is recorded in memory."""
@@ -76,13 +75,10 @@ def batch_bytes(case: Case, samples: int) -> int:
 
 
 def _process(do: str, case: Case, *words: str, folder: str = "") -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.memory", do, json.dumps(case.to_json()), *words]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(folder), capture_output=True, encoding="utf-8",
-        check=False,
-    )  # fmt: skip
+    given = json.dumps(case.to_json())
+    done = run_python("-m", "bench.memory", do, given, *words, folder=folder)
     if done.returncode == 0:
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads(last_line(done))
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     return {"status": "failed", "error": without_paths(last)}
 

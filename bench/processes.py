@@ -101,6 +101,24 @@ def environment(folder: str = "") -> dict[str, str]:
     return {**os.environ, **quiet, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def run_python(*arguments: str, folder: str = "") -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, its packages in ``folder`` before the project's own."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment(folder), capture_output=True,
+        encoding="utf-8", check=False,
+    )  # fmt: skip
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line that a process has printed.
+
+    Raises:
+        CalledProcessError: if it has failed.
+    """
+    done.check_returncode()
+    return done.stdout.splitlines()[-1]
+
+
 def without_paths(line: str) -> str:
     """Shorten a message: the result is published, this machine's folders are nobody's business."""
     return re.sub(r"(?:/[\w.+-]+){2,}/", "…/", line)[:300]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any
 from bench.cases import Case
 from bench.competitors import COMPETITORS
 from bench.inputs import make_inputs
-from bench.processes import ROOT, environment
+from bench.processes import last_line, run_python
 
 TRACED = ("stock", "accelerated")
 STEPS = 10
@@ -47,17 +46,8 @@ def measure_profile(case: Case) -> dict[str, Any]:
     modules = {who.name: who.module for who in COMPETITORS if who.name in TRACED}
     traced = {}
     for name in TRACED:
-        command = [
-            sys.executable,
-            "-m",
-            "bench.step_profile",
-            modules[name],
-            json.dumps(case.to_json()),
-        ]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment(), capture_output=True, encoding="utf-8", check=True
-        )
-        traced[name] = json.loads(done.stdout.splitlines()[-1])
+        done = run_python("-m", "bench.step_profile", modules[name], json.dumps(case.to_json()))
+        traced[name] = json.loads(last_line(done))
     return {**case.describe(), "traced": traced}
 
 
