@@ -143,6 +143,8 @@ def _inner_loop(
     given = mask[0] if keras.tree.is_nested(mask) else mask
     if _why_not(layer) or not _suits(layer, sequences, initial_state, given):
         return type(layer).inner_loop(layer, sequences, initial_state, mask, training=training)
+    # Of what is known nothing is asserted: TensorFlow removes the transposes between two layers
+    # only if nothing stands between them.
     if sequences.shape[-1] is None:
         sequences = tf.ensure_shape(sequences, (None, None, layer.cell.kernel.shape[0]))
     size, steps = sequences.shape[:2]

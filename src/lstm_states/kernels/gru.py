@@ -143,7 +143,7 @@ def _steps_back(
     most, units = tf.shape(g)[0], g.shape[-1]
     z, r = gates[..., :units], gates[..., units:]
     transposed = tf.transpose(recurrent_kernel)
-    sums = tf.TensorArray(tf.float32, most).unstack(tf.zeros_like(tf.concat([z, r, g], -1)))
+    sums = tf.TensorArray(tf.float32, most).unstack(tf.zeros_like(tf.concat([gates, g], -1)))
 
     def step(t: tf.Tensor, h: tf.Tensor, sums: tf.TensorArray) -> tuple[Any, ...]:
         h += dh[t]
